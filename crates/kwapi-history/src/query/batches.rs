@@ -43,8 +43,8 @@ impl<'a> Batches<'a> {
         let probes = request.sorted_probes();
         let is_to_now = request.is_to_now;
         let sight = query.sight(&probes, start, if is_to_now { Edges::far(end) } else { end });
-        let spans = usize::try_from(request.step.spans_max(request.start, request.end)).unwrap_or(CELLS);
-        let window = spans.clamp(1, CELLS);
+        // Exactly: several probes share a part only if it has all their spans.
+        let window = edges(&request.step, start, end, CELLS).len().max(1);
         Self {
             query,
             sight,

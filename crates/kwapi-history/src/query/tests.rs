@@ -152,6 +152,34 @@ fn an_answer_in_parts_is_the_answer_at_once() {
 }
 
 #[test]
+fn a_question_that_begins_and_ends_within_steps_has_each_probe_once_and_its_sums_in_order() {
+    let mut all = records("a", 0, 7_200, 40);
+    all.extend(records("b", 0, 7_200, 3));
+    let house = house(all);
+    // A step more than the time between them has.
+    let request = EnergyRequest {
+        probes: vec![probe("a"), probe("b")],
+        start: at(50),
+        end: at(7_150),
+        step: EnergyStep::Every(Duration::from_secs(60)),
+        is_to_now: false,
+        now: at(7_200),
+    };
+    let answer = house.query.energy(&request).unwrap();
+    let spans: Vec<_> = answer.probes.iter().map(|of| (of.probe.as_str(), of.spans.len())).collect();
+    assert_eq!(spans, [("a", 120), ("b", 120)]);
+    let mut members = SumMembers::new(1);
+    ["a", "b"].iter().for_each(|name| members.add(&probe(name), 0, MemberCounts::In));
+    let sums = house.query.sums(&request, &members).unwrap();
+    for (place, sum) in sums.sums[0].iter().enumerate() {
+        let of_probes = || answer.probes.iter().map(|of| &of.spans[place]);
+        let seconds = sum.end.since(sum.start).as_secs();
+        assert_eq!(sum.energy_mj(), of_probes().map(EnergySpan::energy_mj).sum::<i64>(), "span {place}");
+        assert_eq!(sum.energy_mj(), (43_000 * seconds).cast_signed(), "span {place}");
+    }
+}
+
+#[test]
 fn a_sum_is_that_of_its_probes_less_what_is_counted_elsewhere() {
     let mut all = records("rack", 0, 3_600, 100);
     all.extend(records("rack.a", 0, 3_600, 30));
