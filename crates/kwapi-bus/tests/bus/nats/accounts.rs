@@ -69,7 +69,7 @@ fn publish(site: &Publisher, numbers: std::ops::Range<u64>) {
 }
 
 /// Waits until a link tells something with `words` in it, in whatever case the server writes them.
-fn told(words: &str, links: impl Fn() -> Vec<NatsLink>) -> String {
+fn reported(words: &str, links: impl Fn() -> Vec<NatsLink>) -> String {
     let has = |problem: &String| problem.to_lowercase().contains(&words.to_lowercase());
     wait_until(words, 2 * LIMIT, || link(links()).problem.filter(has))
 }
@@ -111,14 +111,14 @@ async fn well(account: &Account, site: &Publisher, history: &Subscriber) {
 }
 
 #[tokio::test]
-async fn storage_of_an_account_that_is_used_up_is_told_and_used_again_when_there_is_more() {
+async fn storage_of_an_account_that_is_used_up_is_reported_and_used_again_when_there_is_more() {
     if !kwapi_peers::need_python("nats") {
         return;
     }
     let mut account = Account::new("jetstream: { max_file: 100KB }").await;
     let site = account.site();
     publish(&site, 0..COUNT);
-    let problem = told("resource limits exceeded for account", || site.nats_links());
+    let problem = reported("resource limits exceeded for account", || site.nats_links());
     assert!(problem.contains("raise the limits of the account at the server"), "{problem}");
     account.reload(with(STORAGE));
     let history = account.world.history();
@@ -143,7 +143,7 @@ async fn streams_and_consumers_beyond_those_of_an_account_are_refused_with_the_l
     );
     let source = account.world.source(Some("second"));
     let history = subscriber(&account.world.context, vec![source], &["*"]);
-    let problem = told("maximum consumers limit reached", || history.nats_links());
+    let problem = reported("maximum consumers limit reached", || history.nats_links());
     assert!(problem.contains("raise `max_consumers` of the account"), "{problem}");
     account.reload(with(STORAGE));
     wait_until("the consumer", LIMIT, || link(history.nats_links()).problem.is_none().then_some(()));
@@ -153,7 +153,7 @@ async fn streams_and_consumers_beyond_those_of_an_account_are_refused_with_the_l
 }
 
 #[tokio::test]
-async fn connections_beyond_those_of_an_account_are_told_and_made_when_there_may_be_more() {
+async fn connections_beyond_those_of_an_account_are_reported_and_made_when_there_may_be_more() {
     if !kwapi_peers::need_python("nats") {
         return;
     }
@@ -163,7 +163,7 @@ async fn connections_beyond_those_of_an_account_are_told_and_made_when_there_may
     stored(&site, 10);
     account.reload(with(&format!("{STORAGE}, limits: {{ max_connections: 1 }}")));
     let history = account.world.history();
-    let problem = told("connections exceeded", || {
+    let problem = reported("connections exceeded", || {
         let mut links = [history.nats_links(), site.nats_links()].concat();
         links.retain(|link| link.problem.is_some());
         if links.is_empty() { site.nats_links() } else { links }
@@ -194,7 +194,7 @@ async fn a_message_beyond_the_payload_of_an_account_is_given_up_and_others_pass(
 }
 
 #[tokio::test]
-async fn rights_that_are_withdrawn_from_who_is_connected_are_told_and_used_when_they_are_back() {
+async fn rights_that_are_withdrawn_from_who_is_connected_are_reported_and_used_when_they_are_back() {
     if !kwapi_peers::need_python("nats") {
         return;
     }
@@ -217,7 +217,7 @@ async fn rights_that_are_withdrawn_from_who_is_connected_are_told_and_used_when_
         if words.contains("ACK") {
             take(&history, next..next + 100).await;
         }
-        told(words, links);
+        reported(words, links);
         account.reload(with(STORAGE));
         if !words.contains("ACK") {
             take(&history, next..next + 100).await;
@@ -228,7 +228,7 @@ async fn rights_that_are_withdrawn_from_who_is_connected_are_told_and_used_when_
 }
 
 #[tokio::test]
-async fn an_account_that_is_deleted_is_told_at_both_ends_and_used_when_it_is_back() {
+async fn an_account_that_is_deleted_is_reported_at_both_ends_and_used_when_it_is_back() {
     if !kwapi_peers::need_python("nats") {
         return;
     }
@@ -238,8 +238,8 @@ async fn an_account_that_is_deleted_is_told_at_both_ends_and_used_when_it_is_bac
     take(&history, 0..10).await;
     account.reload("accounts { B: { users: [ { user: other, password: sesame } ] } }".to_owned());
     publish(&site, 10..100);
-    told("authentication failed; check the login in `nats`", || site.nats_links());
-    told("authentication failed; check the login in `nats`", || history.nats_links());
+    reported("authentication failed; check the login in `nats`", || site.nats_links());
+    reported("authentication failed; check the login in `nats`", || history.nats_links());
     // nats-server 2.14 finds the streams of an account that comes back when it is started again.
     account.reload(with(STORAGE));
     account.world.server.restart();

@@ -96,7 +96,7 @@ async fn a_consumer_that_is_changed_while_it_is_in_use_is_restored_and_nothing_i
 }
 
 #[tokio::test]
-async fn a_consumer_that_is_paused_while_it_is_in_use_is_told_with_the_command_that_resumes_it() {
+async fn a_consumer_that_is_paused_while_it_is_in_use_is_reported_with_the_command_that_resumes_it() {
     if !kwapi_peers::need_python("nats") {
         return;
     }
@@ -152,9 +152,9 @@ async fn what_a_stream_drops_before_a_history_has_it_is_counted_with_when_that_w
     let (numbers, acks) = receive(&history, 100).await;
     assert_eq!(numbers, (900..1_000).collect::<Vec<_>>());
     acks.into_iter().for_each(Ack::confirm);
-    let heard = link(history.nats_links());
-    assert_eq!(heard.lost, 890);
-    assert!(heard.lost_until.is_some_and(|until| until >= before && until <= now()), "{heard:?}");
+    let received = link(history.nats_links());
+    assert_eq!(received.lost, 890);
+    assert!(received.lost_until.is_some_and(|until| until >= before && until <= now()), "{received:?}");
     // While it runs: by a purge of what it has not received.
     until_wanting(&world, 0);
     let info = stranger.request("$JS.API.STREAM.INFO.power", b"");

@@ -26,8 +26,8 @@ fn caught_up(site: impl Fn(&str) -> String) -> Kwapi {
     // From then on it knows where it stands, where the site keeps messages for it.
     wait_until("the history is on the disk", PATIENCE, || {
         let keeps = metric(site.status, "kwapi_spool_lacking{").is_some_and(|lacking| lacking > 0.0);
-        let heard = get(site.status, "/metrics")?.1.contains("kwapi_spool_heard_seconds{");
-        (heard || !keeps).then_some(())
+        let received = get(site.status, "/metrics")?.1.contains("kwapi_spool_heard_seconds{");
+        (received || !keeps).then_some(())
     });
     let Kwapi { lab: home, process, .. } = centre;
     drop(process);
@@ -62,7 +62,7 @@ fn lost(centre: &Kwapi) -> f64 {
 }
 
 #[test]
-fn what_a_full_stream_dropped_is_told_and_its_energy_is_in_what_followed() {
+fn what_a_full_stream_dropped_is_reported_and_its_energy_is_in_what_followed() {
     if !kwapi_peers::need_python("nats") {
         return;
     }

@@ -51,7 +51,7 @@ fn until(of: &Value) -> Option<u64> {
     u64::try_from(until.as_second()).ok()
 }
 
-fn asked(history: &Kwapi, query: &str) -> Value {
+fn requested(history: &Kwapi, query: &str) -> Value {
     let (status, body) = get(history.status, &format!("/v2/energy?{query}")).unwrap();
     assert_eq!(status, 200, "{body}");
     serde_json::from_str(&body).unwrap()
@@ -86,19 +86,19 @@ fn the_energy_of_a_group_is_that_of_its_members_when_one_of_two_sites_in_a_strea
 
     let (start, end) = (begun, begun + END);
     wait_until("the ledger has all of it", PATIENCE, || {
-        let answer = asked(&history, &format!("start={start}&end={end}&by=probe"));
+        let answer = requested(&history, &format!("start={start}&end={end}&by=probe"));
         let mut all = answer["energy"].as_array()?.iter();
         all.all(|of| until(of) == Some(END - 1 + begun)).then_some(())
     });
     for step in ["", "&step=minute"] {
         wait_until("one position in the journal", PATIENCE, || {
-            let answer = asked(&history, &format!("start={start}&end={end}{step}&by=probe"));
-            let groups = asked(&history, &format!("start={start}&end={end}{step}&group=hall&by=group"));
+            let answer = requested(&history, &format!("start={start}&end={end}{step}&by=probe"));
+            let groups = requested(&history, &format!("start={start}&end={end}{step}&group=hall&by=group"));
             // Of one position in the journal.
             (answer["position"] == groups["position"]).then(|| check_sums(&answer, &groups))
         });
     }
-    check_truth(&asked(&history, &format!("start={start}&end={end}&by=probe")));
+    check_truth(&requested(&history, &format!("start={start}&end={end}&by=probe")));
     // By late folds, a part of the journal at a time.
     for (path, members) in [("/rrd/hall.4/", 3..4), ("/rrd/group/hall/", 0..MEMBERS.len())] {
         let wrong = || {

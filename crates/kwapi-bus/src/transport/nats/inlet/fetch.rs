@@ -196,7 +196,7 @@ impl Fetcher {
             }
             requests.fill(connection, plan);
             self.sites.ask(connection, &plan.stream);
-            watch.ask(connection, plan);
+            watch.request(connection, plan);
             connection.flush().await?;
             tokio::select! {
                 count = self.acknowledgements.recv_many(&mut places, ACKNOWLEDGEMENTS_MAX) => {

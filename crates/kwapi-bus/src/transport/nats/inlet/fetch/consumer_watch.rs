@@ -21,21 +21,21 @@ pub(super) struct ConsumerWatch {
     link: Arc<Link>,
     looked_at: Instant,
     /// Its number, and how many messages had been brought then.
-    asked: Option<(u64, u64)>,
+    requested: Option<(u64, u64)>,
 }
 
 impl ConsumerWatch {
     /// Of a consumer that was looked up just now.
     pub(super) fn new(link: Arc<Link>) -> Self {
-        Self { link, looked_at: Instant::now(), asked: None }
+        Self { link, looked_at: Instant::now(), requested: None }
     }
 
     /// Asks when it is time.
-    pub(super) fn ask(&mut self, connection: &mut Connection, plan: &ConsumerPlan) {
+    pub(super) fn request(&mut self, connection: &mut Connection, plan: &ConsumerPlan) {
         if self.looked_at.elapsed() > LOOK_INTERVAL {
             let (number, reply) = connection.reply_address();
             connection.publish(&format!("$JS.API.{}", plan.info_request()), Some(&reply), b"");
-            self.asked = Some((number, self.link.messages.load(Ordering::Relaxed)));
+            self.requested = Some((number, self.link.messages.load(Ordering::Relaxed)));
             self.looked_at = Instant::now();
         }
     }
@@ -50,10 +50,10 @@ impl ConsumerWatch {
         message: &Message,
         plan: &ConsumerPlan,
     ) -> Result<bool, String> {
-        let Some((_, brought)) = self.asked.filter(|(asked, _)| Some(*asked) == number) else {
+        let Some((_, delivered)) = self.requested.filter(|(requested, _)| Some(*requested) == number) else {
             return Ok(false);
         };
-        self.asked = None;
+        self.requested = None;
         // One that was deleted is told to the request for messages.
         if check(&message.payload).is_err() {
             return Ok(true);
@@ -61,7 +61,7 @@ impl ConsumerWatch {
         let Ok(info) = serde_json::from_slice(&message.payload) else { return Ok(true) };
         let state = plan.state(&info)?.ok_or("the configuration of the consumer was changed")?;
         // Of what is being brought, each message says how many come after it.
-        if brought == self.link.messages.load(Ordering::Relaxed) {
+        if delivered == self.link.messages.load(Ordering::Relaxed) {
             self.link.waiting.store(state.undelivered, Ordering::Relaxed);
         }
         Ok(true)

@@ -75,7 +75,7 @@ mod tests {
             filters: vec![filter.to_owned()],
         };
         let at = |seconds: u64| Timestamp::from_seconds(1_790_000_000 + seconds);
-        let bring = |gaps: &mut Gaps, numbers: &[u64]| {
+        let deliver = |gaps: &mut Gaps, numbers: &[u64]| {
             for sequence in numbers {
                 gaps.note(Delivered { times: 1, sequence: *sequence, stored: at(*sequence), pending: 0 });
             }
@@ -83,17 +83,17 @@ mod tests {
             (link.lost, link.lost_until)
         };
         gaps.begin(&plan("power.lyon.>"), state(3), 0);
-        assert_eq!(bring(&mut gaps, &[9, 12]), (0, None), "the others are of other probes");
+        assert_eq!(deliver(&mut gaps, &[9, 12]), (0, None), "the others are of other probes");
         gaps.begin(&plan("power.>"), state(12), 0);
         assert_eq!(
-            bring(&mut gaps, &[13, 14]),
+            deliver(&mut gaps, &[13, 14]),
             (0, None),
             "an earlier process has acknowledged those before"
         );
-        assert_eq!(bring(&mut gaps, &[20]), (5, Some(at(20))));
+        assert_eq!(deliver(&mut gaps, &[20]), (5, Some(at(20))));
         gaps.begin(&plan("power.>"), state(12), 0);
-        assert_eq!(bring(&mut gaps, &[13, 14, 20, 21]), (5, Some(at(20))), "brought again");
+        assert_eq!(deliver(&mut gaps, &[13, 14, 20, 21]), (5, Some(at(20))), "brought again");
         gaps.begin(&plan("power.>"), state(100), 1);
-        assert_eq!(bring(&mut gaps, &[101, 103]), (6, Some(at(103))), "another stream of this name");
+        assert_eq!(deliver(&mut gaps, &[101, 103]), (6, Some(at(103))), "another stream of this name");
     }
 }
