@@ -170,7 +170,7 @@ fn device(energy: &'static str) -> impl Fn(&HttpRequest) -> HttpAnswer + Send + 
 }
 
 #[tokio::test]
-async fn a_device_is_read_with_its_password_and_says_when_it_wants_one() {
+async fn a_device_is_read_with_its_password_and_reports_when_it_wants_one() {
     let one = one();
     let outcome = round(device(PLUG), "password = \"p&é\"", &one).await;
     assert_eq!(outcome, "A: 12 W, 231 V, 0.091 A, 188776800 J");
@@ -217,7 +217,7 @@ async fn a_counter_is_known_by_its_channel_and_the_hardware_address_that_is_requ
 }
 
 #[tokio::test]
-async fn a_newer_firmware_says_401_to_a_missing_or_wrong_password() {
+async fn a_newer_firmware_answers_401_to_a_missing_or_wrong_password() {
     let one = one();
     let locked = |_: &HttpRequest| HttpAnswer::status(401);
     let outcome = round(locked, "", &one).await;

@@ -87,11 +87,11 @@ pub(super) fn answer(request: &PageRequest<'_>, within: Option<&ProbeId>, query:
         let page = NotFound { layout, heading, what, instead: instead.into(), more: 0 };
         render(&page, status, None, conditions)
     };
-    let request = match FlowRequest::parse(site, within, query, now) {
-        Ok(request) => request,
+    let flow = match FlowRequest::parse(site, within, query, now) {
+        Ok(flow) => flow,
         Err(why) => return refuse(why),
     };
-    let answer = match answers::read(site, seen, request.time, now) {
+    let answer = match answers::read(site, seen, flow.time, now) {
         Ok(answer) => answer,
         Err(error) => return refuse((StatusCode::BAD_REQUEST, format!("Cannot answer: {error}."))),
     };
@@ -104,7 +104,7 @@ pub(super) fn answer(request: &PageRequest<'_>, within: Option<&ProbeId>, query:
     let status = if answer.unreadable.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let position = answer.position.filter(|_| seen.is_everything);
     let page = query.get("page").and_then(|page| page.parse().ok()).unwrap_or(1);
-    let view = View { site, seen, request: &request, answer: &answer, tree: &tree, is_open: &is_open };
+    let view = View { site, seen, request: &flow, answer: &answer, tree: &tree, is_open: &is_open };
     render(&Page::new(&view, page, now), status, position, conditions)
 }
 
