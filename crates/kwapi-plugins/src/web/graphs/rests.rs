@@ -98,7 +98,7 @@ impl Rests {
         match around {
             Some(around) if drawn.shares.is_empty() => drawn.shares.clone_from(&around.shares),
             Some(around) => {
-                drawn.shares.iter_mut().zip(&around.shares).for_each(|(own, share)| *own *= share)
+                drawn.shares.iter_mut().zip(&around.shares).for_each(|(own, share)| *own *= share);
             }
             None => {}
         }
