@@ -115,9 +115,9 @@ impl Driver for Nut {
             None => server.only_ups().await?,
         };
         if let Some((username, password)) = &login.user {
-            server.ask("USERNAME", username).await?;
-            server.ask("PASSWORD", password.expose()).await?;
-            server.ask("LOGIN", &ups).await?;
+            server.request("USERNAME", username).await?;
+            server.request("PASSWORD", password.expose()).await?;
+            server.request("LOGIN", &ups).await?;
         }
         let rating = Rating { nominal_watts: config.nominal_watts, power_factor: config.power_factor };
         Ok(Self {

@@ -90,7 +90,7 @@ fn zero_watts_are_drawn_and_are_no_gap() {
 }
 
 #[test]
-fn a_legend_says_the_peak_that_averages_hide_and_the_axis_follows_the_line() {
+fn a_legend_reports_the_peak_that_averages_hide_and_the_axis_follows_the_line() {
     let look = look(Size::PROBE, Theme::Alone);
     let figures = Figures::of(&hour(), NOW).reaching(12.0, 2_000.0);
     let with_peak = draw_probe("A", Period::Hour, &hour(), figures, NOW, None, &look);
@@ -100,7 +100,7 @@ fn a_legend_says_the_peak_that_averages_hide_and_the_axis_follows_the_line() {
 }
 
 #[test]
-fn an_empty_graph_says_so_and_when_it_last_was_not() {
+fn an_empty_graph_reports_it_and_when_it_last_was_not() {
     let empty = Series { watts: Vec::new(), ..hour() };
     let drawn = |last_seen| draw("A", Period::Hour, &empty, NOW, last_seen, &look(Size::PROBE, Theme::Alone));
     assert!(drawn(None).contains("No data yet, one row per 10 seconds"));
@@ -206,7 +206,7 @@ fn figures_read_as_people_write_them() {
 }
 
 #[test]
-fn a_png_has_the_size_asked_for_and_text_on_it() {
+fn a_png_has_the_size_requested_and_text_on_it() {
     let size = |png: &[u8]| {
         let side = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().unwrap());
         (side(16), side(20))

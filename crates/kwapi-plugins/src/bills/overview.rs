@@ -2,9 +2,9 @@
 
 use kwapi_core::BillValue;
 
-use super::asked::ShownBill;
 use super::facts::{BillFacts, kwh};
 use super::html::{BillHead, head};
+use super::request::ShownBill;
 
 /// A bill in short. Numbers are those of the print.
 #[derive(Debug)]

@@ -157,7 +157,7 @@ fn a_bill_made_now_is_written_as_the_first_version_wrote_it() {
 }
 
 #[test]
-fn a_correction_says_why_and_adds_up() {
+fn a_correction_gives_the_reason_and_adds_up() {
     let state = tempfile::tempdir().unwrap();
     let kept = corrected(state.path()).of("2026-02", Some("department")).unwrap();
     let [bill, correction] = kept.as_slice() else { panic!("{}", kept.len()) };

@@ -99,7 +99,7 @@ fn a_year_has_its_sums_by_role_and_flags_what_is_missing() {
 }
 
 #[test]
-fn what_cannot_be_reported_is_told() {
+fn what_cannot_be_in_the_report_is_named() {
     let directory = directory();
     let run = |year: i16| ReportRun::new(&directory, year, &TimeZone::UTC, at("2026-04-10T12:00:00Z"));
     assert_eq!(run(2027).unwrap_err(), "nothing of 2027 is over yet");

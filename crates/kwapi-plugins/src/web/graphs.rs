@@ -137,7 +137,7 @@ impl Graphs {
 
     /// What probes have used, at this moment.
     pub(super) fn used(&self, probes: &[ProbeId], periods: &[Period], now: Timestamp) -> Used {
-        Used::ask(&self.directory, probes, periods, now)
+        Used::read(&self.directory, probes, periods, now)
     }
 
     /// The graph of one probe or group, with the energy that is known from elsewhere than its rows; `None` when nobody knows it.
@@ -217,8 +217,8 @@ impl Graphs {
         if let Some(graph) = self.cache.lock().get(&key, stamp) {
             return Ok(graph);
         }
-        let said = (stacked.figures(at), Occurring::in_rows(marks));
-        self.make(key, stamp, said, None, |look| draw_summary(period, stacked, marks, at, look))
+        let shown = (stacked.figures(at), Occurring::in_rows(marks));
+        self.make(key, stamp, shown, None, |look| draw_summary(period, stacked, marks, at, look))
     }
 
     /// What a graph says of these energies, and what they cost.
@@ -276,7 +276,7 @@ impl Graphs {
         let stamp = self.stamp_of_all(&seen.all, period, now);
         let probes = &*seen.parts;
         if let Some(mut sum) = kept.filter(|sum| sum.stamp == stamp) {
-            if !sum.used.says_as(&used) {
+            if !sum.used.shows_same(&used) {
                 sum.stacked = Arc::new(with_energies(&sum.stacked, seen, &used, period));
             }
             sum.used = used;

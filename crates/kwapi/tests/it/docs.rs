@@ -44,9 +44,9 @@ fn check(origin: &str, toml: &str) -> String {
         .env_remove("KWAPI_CONFIG")
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{origin}:\n{toml}\n{}", String::from_utf8_lossy(&output.stderr));
-    said
+    text
 }
 
 /// The fenced blocks of TOML in a page, without what they are indented by.
@@ -64,19 +64,19 @@ fn every_example_of_the_manual_is_accepted() {
     let examples = files(&manual().join("examples"), "toml");
     assert!(examples.len() >= 5, "the examples have moved");
     for example in examples {
-        let said = check(&example.display().to_string(), &std::fs::read_to_string(&example).unwrap());
-        assert!(!said.contains("warning"), "{said}");
+        let text = check(&example.display().to_string(), &std::fs::read_to_string(&example).unwrap());
+        assert!(!text.contains("warning"), "{text}");
     }
 }
 
 #[test]
-fn the_complete_example_stands_for_the_meters_and_probes_that_the_manual_says() {
+fn the_complete_example_stands_for_the_meters_and_probes_that_the_manual_states() {
     let toml = std::fs::read_to_string(manual().join("examples/complete.toml")).unwrap();
-    let said = check("complete.toml", &toml);
+    let text = check("complete.toml", &toml);
     for line in
         ["node007-bmc  (ipmi, every 5 s)", "lyon.gpu2", "lyon.total = lyon.web1 + lyon.db1", "204 meters"]
     {
-        assert!(said.contains(line), "{line} in\n{said}");
+        assert!(text.contains(line), "{line} in\n{text}");
     }
 }
 

@@ -75,7 +75,7 @@ fn what_was_estimated_stays_so() {
 }
 
 #[test]
-fn a_row_that_says_more_or_less_than_its_samples_is_not_told_by_them() {
+fn a_row_that_reports_more_or_less_than_its_samples_is_not_reported_by_them() {
     assert!(course(&minute(), 0..60, [4_201, 0, 0], [60, 0, 0]).is_none());
     assert!(course(&minute(), 0..60, [4_199, 0, 0], [60, 0, 0]).is_none());
     assert!(course(&minute(), 0..60, [4_200, 0, 0], [61, 0, 0]).is_none(), "more time than there is");

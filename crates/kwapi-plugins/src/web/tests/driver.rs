@@ -56,7 +56,7 @@ impl Browser {
     }
 
     /// Fails with how the browser ended, and its last words.
-    fn tell_end(&mut self, method: &str) -> ! {
+    fn report_end(&mut self, method: &str) -> ! {
         let status = self.child.wait();
         let errors = std::fs::read(self.home.join(ERRORS)).unwrap_or_default();
         let errors =
@@ -78,13 +78,13 @@ impl Browser {
         let mut bytes = message.to_string().into_bytes();
         bytes.push(0);
         if self.commands.write_all(&bytes).is_err() {
-            self.tell_end(method);
+            self.report_end(method);
         }
         loop {
             let mut bytes = Vec::new();
             self.answers.read_until(0, &mut bytes).unwrap();
             if bytes.pop() != Some(0) {
-                self.tell_end(method);
+                self.report_end(method);
             }
             let answer: Value = serde_json::from_slice(&bytes).unwrap();
             if answer["id"] == self.calls {

@@ -66,11 +66,11 @@ async fn what_is_silent_is_named_before_all_numbers_with_its_rack_once() {
 }
 
 #[tokio::test]
-async fn who_does_not_see_all_is_told_of_their_own_silent_probes_and_of_no_meter() {
+async fn who_does_not_see_all_sees_their_own_silent_probes_and_no_meter() {
     let probes = ["lyon.r1.a", "lyon.r1.b", "lyon.r1.c", "paris.r1.a", "paris.r1.b"];
     let mut fixture = Fixture::of(&probes);
     fixture.silent.extend(["lyon.r1.b", "paris.r1.a", "paris.r1.b"]);
-    let (clock, live) = (fixture.clock(), fixture.heard());
+    let (clock, live) = (fixture.clock(), fixture.live());
     let logins = tenants::logins(&clock);
     let directory = Directory::default()
         .with_live(live)
@@ -90,7 +90,7 @@ async fn who_does_not_see_all_is_told_of_their_own_silent_probes_and_of_no_meter
 }
 
 #[tokio::test]
-async fn a_total_says_since_when_and_how_much_of_it_is_known() {
+async fn a_total_shows_since_when_and_how_much_of_it_is_known() {
     let list = page(&site(), "/last/day/").await;
     assert!(
         list.contains("<strong>12.000 kWh</strong> · <strong>3.00 EUR</strong> since 22 Nov, 10:00"),
@@ -106,7 +106,7 @@ async fn simulated_probes_are_marked() {
 }
 
 #[tokio::test]
-async fn a_legend_says_the_real_peaks_on_the_page_and_in_the_picture() {
+async fn a_legend_reports_the_real_peaks_on_the_page_and_in_the_picture() {
     let site = site();
     for path in ["/last/day/", "/probe/A/", "/graph/day/A/?format=svg"] {
         let shown = page(&site, path).await;
@@ -246,7 +246,7 @@ async fn above_a_dozen_the_summary_stacks_groups_and_each_probe_has_the_colour_o
 }
 
 #[tokio::test]
-async fn bands_that_exceed_the_total_say_by_how_much_and_why() {
+async fn bands_that_exceed_the_total_have_a_note_with_the_excess_and_the_cause() {
     let of = |meters: &[&str], others: usize| {
         let others = (0..others).flat_map(|at| [format!("l.r.{at}"), format!("l.s.{at}")]);
         meters.iter().map(|name| (*name).to_owned()).chain(others).collect::<Vec<String>>()
@@ -287,7 +287,7 @@ async fn check_demonstration(names: &[&str], expected: Option<&str>) {
 }
 
 #[tokio::test]
-async fn a_demonstration_is_said_to_be_one() {
+async fn a_demonstration_is_labelled_as_one() {
     check_demonstration(&["demo.1", "demo.2"], Some("the servers shown are simulated")).await;
     check_demonstration(&["demo.1", "laptop"], Some("the probes marked “simulated” are not real servers"))
         .await;
@@ -295,7 +295,7 @@ async fn a_demonstration_is_said_to_be_one() {
 }
 
 #[tokio::test]
-async fn nothing_measured_yet_is_said() {
+async fn nothing_measured_yet_is_reported() {
     let list = page(&serve(Fixture::of(&[])), "/last/minute/").await;
     assert!(list.contains("Waiting for the first measurement") && list.contains("No data yet"), "{list}");
 }

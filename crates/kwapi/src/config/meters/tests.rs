@@ -106,7 +106,7 @@ fn a_mistyped_driver_is_named_before_anything_else_that_is_wrong() {
 }
 
 #[test]
-fn each_driver_says_how_short_an_interval_may_be() {
+fn each_driver_shows_how_short_an_interval_may_be() {
     let at = |driver: &str, interval: &str| {
         format!("[[meter]]\nprobe='x'\ndriver='{driver}'\ninterval_seconds={interval}")
     };
