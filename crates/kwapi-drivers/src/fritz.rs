@@ -67,7 +67,10 @@ impl Driver for Fritz {
             .login()
             .otherwise("empty"),
         DriverKey::required("password", "its password").secret(),
-        DriverKey::new("tls", "whom to trust, with https://").login().or("system").naming(Names::Authority),
+        DriverKey::new("tls", "certificate verification, with https://")
+            .login()
+            .or("system")
+            .naming(Names::Authority),
         DriverKey::new(
             "legacy_login",
             "whether to log in to FRITZ!OS before 7.24, with an MD5 hash of the password",
@@ -101,7 +104,7 @@ impl Driver for Fritz {
     }
 
     async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
-        let answer = self.session.ask("getdevicelistinfos").await?;
+        let answer = self.session.request("getdevicelistinfos").await?;
         if answer.status == StatusCode::FORBIDDEN {
             return Err(DriverError::link(format!("{}: the session has expired", answer.request_line)));
         }

@@ -57,7 +57,7 @@ impl Driver for Kasa {
     async fn open(config: &KasaConfig, outlets: &Outlets, _: &Arc<()>) -> Result<Self, DriverError> {
         let host = wire::with_port(&config.host)?;
         let mut connection = PlugConnection::open(&host).await?;
-        let plug = connection.ask(&emeter::who()).await?;
+        let plug = connection.query(&emeter::who()).await?;
         let plug = KasaDevice::parse(&plug).ok_or_else(|| wire::malformed(&plug.to_string()))?;
         Ok(Self {
             host,
@@ -72,12 +72,12 @@ impl Driver for Kasa {
 
     async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
         let mut connection = PlugConnection::open(&self.host).await?;
-        let who = connection.ask(&emeter::who()).await?;
+        let who = connection.query(&emeter::who()).await?;
         self.plug = KasaDevice::parse(&who).ok_or_else(|| wire::malformed(&who.to_string()))?;
         let mut measured = Vec::new();
         for (index, socket) in self.plug.sockets.iter().enumerate() {
             let key = (index + 1).to_string();
-            let answer = connection.ask(&emeter::how_much(socket)).await?;
+            let answer = connection.query(&emeter::energy_request(socket)).await?;
             let mut reading = emeter::reading(&answer, &key, &mut self.notes);
             self.has_measured |= reading.is_ok();
             if let Ok(reading) = &mut reading

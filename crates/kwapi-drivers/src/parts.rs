@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_flows_back_draws_nothing_where_an_import_counter_says_so() {
+    fn what_flows_back_draws_nothing_where_an_import_counter_reports_it() {
         check(-812.5, Some(counter(7200.0)), "0 W");
         let reversed = "implausible: -812.5 W; check for a reversed current transformer or wiring";
         check(-812.5, None, reversed);
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nothing_draws_is_implausible_whatever_the_counter_says() {
+    fn what_nothing_draws_is_implausible_whatever_the_counter_reports() {
         for watts in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 3e9, -3e9] {
             assert!(matches!(drawn(watts, Some(&counter(1.0))), Err(NoReading::Implausible(_))), "{watts}");
         }

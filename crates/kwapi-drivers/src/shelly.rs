@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_generation_is_told_by_itself() {
+    async fn each_generation_is_reported_by_itself() {
         check(later, "", &one(), "A: 8.5 W, 7200 J").await;
         let first = |request: &HttpRequest| match request.target.as_str() {
             "/shelly" => HttpAnswer::ok(r#"{"type":"SHPLG-S","mac":"X","auth":false}"#),

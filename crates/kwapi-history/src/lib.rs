@@ -40,8 +40,9 @@ pub use ledger::{
     Ledger, LedgerConfig, LedgerCounters, LedgerRow, LedgerWriter, StoppedLedger, UnreadableRows,
 };
 pub use query::{
-    Answer, Ask, AskError, Batches, CalendarStep, EnergySpan, EnergyStep, MemberCounts, PowerMembers,
-    PowerQuery, PowerSpan, ProbeEnergy, Query, SumEnergy, SumMembers, WindowEnergy, Windows, WindowsAnswer,
+    Answer, Batches, CalendarStep, EnergyRequest, EnergyRequestError, EnergySpan, EnergyStep, MemberCounts,
+    PowerMembers, PowerQuery, PowerSpan, ProbeEnergy, Query, SumEnergy, SumMembers, WindowEnergy, Windows,
+    WindowsAnswer,
 };
 pub use reader_thread::{JournalConsumer, ReaderThread};
 pub use samples::{

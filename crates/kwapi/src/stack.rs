@@ -307,7 +307,7 @@ impl Stack {
     }
 
     /// What the bus has brought, where measurements are heard.
-    pub(crate) fn heard(&self) -> Option<SubscriberCounters> {
+    pub(crate) fn received(&self) -> Option<SubscriberCounters> {
         self.feed.as_ref().map(|feed| feed.subscriber.counters())
     }
 

@@ -64,7 +64,7 @@ impl StoredSource {
     }
 
     /// Takes note of a message that is handed on.
-    pub(super) fn brings(&mut self, token: Token, stamp: Timestamp, later: u64, now: Duration) {
+    pub(super) fn note_message(&mut self, token: Token, stamp: Timestamp, later: u64, now: Duration) {
         self.open.insert(token, stamp);
         (self.last, self.moved) = (Some(stamp), now);
         self.passes_over(later, now);

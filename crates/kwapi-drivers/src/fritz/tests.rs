@@ -91,19 +91,19 @@ async fn plugs_are_read_by_number_or_name_and_the_session_is_ended() {
 #[tokio::test]
 async fn plugs_of_one_name_are_refused_by_it_and_one_alone_needs_none() {
     let both = fritz_box(plug("1", "desk", "1000") + &plug("2", "desk", "2000")).await;
-    let said = round(&config(&both, ""), &named(&["desk", "2"])).await;
+    let outcome = round(&config(&both, ""), &named(&["desk", "2"])).await;
     assert!(
-        said.starts_with("p desk: no such outlet: \"desk\" matches several; use the AIN of one"),
-        "{said}"
+        outcome.starts_with("p desk: no such outlet: \"desk\" matches several; use the AIN of one"),
+        "{outcome}"
     );
-    assert!(said.ends_with("p 2: 2 W, 230 V, 3600000 J"), "{said}");
+    assert!(outcome.ends_with("p 2: 2 W, 230 V, 3600000 J"), "{outcome}");
     let one = fritz_box(plug("08761 0000434", "desk", "1000")).await;
     let first = by_key([("1", "p")]);
     assert_eq!(round(&config(&one, ""), &first).await, "p: 1 W, 230 V, 3600000 J");
 }
 
 #[tokio::test]
-async fn each_refusal_of_a_box_says_what_to_do_and_no_proof_is_sent_to_a_blocked_one() {
+async fn each_refusal_of_a_box_names_the_remedy_and_no_proof_is_sent_to_a_blocked_one() {
     for (first, second, keys, expected, proofs) in [
         (session("0000000000000000", CHALLENGE, 0, ""), "", "", "refused: ", 1),
         (session("0000000000000000", CHALLENGE, 96, ""), "", "", "busy: ", 0),
@@ -137,12 +137,12 @@ async fn each_refusal_of_a_box_says_what_to_do_and_no_proof_is_sent_to_a_blocked
         })
         .await
         .expect("a port");
-        let said = round(&config(&device, keys), &named(&["1"])).await;
-        assert!(said.contains(expected) && !said.contains("pa$$"), "{said}");
-        assert_eq!(count.load(Ordering::Relaxed), proofs, "{said}");
+        let outcome = round(&config(&device, keys), &named(&["1"])).await;
+        assert!(outcome.contains(expected) && !outcome.contains("pa$$"), "{outcome}");
+        assert_eq!(count.load(Ordering::Relaxed), proofs, "{outcome}");
         cleanup::finished(Duration::from_secs(30)).await;
         let logouts = device.requests().iter().filter(|request| request.target.contains("logout")).count();
-        assert_eq!(logouts, usize::from(!second.is_empty()), "{said}");
+        assert_eq!(logouts, usize::from(!second.is_empty()), "{outcome}");
     }
 }
 
@@ -157,7 +157,7 @@ async fn a_session_that_has_expired_is_a_lost_link_and_no_wrong_password() {
     })
     .await
     .expect("a port");
-    let said = round(&config(&device, ""), &named(&["1"])).await;
-    assert!(said.starts_with("link lost: ") && said.contains("session has expired"), "{said}");
-    assert!(!said.contains(SID), "{said}");
+    let outcome = round(&config(&device, ""), &named(&["1"])).await;
+    assert!(outcome.starts_with("link lost: ") && outcome.contains("session has expired"), "{outcome}");
+    assert!(!outcome.contains(SID), "{outcome}");
 }

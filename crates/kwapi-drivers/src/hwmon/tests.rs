@@ -224,7 +224,7 @@ fn power_and_energy_of_one_number_are_one_sensor_unless_their_labels_differ() {
 }
 
 #[test]
-fn a_battery_and_a_processor_are_told_from_consumers() {
+fn a_battery_and_a_processor_are_distinguished_from_consumers() {
     let machine = machine();
     chip(&machine, 0, "BAT0", &["name BAT0", "power1_input 9000000"]);
     fs::write(machine.path().join("devices/BAT0/type"), "Battery\n").unwrap();
@@ -262,9 +262,9 @@ async fn a_sensor_that_fails_costs_itself_alone() {
     chip(&machine, 1, "1-0041", &INA226);
     let mut meter = open(&machine, &Outlets::all("{outlet}")).await.unwrap();
     fs::write(root(&machine).join("hwmon0/power1_input"), "soon\n").unwrap();
-    let said = read(&mut meter).await.unwrap();
-    assert!(said.starts_with("ina226-i2c-1-40.power1: implausible: "), "{said}");
-    assert!(said.ends_with("; ina226-i2c-1-41.power1: 5 W, 12.04 V, 0.415 A"), "{said}");
+    let outcome = read(&mut meter).await.unwrap();
+    assert!(outcome.starts_with("ina226-i2c-1-40.power1: implausible: "), "{outcome}");
+    assert!(outcome.ends_with("; ina226-i2c-1-41.power1: 5 W, 12.04 V, 0.415 A"), "{outcome}");
     fs::write(root(&machine).join("hwmon0/power1_input"), "-400000\n").unwrap();
     assert!(read(&mut meter).await.unwrap().starts_with("ina226-i2c-1-40.power1: 0 W"));
     let used: Vec<_> =
@@ -298,7 +298,7 @@ async fn a_counter_is_known_by_its_chip_and_not_beyond_the_boot() {
 }
 
 #[test]
-fn what_cannot_be_read_says_what_to_do() {
+fn what_cannot_be_read_names_the_remedy() {
     let machine = machine();
     let none = format!(
         "refused: no power or energy sensors in {}; virtual machines have none; on real hardware load the chip's kernel module",

@@ -33,7 +33,7 @@ async fn read(meter: &mut Nvml) -> Result<String, DriverError> {
 }
 
 #[tokio::test]
-async fn a_gpu_says_its_register_and_its_present_power_by_each_of_its_names() {
+async fn a_gpu_reports_its_register_and_its_present_power_by_each_of_its_names() {
     if !need(&["cc"]) {
         return;
     }
@@ -108,8 +108,8 @@ async fn a_lost_gpu_costs_itself_alone_and_is_read_again_when_it_is_back() {
     assert_eq!(library.log(), "i");
     tokio::time::advance(LOST_PAUSE).await;
     // Opened anew, and still lost: it cannot be opened.
-    let said = read(&mut meter).await.unwrap();
-    assert_eq!(said, "pgpu0: 70 W, 1 J; pgpu1: not available: GPU \"gpu1\" is not reported by the driver");
+    let outcome = read(&mut meter).await.unwrap();
+    assert_eq!(outcome, "pgpu0: 70 W, 1 J; pgpu1: not available: GPU \"gpu1\" is not reported by the driver");
     assert_eq!(library.log(), "isi", "a library that is never shut down does not find it again");
     let left_out = meter.findings().pop().unwrap();
     assert_eq!((left_out.what.as_str(), left_out.is_used), ("gpu1", false));
@@ -121,7 +121,7 @@ async fn a_lost_gpu_costs_itself_alone_and_is_read_again_when_it_is_back() {
 }
 
 #[tokio::test]
-async fn what_is_missing_says_what_to_do() {
+async fn what_is_missing_names_the_remedy() {
     if !need(&["cc"]) {
         return;
     }

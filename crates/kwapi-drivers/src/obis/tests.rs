@@ -69,28 +69,28 @@ fn telegrams_of(mut reader: LineBuffer, bytes: &[u8], piece: usize) -> Vec<Resul
 }
 
 /// What a meter with these outlets says of the telegrams in `bytes`; what is damaged is told by its reason.
-fn said(expects: Expects, bytes: &[u8], keys: &[&str]) -> String {
-    said_through(LineBuffer::new(expects, None), bytes, keys)
+fn read_text(expects: Expects, bytes: &[u8], keys: &[&str]) -> String {
+    read_through(LineBuffer::new(expects, None), bytes, keys)
 }
 
-fn said_through(reader: LineBuffer, bytes: &[u8], keys: &[&str]) -> String {
+fn read_through(reader: LineBuffer, bytes: &[u8], keys: &[&str]) -> String {
     let mut meter = TelegramMeter::new(&outlets(keys)).unwrap();
-    let mut said = Vec::new();
+    let mut outcome = Vec::new();
     for telegram in telegrams_of(reader, bytes, 7) {
         let mut readings = Readings::default();
         match telegram {
             Ok(telegram) => meter.take(telegram.registers, &mut readings),
-            Err(Damage::Telegram(why, _)) => said.push(why.to_owned()),
-            Err(other) => said.push(into_error(other).to_string()),
+            Err(Damage::Telegram(why, _)) => outcome.push(why.to_owned()),
+            Err(other) => outcome.push(into_error(other).to_string()),
         }
-        said.extend(lines(&mut readings));
+        outcome.extend(lines(&mut readings));
     }
-    said.join("; ")
+    outcome.join("; ")
 }
 
 #[track_caller]
 fn check(bytes: &[u8], keys: &[&str], expected: &str) {
-    assert_eq!(said(Expects::P1, bytes, keys), expected);
+    assert_eq!(read_text(Expects::P1, bytes, keys), expected);
 }
 
 #[test]
@@ -224,9 +224,9 @@ fn the_text_of_an_optical_head_is_read_and_what_it_stored_is_not() {
     let mut bytes = text.into_bytes();
     bytes.push(block);
     let expected = "total: 0 W, 44444160000 J; export: 120 W, 25200000 J";
-    assert_eq!(said(Expects::Any, &bytes, &["total", "export"]), expected);
+    assert_eq!(read_text(Expects::Any, &bytes, &["total", "export"]), expected);
     *bytes.last_mut().unwrap() ^= 1;
-    assert_eq!(said(Expects::Any, &bytes, &["total"]), "wrong block check");
+    assert_eq!(read_text(Expects::Any, &bytes, &["total"]), "wrong block check");
 }
 
 #[test]

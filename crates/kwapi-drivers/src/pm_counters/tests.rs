@@ -64,7 +64,7 @@ async fn read(meter: &mut PmCounters) -> Result<String, DriverError> {
 }
 
 #[tokio::test]
-async fn the_node_says_watts_and_joules_and_when() {
+async fn the_node_reports_watts_and_joules_and_when() {
     let root = cray();
     for key in ["total", "1"] {
         let mut meter = open(&root, &named(key)).await.unwrap();
@@ -91,8 +91,8 @@ async fn a_template_takes_the_parts_and_not_their_sums() {
         fs::write(root.path().join(format!("cpu{number}_power")), text).unwrap();
     }
     let mut meter = open(&root, &Outlets::all("n1.{outlet}")).await.unwrap();
-    let said = read(&mut meter).await.unwrap();
-    assert!(said.contains("n1.cpu0: 70 W\nn1.cpu1: 71 W") && !said.contains("n1.cpu:"), "{said}");
+    let outcome = read(&mut meter).await.unwrap();
+    assert!(outcome.contains("n1.cpu0: 70 W\nn1.cpu1: 71 W") && !outcome.contains("n1.cpu:"), "{outcome}");
     let bare = node(&[("power", "12 W"), ("freshness", "1")]);
     let mut meter = open(&bare, &Outlets::all("n1.{outlet}")).await.unwrap();
     assert_eq!(read(&mut meter).await.unwrap(), "n1.total: 12 W");

@@ -15,7 +15,7 @@ fn check(line: &str, expected: &str) {
 }
 
 #[test]
-fn a_line_says_what_it_says_and_nothing_more() {
+fn a_line_yields_what_it_states_and_nothing_more() {
     check(r#"{"watts": 61.5}"#, "1: 61.5 W");
     check(r#"{"outlet":"7","amperes":0.5,"volts":230,"estimated":true}"#, "7: 230 V, 0.5 A (estimated)");
     check(r#"{"joules_total": 120000.5}"#, "1: 120000.5 J");
@@ -24,7 +24,7 @@ fn a_line_says_what_it_says_and_nothing_more() {
 }
 
 #[test]
-fn a_wrong_line_is_told_what_is_wrong() {
+fn a_wrong_line_is_reported_with_what_is_wrong() {
     check("{}", "one of `watts`, `amperes` and `joules_total` is required");
     check(r#"{"watts":-1}"#, "`watts` must not be negative without an import counter in `joules_total`");
     check(r#"{"watts":3e9}"#, "`watts` must not be 3000000000");
@@ -117,7 +117,7 @@ async fn nobody_speaking_is_no_fault() {
 }
 
 #[test]
-fn a_place_nobody_may_listen_at_is_said_before_anything_starts() {
+fn a_place_nobody_may_listen_at_is_reported_before_anything_starts() {
     for (listen, expected) in [
         ("unix:boiler.sock", "use an absolute path"),
         ("0.0.0.0:4711", "is not a loopback address"),

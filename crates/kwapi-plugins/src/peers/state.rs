@@ -24,8 +24,8 @@ struct State {
     failures: u64,
     taken: u64,
     /// Bytes in which it told where accounts stand, and how many of them.
-    told_bytes: u64,
-    told: u64,
+    standings_bytes: u64,
+    standings: u64,
     divergences: u64,
     /// Whether it has been tried since the start, with or without success.
     is_tried: bool,
@@ -107,10 +107,10 @@ impl ApiPeer {
     }
 
     /// It told where so many accounts stand, in so many bytes.
-    pub(super) fn count_told(&self, bytes: usize, standings: usize) {
+    pub(super) fn count_standings(&self, bytes: usize, standings: usize) {
         let mut state = self.state.lock();
-        state.told_bytes += bytes as u64;
-        state.told += standings as u64;
+        state.standings_bytes += bytes as u64;
+        state.standings += standings as u64;
     }
 
     /// An exchange came to nothing.
@@ -184,8 +184,8 @@ impl MetricSource for ApiPeer {
                 ("kwapi_api_peer_exchanges", state.exchanges),
                 ("kwapi_api_peer_failures", state.failures),
                 ("kwapi_api_peer_accounts_taken", state.taken),
-                ("kwapi_api_peer_standings", state.told),
-                ("kwapi_api_peer_standings_bytes", state.told_bytes),
+                ("kwapi_api_peer_standings", state.standings),
+                ("kwapi_api_peer_standings_bytes", state.standings_bytes),
                 ("kwapi_api_peer_divergences", state.divergences),
             ],
         );

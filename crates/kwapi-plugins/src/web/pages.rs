@@ -73,13 +73,13 @@ pub(super) fn answer(request: &PageRequest<'_>, target: &Target) -> Response {
     let PageRequest { site, seen, now, .. } = *request;
     match target {
         Target::Root => answer::found("/last/minute/"),
-        Target::Last(period, query) if range::is_asked(query) => {
+        Target::Last(period, query) if range::is_requested(query) => {
             let used = site.graphs.used(&seen.all, &[], now);
             let since = site.probes.overall(seen, &used, now).since;
             range::answer(request, RangeOf::Everything(*period, seen, since), query)
         }
         Target::Last(period, query) => list::answer(request, *period, query),
-        Target::Probe(probe, query) if seen.has(probe) && range::is_asked(query) => {
+        Target::Probe(probe, query) if seen.has(probe) && range::is_requested(query) => {
             range::answer(request, RangeOf::Probe(probe), query)
         }
         Target::Probe(probe, query) if seen.has(probe) => one::answer(request, probe, query),
@@ -99,7 +99,7 @@ pub(super) fn answer(request: &PageRequest<'_>, target: &Target) -> Response {
         },
         Target::Groups(query) if group::is_list(query) => group::list(request, query),
         Target::Groups(query) => tree::answer(request, query),
-        Target::Group(name, query) if range::is_asked(query) => {
+        Target::Group(name, query) if range::is_requested(query) => {
             match super::group::view(site, seen, name, now) {
                 Some(view) => {
                     let of = RangeOf::Group(name, &view.members, view.overall.since);

@@ -45,7 +45,7 @@ pub(crate) async fn run(arguments: &RunArgs, named: Option<&Path>) -> Result<(),
     let taken = if demo.is_some() { AddressInUse::TakesAnother } else { AddressInUse::IsAnError };
     let listeners = Listeners::bind(&config, roles, &process.seats, taken)?;
     let addresses = listeners.addresses();
-    descriptors.tell();
+    descriptors.log();
     let stack = Stack::start(&process, &config, roles, &[Endpoint::new(INSIDE)], listeners, &shutdown)?;
     if let Some((scheme, address)) = addresses.web {
         println!("web pages   {scheme}://{address}/");
@@ -58,8 +58,8 @@ pub(crate) async fn run(arguments: &RunArgs, named: Option<&Path>) -> Result<(),
     }
     if let Some(address) = addresses.status {
         let is_usual = address == status::default_address(roles);
-        let asking = if is_usual { String::new() } else { format!(" --address {address}") };
-        println!("status      http://{address}/metrics   (or: kwapi status{asking})");
+        let option = if is_usual { String::new() } else { format!(" --address {address}") };
+        println!("status      http://{address}/metrics   (or: kwapi status{option})");
     }
     if let Some(demo) = &demo {
         println!("{}", demo.introduction());

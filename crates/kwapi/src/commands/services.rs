@@ -64,7 +64,7 @@ pub(crate) async fn serve(roles: Roles, named: Option<&Path>) -> Result<(), Stri
     let process = Process::new(&descriptors);
     let listeners = Listeners::bind(&config, roles, &process.seats, AddressInUse::IsAnError)?;
     let addresses = listeners.addresses();
-    descriptors.tell();
+    descriptors.log();
     let stack = Stack::start(&process, &config, roles, &[], listeners, &shutdown)?;
     if let Some((scheme, address)) = addresses.api {
         tracing::info!("API at {scheme}://{address}/v1/probes/");

@@ -245,14 +245,14 @@ impl Config {
     pub(crate) fn endpoints(&self) -> Vec<(&str, Option<CurveConfig>, &[Key])> {
         let lists = self.endpoint_lists();
         let all = lists.iter().flat_map(|(_, _, endpoints)| endpoints.iter());
-        let mut told: Vec<(&str, Option<CurveConfig>, &[Key])> = Vec::new();
+        let mut distinct: Vec<(&str, Option<CurveConfig>, &[Key])> = Vec::new();
         for endpoint in all {
             let one = (endpoint.url(), endpoint.plain(&self.bus).curve, endpoint.0.keys.as_slice());
-            if !told.contains(&one) {
-                told.push(one);
+            if !distinct.contains(&one) {
+                distinct.push(one);
             }
         }
-        told
+        distinct
     }
 
     /// What is wrong with an endpoint that is a stream of NATS, or should be, in its place.

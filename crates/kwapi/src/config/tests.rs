@@ -57,7 +57,7 @@ fn a_drivers_own_key_is_checked_before_anything_starts() {
 }
 
 #[test]
-fn an_endpoint_is_a_url_or_a_table_and_inherits_what_it_does_not_say() {
+fn an_endpoint_is_a_url_or_a_table_and_inherits_what_it_does_not_state() {
     let toml = "[bus]\nkey = { id = 'own', secret = '0123456789abcdef' }\n[api]\n\
         subscribe = ['tcp://a:1', { url = 'tcp://b:2', signature = 'none' }]\n";
     check(

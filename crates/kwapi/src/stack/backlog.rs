@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Config, Endpoint};
 
 /// A history that is further behind says so.
-const TOLD_AFTER: Duration = Duration::from_secs(60);
+const REPORTED_AFTER: Duration = Duration::from_secs(60);
 
 /// How far the history of this process has read what is kept for it.
 #[derive(Clone, Debug)]
@@ -104,27 +104,27 @@ fn behind(link: &NatsLink, now: Timestamp) -> Option<String> {
         return Some(format!("{endpoint}: history is being read, {waiting} messages left"));
     };
     let text = rfc3339(Timestamp::from_seconds(until.seconds()), &TimeZone::system());
-    (now.since(*until) > TOLD_AFTER)
+    (now.since(*until) > REPORTED_AFTER)
         .then(|| format!("{endpoint}: history is being read: up to {text}, {waiting} messages left"))
 }
 
 /// What is said of sites whose line is down, or whose backlog is on its way to the centre.
 fn lacks(link: &NatsLink) -> Option<String> {
-    let told = |site: &NatsSiteLink| {
+    let problem = |site: &NatsSiteLink| {
         let NatsSiteLink { name, waiting, lacking_for } = site;
         match (lacking_for, waiting) {
-            (Some(lacking), _) if *lacking < TOLD_AFTER => None,
+            (Some(lacking), _) if *lacking < REPORTED_AFTER => None,
             (_, 1..) => Some(format!("{waiting} messages of site {name} are on their way to the centre")),
             (Some(lacking), 0) => {
                 let minutes = lacking.as_secs() / 60;
                 Some(format!(
-                    "the server of site {name} has not been heard for {minutes} min: it stores for itself"
+                    "the server of site {name} has been unreachable for {minutes} min; it stores its messages until it is connected again"
                 ))
             }
-            (None, 0) => Some(format!("the server of site {name} has not been heard yet")),
+            (None, 0) => Some(format!("the server of site {name} has not connected yet")),
         }
     };
-    let all: Vec<_> = link.sites.iter().filter_map(told).collect();
+    let all: Vec<_> = link.sites.iter().filter_map(problem).collect();
     (!all.is_empty()).then(|| format!("{}: {}", link.endpoint, all.join("; ")))
 }
 
@@ -177,23 +177,24 @@ mod tests {
             let lacking_for = seconds.map(Duration::from_secs);
             NatsSiteLink { name: name.to_owned(), waiting, lacking_for }
         };
-        let told = |sites: &[NatsSiteLink]| lacks(&NatsLink { sites: sites.to_vec(), ..link(0, None) });
-        assert_eq!(told(&[site("lyon", 0, Some(0)), site("paris", 5_000, Some(59))]), None);
+        let problem = |sites: &[NatsSiteLink]| lacks(&NatsLink { sites: sites.to_vec(), ..link(0, None) });
+        assert_eq!(problem(&[site("lyon", 0, Some(0)), site("paris", 5_000, Some(59))]), None);
         assert_eq!(
-            told(&[site("lyon", 0, Some(300)), site("paris", 5_000, Some(60)), site("nancy", 0, None)])
+            problem(&[site("lyon", 0, Some(300)), site("paris", 5_000, Some(60)), site("nancy", 0, None)])
                 .unwrap(),
-            "nats://a/x: the server of site lyon has not been heard for 5 min: it stores for itself; 5000 messages of \
-             site paris are on their way to the centre; the server of site nancy has not been heard yet"
+            "nats://a/x: the server of site lyon has been unreachable for 5 min; it stores its messages \
+             until it is connected again; 5000 messages of site paris are on their way to the centre; the server of \
+             site nancy has not connected yet"
         );
     }
 
     #[test]
-    fn a_history_that_is_behind_says_up_to_when_it_has_read() {
+    fn a_history_that_is_behind_reports_up_to_when_it_has_read() {
         assert_eq!(behind(&link(0, Some(at(1))), at(2)), None);
         assert_eq!(behind(&link(7, Some(at(2))), at(2).after(Duration::from_secs(60))), None);
-        let told = behind(&link(7, Some(at(1))), at(2)).unwrap();
+        let problem = behind(&link(7, Some(at(1))), at(2)).unwrap();
         let until = rfc3339(at(1), &TimeZone::system());
-        assert_eq!(told, format!("nats://a/x: history is being read: up to {until}, 7 messages left"));
+        assert_eq!(problem, format!("nats://a/x: history is being read: up to {until}, 7 messages left"));
         assert_eq!(
             behind(&link(7, None), at(2)).unwrap(),
             "nats://a/x: history is being read, 7 messages left"

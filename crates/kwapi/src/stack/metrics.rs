@@ -85,7 +85,7 @@ fn energy(out: &mut Exposition, meter: &MeterStatus) {
     let sum = |of: fn(&ProbeStatus) -> u64| meter.probes.iter().map(of).sum::<u64>();
     for (name, number) in [
         ("kwapi_meter_outliers", sum(|probe| probe.outliers)),
-        ("kwapi_meter_counters_disbelieved", sum(|probe| u64::from(!probe.counter_believed))),
+        ("kwapi_meter_counters_disbelieved", sum(|probe| u64::from(!probe.counter_trusted))),
         ("kwapi_meter_held", sum(|probe| u64::from(probe.is_held))),
         ("kwapi_meter_counters_shared", sum(|probe| u64::from(probe.counter_shared_with.is_some()))),
     ] {
@@ -150,7 +150,7 @@ pub(super) fn descriptions(descriptions: Descriptions, plugin: &'static str) -> 
         let counts = descriptions.counts();
         let labels = [("plugin", plugin)];
         out.sample("kwapi_described_probes", &labels, counts.probes as f64);
-        out.count("kwapi_bus_descriptions", &labels, counts.heard);
+        out.count("kwapi_bus_descriptions", &labels, counts.received);
         let refused = out.family("kwapi_bus_descriptions_refused");
         for (cause, count) in counts.refused {
             refused.count(&[("plugin", plugin), ("cause", cause.name())], count);

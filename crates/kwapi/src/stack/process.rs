@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_before_the_program_or_behind_the_records_is_told() {
+    fn a_clock_before_the_program_or_behind_the_records_is_reported() {
         let at = Timestamp::from_seconds;
         let now = at(1_800_000_000);
         assert_eq!(clock_trouble(now, Timestamp::EPOCH), None);

@@ -261,7 +261,8 @@ pub(crate) struct ProbeReport {
     /// Whether it is silent: its watts are of the past, and no part of any sum. A kwapi of before does not say.
     #[serde(default)]
     pub(crate) is_silent: Option<bool>,
-    pub(crate) counter_believed: bool,
+    #[serde(rename = "counter_believed")]
+    pub(crate) counter_trusted: bool,
     /// Resets and jumps of its counter.
     #[serde(default)]
     pub(crate) counter_resets: u64,
@@ -333,7 +334,7 @@ impl ProbeReport {
         });
         let held = self.is_held.then(|| "held until the wall clock is correct".to_owned());
         let doubted =
-            (!self.counter_believed).then(|| "energy counter contradicts the power readings".to_owned());
+            (!self.counter_trusted).then(|| "energy counter contradicts the power readings".to_owned());
         let shared = self.counter_shared_with.as_ref().map(|other| {
             format!(
                 "read from the same energy counter as {other}: only one of them is bridged across restarts"
@@ -356,7 +357,7 @@ impl ProbeReport {
             watts: status.power.map(|power| power.0),
             measured_at: status.measured_at.map(Timestamp::seconds_f64),
             problem: status.problem.map(|problem| problem.to_string()),
-            counter_believed: status.counter_believed,
+            counter_trusted: status.counter_trusted,
             counter_resets: status.counter_resets,
             outliers: status.outliers,
             outliers_in_a_row: status.outliers_in_a_row,

@@ -15,7 +15,7 @@ use super::super::overview::Seen;
 use super::super::route::FormFields;
 use super::{Layout, NotFound, PageRequest, not_found, render};
 use crate::answers::EnergyAnswers;
-use crate::bills::{BillAsked, BillFormat, BillOverview, Bills, ListedBill, ShownBill, unreadable};
+use crate::bills::{BillFormat, BillOverview, BillRequest, Bills, ListedBill, ShownBill, unreadable};
 use crate::http::HttpError;
 use crate::http::percent::encode;
 
@@ -115,7 +115,7 @@ fn list_rows(site: &Site, seen: &Seen, bills: &Bills, now: Timestamp) -> Result<
             href: href(&month, bill.by.as_deref()),
             by: bill.by,
             labels: Vec::new(),
-            closed: Some(bill.closed),
+            closed: Some(bill.closed_in_words),
             corrections: bill.documents.saturating_sub(1),
         }));
     }
@@ -180,9 +180,9 @@ pub(super) fn one(request: &PageRequest<'_>, month: &str, query: &FormFields) ->
         }
     };
     let answers = answers(site);
-    let asked = BillAsked { month, by, correction };
+    let request = BillRequest { month, by, correction };
     if let Some((format, kind, ending)) = format {
-        let text = match bills.text(answers.as_ref(), asked, format, &seen.scope, now) {
+        let text = match bills.text(answers.as_ref(), request, format, &seen.scope, now) {
             Ok(text) => text,
             Err(error) => return refused(&error),
         };
@@ -204,7 +204,7 @@ pub(super) fn one(request: &PageRequest<'_>, month: &str, query: &FormFields) ->
         }
         return response;
     }
-    match bills.shown(answers.as_ref(), BillAsked { correction: None, ..asked }, &seen.scope, now) {
+    match bills.shown(answers.as_ref(), BillRequest { correction: None, ..request }, &seen.scope, now) {
         Ok(shown) => {
             let page = BillPage::new(site, seen, bills, month, by, &shown);
             render(&page, StatusCode::OK, None, conditions)

@@ -290,7 +290,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn time_in_which_nothing_of_a_group_was_heard_counts_as_unknown() {
+    fn time_in_which_nothing_of_a_group_was_received_counts_as_unknown() {
         let check =
             |shares: &[Option<f64>], expected: Option<f64>| assert_eq!(mean_share(shares, false), expected);
         check(&[None, None], None);

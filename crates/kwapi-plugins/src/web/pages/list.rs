@@ -39,6 +39,8 @@ struct Page {
     coloured: usize,
     /// What the bands are of, where several probes share one.
     bands: Vec<BandWords>,
+    /// How much more than all together these have used, where that shows.
+    excess: Option<String>,
     cards: Vec<Card>,
     /// What of its graphs is explained: its form as a little picture, and words.
     keys: Vec<(String, &'static str)>,
@@ -133,6 +135,7 @@ pub(super) fn answer(request: &PageRequest<'_>, period: Period, query: &FormFiel
         others: stacked.others,
         coloured: stacked.bands.len(),
         bands: bands(site, seen, stacked),
+        excess: excess(stacked),
         cards,
         page,
         pages,
@@ -153,6 +156,15 @@ fn summary(site: &Site, seen: &Seen, period: Period, sum: &Sum) -> Drawing {
         svg: wide.as_ref().map(inline).unwrap_or_default(),
         narrow: narrow.as_ref().map(inline),
     }
+}
+
+/// How much more the bands have used than all together, if that can be seen: those below a meter measured more than it, which
+/// is the whole of them.
+fn excess(stacked: &Stacked) -> Option<String> {
+    let total = stacked.energy.and_then(EnergyFigure::kwh)?;
+    let bands: f64 = stacked.bands.iter().filter_map(|band| band.energy.kwh()).sum();
+    let shows = bands > total && energy_text(bands) != energy_text(total);
+    shows.then(|| energy_text(bands - total))
 }
 
 /// The bands of the summary, the largest first, where they are not of one probe each; each leads to its probes, or is one.

@@ -81,7 +81,7 @@ struct Row {
 }
 
 /// Whether a probe's page is asked for a range.
-pub(super) fn is_asked(query: &FormFields) -> bool {
+pub(super) fn is_requested(query: &FormFields) -> bool {
     query.get("from").is_some() || query.get("to").is_some()
 }
 
@@ -125,7 +125,7 @@ fn answered(request: &PageRequest<'_>, of: RangeOf<'_>, query: &FormFields) -> R
     let last_day = Range { from: now.before(Duration::from_secs(86_400)), to: now };
     let range =
         Range::parse(query, zone, now).map_err(|error| Refusal::bad(error.to_string(), Some(last_day)))?;
-    let values = Values::ask(site, ledger, seen, of, range, now)?;
+    let values = Values::read(site, ledger, seen, of, range, now)?;
     if let Some(format) = query.get("format") {
         let files = RangeFiles { site, ledger, seen, of, values: &values, now };
         return files.file(format, query, conditions);

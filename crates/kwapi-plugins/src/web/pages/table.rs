@@ -110,7 +110,7 @@ impl Column {
     }
 
     /// As people expect it first: names from A, amounts from the largest, measurements from the newest.
-    const fn goes_up(self) -> bool {
+    const fn is_ascending(self) -> bool {
         matches!(self, Self::Name | Self::Age)
     }
 
@@ -155,7 +155,7 @@ impl Order {
         let is_up = match query.get("order") {
             Some("up") => true,
             Some("down") => false,
-            _ => column.goes_up(),
+            _ => column.is_ascending(),
         };
         Self { column, is_up }
     }
@@ -287,7 +287,7 @@ impl Columns {
     fn heads(&self, order: Order, address: &Address<'_>) -> Vec<Head> {
         let head = |column: Column, word, unit: &str, class| {
             let is_current = order.column == column;
-            let is_up = if is_current { !order.is_up } else { column.goes_up() };
+            let is_up = if is_current { !order.is_up } else { column.is_ascending() };
             let turned = if is_up { "up" } else { "down" };
             Head {
                 word,

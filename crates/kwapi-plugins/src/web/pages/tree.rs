@@ -321,9 +321,9 @@ impl Writer<'_> {
         };
         // A sum of a part is not shown as if it were the group's.
         let is_whole_tree = self.address.selection.is_all();
-        let is_told = !node.is_group() || is_readable || !is_whole_tree;
+        let is_shown = !node.is_group() || is_readable || !is_whole_tree;
         let shown =
-            if is_told { node_in_event(figures, settings, node.is_group()) } else { NodeEvent::default() };
+            if is_shown { node_in_event(figures, settings, node.is_group()) } else { NodeEvent::default() };
         let or_dash = |text: Option<String>| text.unwrap_or_else(|| "–".to_owned());
         let since = |at| words::since(at, self.now, &settings.zone);
         NodeWords {
@@ -331,12 +331,12 @@ impl Writer<'_> {
             encoded: encode(&node.path),
             href,
             live: StreamNode::name_in_tree(self.address.period, self.address.selection, &node.path)
-                .filter(|_| is_told),
+                .filter(|_| is_shown),
             is_estimated: figures.is_estimated,
             silent: figures.silent_since.map(since),
             energy: or_dash(shown.energy),
             cost: settings.tariff.as_ref().map(|_| or_dash(shown.cost)),
-            is_whole: shown.whole || !is_told,
+            is_whole: shown.whole || !is_shown,
             watts: shown.watts,
             known: shown.known,
             reporting: shown.reporting,

@@ -233,16 +233,16 @@ fn six_hours_with_ten_restarts_are_read_behind_the_present_and_all_of_them_is_ke
         let part = begun as f64..end - 900.0;
         present >= end && recorded.is_some_and(|recorded| part.contains(&recorded))
     };
-    let told = wait_until("the present is shown ahead of the record", PATIENCE, || {
+    let problem = wait_until("the present is shown ahead of the record", PATIENCE, || {
         shown(&history, "hall.3").filter(|shown| is_ahead(*shown))?;
-        let [(ready, told), (_, troubles), (_, page)] =
+        let [(ready, problem), (_, troubles), (_, page)] =
             [(history.status, "/readyz"), (history.status, "/troubles"), (history.web, "/probe/hall.3/")]
                 .map(|(port, path)| get(port, path).unwrap());
         // Still so: they are of one moment.
         shown(&history, "hall.3").filter(|shown| is_ahead(*shown))?;
-        Some((ready, told, troubles, page))
+        Some((ready, problem, troubles, page))
     });
-    let (ready, warnings, troubles, page) = told;
+    let (ready, warnings, troubles, page) = problem;
     assert!(ready == 200 && warnings.contains("\"backlog\":"), "{ready} {warnings}");
     assert!(troubles.contains("history is being read: up to "), "{troubles}");
     assert!(page.contains("recorded up to"), "{page}");

@@ -87,7 +87,7 @@ fn a_power_failure_of_the_server_with_the_site_and_the_centre_killed_beside_it_c
 }
 
 #[test]
-fn a_full_disk_at_the_site_is_told_and_messages_pass_without_it() {
+fn a_full_disk_at_the_site_is_reported_and_messages_pass_without_it() {
     if !kwapi_peers::need_python("nats") {
         return;
     }
@@ -106,8 +106,8 @@ fn a_full_disk_at_the_site_is_told_and_messages_pass_without_it() {
     let mut command = within(&lab, "mount -t tmpfs -o size=160k none \"$1\"");
     command.args(["drivers", "--config"]).arg(lab.join("site.toml"));
     let process = kwapi_peers::Peer::start(&mut command, lab.join("site.log"));
-    let told = wait_until("the full disk is told", PATIENCE, || waiting(status)?.get("spool").cloned());
-    assert!(told.to_string().contains("cannot write the spool: No space left"), "{told}");
+    let problem = wait_until("the full disk is told", PATIENCE, || waiting(status)?.get("spool").cloned());
+    assert!(problem.to_string().contains("cannot write the spool: No space left"), "{problem}");
     let stored = || metric(status, "kwapi_nats_messages_total{");
     let before = stored().unwrap();
     wait_until("messages pass", PATIENCE, || stored().filter(|now| *now > before + 50.0));
@@ -119,7 +119,7 @@ fn a_full_disk_at_the_site_is_told_and_messages_pass_without_it() {
 }
 
 #[test]
-fn consumers_that_make_no_sense_are_refused_or_told_with_their_line() {
+fn consumers_that_make_no_sense_are_refused_or_reported_with_their_line() {
     let lab = Lab::empty();
     let check = |toml: &str, succeeds: bool, expected: &str| {
         let file = written(&lab, "site.toml", toml);
