@@ -114,7 +114,8 @@ impl SourceConfig {
         let Self { url, attach, ipv6, curve, nats, .. } = self;
         let (curve, nats) = (curve.clone(), nats.clone());
         let (url, consumers) = (url.clone(), Vec::new());
-        EndpointConfig { url, attach: *attach, ipv6: *ipv6, curve, nats, consumers }
+        let (attach, ipv6) = (*attach, *ipv6);
+        EndpointConfig { url, attach, ipv6, curve, nats, consumers, batch_messages_max: None }
     }
 
     /// What to read of the stream that it is; `is_ahead`: to show the present beside a consumer.
@@ -183,7 +184,7 @@ pub struct SubscriberCounters {
     pub received: u64,
     /// Messages that became measurements.
     pub verified: u64,
-    /// Messages of probes nobody asked for, which came by the transport's prefix match.
+    /// Messages of probes nobody asked for, which came by the transport's prefix match, or in a batch with others.
     pub unwanted: u64,
     /// Messages on topics that begin with NUL, which are the bus's own.
     pub reserved: u64,

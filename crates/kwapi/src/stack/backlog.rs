@@ -101,11 +101,11 @@ fn behind(link: &NatsLink, now: Timestamp) -> Option<String> {
         return None;
     }
     let Some(until) = read_until else {
-        return Some(format!("{endpoint}: history is being read, {waiting} messages left"));
+        return Some(format!("{endpoint}: history is being read, {waiting} messages of NATS left"));
     };
     let text = rfc3339(Timestamp::from_seconds(until.seconds()), &TimeZone::system());
     (now.since(*until) > TOLD_AFTER)
-        .then(|| format!("{endpoint}: history is being read: up to {text}, {waiting} messages left"))
+        .then(|| format!("{endpoint}: history is being read: up to {text}, {waiting} messages of NATS left"))
 }
 
 /// What is said of sites whose line is down, or whose backlog is on its way to the centre.
@@ -114,7 +114,9 @@ fn lacks(link: &NatsLink) -> Option<String> {
         let NatsSiteLink { name, waiting, lacking_for } = site;
         match (lacking_for, waiting) {
             (Some(lacking), _) if *lacking < TOLD_AFTER => None,
-            (_, 1..) => Some(format!("{waiting} messages of site {name} are on their way to the centre")),
+            (_, 1..) => {
+                Some(format!("{waiting} messages of NATS of site {name} are on their way to the centre"))
+            }
             (Some(lacking), 0) => {
                 let minutes = lacking.as_secs() / 60;
                 Some(format!(
@@ -159,6 +161,7 @@ mod tests {
             problem: None,
             connections: 1,
             messages: 0,
+            batches: 0,
             waiting,
             repeated: 0,
             dropped: 0,
@@ -183,7 +186,7 @@ mod tests {
             told(&[site("lyon", 0, Some(300)), site("paris", 5_000, Some(60)), site("nancy", 0, None)])
                 .unwrap(),
             "nats://a/x: the server of site lyon has not been heard for 5 min: it stores for itself; 5000 messages of \
-             site paris are on their way to the centre; the server of site nancy has not been heard yet"
+             NATS of site paris are on their way to the centre; the server of site nancy has not been heard yet"
         );
     }
 
@@ -193,10 +196,13 @@ mod tests {
         assert_eq!(behind(&link(7, Some(at(2))), at(2).after(Duration::from_secs(60))), None);
         let told = behind(&link(7, Some(at(1))), at(2)).unwrap();
         let until = rfc3339(at(1), &TimeZone::system());
-        assert_eq!(told, format!("nats://a/x: history is being read: up to {until}, 7 messages left"));
+        assert_eq!(
+            told,
+            format!("nats://a/x: history is being read: up to {until}, 7 messages of NATS left")
+        );
         assert_eq!(
             behind(&link(7, None), at(2)).unwrap(),
-            "nats://a/x: history is being read, 7 messages left"
+            "nats://a/x: history is being read, 7 messages of NATS left"
         );
     }
 }

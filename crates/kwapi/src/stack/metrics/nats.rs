@@ -31,6 +31,7 @@ pub(in crate::stack) fn nats(
             }
             count(out, "kwapi_nats_connections", &labels, link.connections);
             count(out, "kwapi_nats_messages", &labels, link.messages);
+            count(out, "kwapi_nats_batches", &labels, link.batches);
             count(out, "kwapi_nats_repeated", &labels, link.repeated);
             count(out, "kwapi_nats_dropped", &labels, link.dropped);
             count(out, "kwapi_nats_rejected", &labels, link.rejected);
