@@ -12,9 +12,15 @@ _COMMENT_OR_TEXT = re.compile(
 _TEST = re.compile(r'#\[cfg\((?:test|all\(test[^]]*)\)\]\s*(?:#\[[^]]*\]\s*)*')
 
 
-def code(text, with_tests=False):
-    """The text of a file without comments, texts and, unless `with_tests`, what is only compiled for tests."""
-    text = _COMMENT_OR_TEXT.sub(lambda found: '""' if found.group().startswith(('"', 'r', 'b"')) else ' ', text)
+def code(text, with_tests=False, same_lines=False):
+    """The text of a file without comments, texts and, unless `with_tests`, what is only compiled for tests.
+
+    With `same_lines` what is left stands in the line it stood in.
+    """
+    def without(found):
+        cut = '""' if found.group().startswith(('"', 'r', 'b"')) else ' '
+        return cut + '\n' * found.group().count('\n') if same_lines else cut
+    text = _COMMENT_OR_TEXT.sub(without, text)
     while not with_tests and (found := _TEST.search(text)):
         end = _end(text, found.end())
         text = text[:found.start()] + text[end:]

@@ -34,11 +34,13 @@ fn commit() -> Option<String> {
     let is_commit = |text: &str| text.len() >= 7 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let given = std::env::var(GIVEN).ok();
     let exported = || std::fs::read_to_string(EXPORTED).ok();
-    let asked =
+    let from_git =
         || git(&["ls-files", "--error-unmatch", "build.rs"]).and_then(|_| git(&["rev-parse", "HEAD"]));
     let known = |text: String| Some(text.trim().to_owned()).filter(|text| is_commit(text));
-    let commit =
-        given.and_then(known).or_else(|| exported().and_then(known)).or_else(|| asked().and_then(known))?;
+    let commit = given
+        .and_then(known)
+        .or_else(|| exported().and_then(known))
+        .or_else(|| from_git().and_then(known))?;
     commit.get(..7).map(ToOwned::to_owned)
 }
 

@@ -282,8 +282,8 @@ pub fn trace(bytes: &[u8]) {
         let session = Timestamp::from_seconds(1_800_000_000);
         let quality = Quality::Measured;
         let message = Accounting { timestamp: at, session, seq, totals, curve: None, meter: None, quality };
-        let heard = Duration::from_secs(1_000 + seq * 7);
-        if let Ok(credit) = account.credit(&message, heard, gap) {
+        let received_at = Duration::from_secs(1_000 + seq * 7);
+        if let Ok(credit) = account.credit(&message, received_at, gap) {
             trace.take(at, Some(&message), &credit.decision, &credit.totals, &mut pieces);
         }
     }

@@ -122,13 +122,13 @@ fn rate(between: fn(&str) -> (Between, String), topics: &[String], stalled: bool
 
     // Nothing published before a subscription has arrived is heard: until each has heard something.
     let mut frame = zmq::Message::new();
-    let mut deaf: Vec<_> = subscribers.iter().collect();
-    while !deaf.is_empty() {
+    let mut silent: Vec<_> = subscribers.iter().collect();
+    while !silent.is_empty() {
         for id in &ids {
             publisher.send_multipart([&id[..], &PAYLOAD[..]], 0).expect("it is open");
         }
         std::thread::park_timeout(Duration::from_millis(200));
-        deaf.retain(|socket| drain(socket, &mut frame) == 0);
+        silent.retain(|socket| drain(socket, &mut frame) == 0);
     }
     std::thread::park_timeout(Duration::from_millis(500));
     for socket in &subscribers {

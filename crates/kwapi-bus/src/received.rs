@@ -17,7 +17,7 @@ pub struct Received {
     /// When it arrived, to label a legacy message and to measure the publisher's skew.
     pub arrived: Timestamp,
     /// When it arrived on this process's monotonic clock, to measure silence.
-    pub heard: Duration,
+    pub received_at: Duration,
     /// What it says its probe is, if it says anything of that: signed, in time and within its key's pattern, as the
     /// measurement is.
     pub description: Option<Result<Box<Description>, DescriptionRefusal>>,

@@ -34,6 +34,8 @@ pub(crate) struct Keeping {
     pub(crate) works: bool,
     /// How many wait there, by what it last said.
     pub(crate) waiting: u64,
+    /// How many were fetched and not taken yet.
+    pub(crate) fetched: u64,
     /// For how long it may lack what is kept elsewhere for it; `None` where it does not.
     pub(crate) lacking_for: Option<Duration>,
 }

@@ -22,8 +22,8 @@ impl Worker {
         work: impl FnOnce(&AtomicBool) + Send + 'static,
     ) -> Result<Self, io::Error> {
         let stop = Arc::new(AtomicBool::new(false));
-        let told = stop.clone();
-        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || work(&told))?;
+        let stopped = stop.clone();
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || work(&stopped))?;
         Ok(Self { stop, thread: Some(thread) })
     }
 }

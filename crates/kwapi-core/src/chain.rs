@@ -35,7 +35,7 @@ mod tests {
     }
 
     #[test]
-    fn each_cause_is_told_once() {
+    fn each_cause_is_reported_once() {
         let cause = || io::Error::other("disk full");
         for error in [Outer::Plain(cause()), Outer::Repeating(cause())] {
             assert_eq!(chain(&error), "cannot read it: disk full");

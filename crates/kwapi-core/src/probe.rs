@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_subtree_is_told_by_its_dot() {
+    fn a_subtree_is_reported_by_its_dot() {
         let probe = ProbeId::new("C.1").unwrap();
         assert!(probe.is_within("C") && probe.is_within("C.1"));
         assert!(!ProbeId::new("C1").unwrap().is_within("C"));

@@ -51,12 +51,12 @@ fn main() -> Result<(), Failed> {
         cards => return simulate(cards, option("--hanging-percent", 5)?),
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let is_met = runtime.block_on(measure(
+    let is_within = runtime.block_on(measure(
         option("--cards", 5_000)?,
         Duration::from_secs(option("--seconds", 30)?.try_into()?),
         option("--hanging-percent", 5)?,
     ))?;
-    if is_met { Ok(()) } else { Err("a number is missed".into()) }
+    if is_within { Ok(()) } else { Err("a number is missed".into()) }
 }
 
 /// The other side: cards on ports that are printed one a line. A line on standard input makes some of them hang.
@@ -73,14 +73,14 @@ fn simulate(cards: usize, hanging_percent: usize) -> Result<(), Failed> {
         println!();
         Ok::<_, std::io::Error>(running)
     })?;
-    let (told, mut tell) = tokio::sync::mpsc::unbounded_channel();
+    let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
     std::thread::spawn(move || {
         for line in std::io::stdin().lines().map_while(Result::ok) {
-            _ = told.send(line);
+            _ = sender.send(line);
         }
     });
     runtime.block_on(async {
-        while tell.recv().await.is_some() {
+        while receiver.recv().await.is_some() {
             for (number, card) in running.iter().enumerate() {
                 if number % 100 < hanging_percent {
                     card.set_fault(BmcFault::Hang);
@@ -114,7 +114,7 @@ impl Simulator {
         Ok((Self(child), ports))
     }
 
-    fn tell(&mut self) -> Result<(), Failed> {
+    fn hang(&mut self) -> Result<(), Failed> {
         Ok(writeln!(self.0.stdin.as_mut().ok_or("no standard input")?, "hang")?)
     }
 }
@@ -163,7 +163,7 @@ async fn measure(cards: usize, watched: Duration, hanging_percent: usize) -> Res
     let memory = (resident_bytes()? - memory_before) / cards as f64;
 
     for simulator in &mut simulators {
-        simulator.tell()?;
+        simulator.hang()?;
     }
     // While hanging ones are noticed and tried again, the others are watched.
     sleep(NOTICING).await;
@@ -188,7 +188,7 @@ async fn measure(cards: usize, watched: Duration, hanging_percent: usize) -> Res
     println!("lateness in hand: median {:.1?}, p99 {:.1?}, worst {:.1?}", at(0.5), at(0.99), at(1.0));
     println!("memory a card: {:.1} KiB", memory / 1024.0);
     println!("processor a reading: {:.1} µs; load {}", reading * 1e6, load()?);
-    let is_met = at(0.99) < LATENESS_P99_MAX && memory < MEMORY_A_CARD_MAX && readings > expected * 0.99;
+    let is_within = at(0.99) < LATENESS_P99_MAX && memory < MEMORY_A_CARD_MAX && readings > expected * 0.99;
     let ratio = match ipmitool_seconds(*ports.last().ok_or("no cards")?) {
         Ok(seconds) => {
             println!("ipmitool: {:.1} ms a reading, {:.0} times ours", seconds * 1e3, seconds / reading);
@@ -199,7 +199,7 @@ async fn measure(cards: usize, watched: Duration, hanging_percent: usize) -> Res
             f64::INFINITY
         }
     };
-    Ok(is_met && ratio >= IPMITOOL_RATIO_MIN)
+    Ok(is_within && ratio >= IPMITOOL_RATIO_MIN)
 }
 
 fn running(manager: &Manager) -> usize {

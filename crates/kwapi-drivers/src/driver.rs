@@ -169,7 +169,7 @@ pub(crate) struct Due {
 
 impl Readings {
     /// Says when readings are due.
-    pub(crate) fn ask(&mut self, request: ReadRequest) {
+    pub(crate) fn request(&mut self, request: ReadRequest) {
         self.request = request;
     }
 

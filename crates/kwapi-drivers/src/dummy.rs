@@ -65,11 +65,11 @@ impl Driver for Dummy {
     const SUMMARY: &'static str = "simulated power, for trials and load tests";
     const INTERVAL_MIN: Duration = Duration::from_millis(1);
     const KEYS: &'static [DriverKey] = &[
-        DriverKey::new("watts", "what each outlet draws on average").in_unit("W").or("100.0"),
-        DriverKey::new("jitter_watts", "how far it strays either way").in_unit("W").or("0.0"),
-        DriverKey::new("swing_watts", "how far it swings either way, as a sine").in_unit("W").or("0.0"),
-        DriverKey::new("swing_seconds", "how long one swing takes").in_unit("s").or("60.0"),
-        DriverKey::new("outlets", "how many there are when all are wanted").or("1"),
+        DriverKey::new("watts", "mean power of each outlet").in_unit("W").or("100.0"),
+        DriverKey::new("jitter_watts", "amplitude of random deviations").in_unit("W").or("0.0"),
+        DriverKey::new("swing_watts", "amplitude of a sine").in_unit("W").or("0.0"),
+        DriverKey::new("swing_seconds", "period of the sine").in_unit("s").or("60.0"),
+        DriverKey::new("outlets", "number of outlets, for a template").or("1"),
         DriverKey::new("seed", "the same seed gives the same watts").or("0"),
     ];
     type Config = DummyConfig;

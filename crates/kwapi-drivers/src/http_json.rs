@@ -50,7 +50,7 @@ impl Driver for HttpJson {
     }
 
     fn check_outlets(config: &HttpJsonConfig, outlets: &Outlets) -> Result<(), ConfigError> {
-        if outlets.named().len() > 1 && !config.values.tell_outlets_apart() {
+        if outlets.named().len() > 1 && !config.values.distinguishes_outlets() {
             let why = "several probes require {outlet} in the pointers of power and energy";
             return Err(ConfigError::of("values", why));
         }

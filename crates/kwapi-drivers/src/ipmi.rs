@@ -149,8 +149,8 @@ impl Ipmi {
             IpmiSource::Sensors(choice) => {
                 return sensors::read(&mut self.session, choice, &self.shared).await;
             }
-            IpmiSource::Dcmi => source::ask_dcmi(&mut self.session).await,
-            IpmiSource::NodeManager(channel) => node_manager::ask(&mut self.session, *channel).await,
+            IpmiSource::Dcmi => source::query_dcmi(&mut self.session).await,
+            IpmiSource::NodeManager(channel) => node_manager::query(&mut self.session, *channel).await,
         };
         let card = self.session.link.card;
         let power = match response {

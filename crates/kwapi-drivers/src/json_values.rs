@@ -112,7 +112,7 @@ impl Values {
     }
 
     /// Whether power and energy of different outlets are at different places.
-    pub(crate) fn tell_outlets_apart(&self) -> bool {
+    pub(crate) fn distinguishes_outlets(&self) -> bool {
         self.main_places().all(|place| place.contains("{outlet}"))
     }
 

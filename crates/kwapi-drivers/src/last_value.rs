@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_known_and_is_gone_says_since_when() {
+    async fn what_was_known_and_is_gone_shows_since_when() {
         let gone = || Err(NoReading::NotAvailable("null".to_owned()));
         let mut last = LastValue::default();
         assert_eq!(last.noted(gone()), gone(), "never known");

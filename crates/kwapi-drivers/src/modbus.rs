@@ -219,7 +219,7 @@ impl Modbus {
             let block = planned.block;
             let Block { function, at: address, count } = block;
             let request = ModbusRequest { unit: self.unit, function, address, count };
-            let refusal = match self.line.ask(request).await? {
+            let refusal = match self.line.exchange(request).await? {
                 Reply::Answer(ModbusResponse::Registers(words)) => {
                     registers.extend(addressed(block, words));
                     self.has_answered = true;

@@ -64,9 +64,12 @@ impl Driver for Mqtt {
         DriverKey::required("broker", "mqtt://HOST[:PORT] or mqtts://HOST[:PORT]"),
         DriverKey::new("username", "the broker's user").login(),
         DriverKey::new("password", "its password").secret(),
-        DriverKey::new("tls", "whom to trust, with mqtts://").login().or("system").naming(Names::Authority),
+        DriverKey::new("tls", "certificate verification, with mqtts://")
+            .login()
+            .or("system")
+            .naming(Names::Authority),
         DriverKey::required("topic", "what to subscribe to; {outlet} stands for the outlet's key"),
-        DriverKey::new("energy_topic", "where the energy counter is published, if by messages of its own"),
+        DriverKey::new("energy_topic", "topic of the energy counter, if it is published separately"),
         DriverKey::required("values", "where the values are in a message"),
     ];
     type Config = MqttConfig;

@@ -75,7 +75,7 @@ impl Driver for Nut {
         DriverKey::new("ups", "the device's name there").otherwise("the only one"),
         DriverKey::new("username", "a user, to LOGIN as; not needed to read").login(),
         DriverKey::new("password", "its password").secret(),
-        DriverKey::new("nominal_watts", "full load of a device that tells its load as a share of it")
+        DriverKey::new("nominal_watts", "full load, for a device that reports its load in percent only")
             .in_unit("W"),
         DriverKey::new("power_factor", "by which volt-amperes are multiplied"),
     ];
@@ -115,9 +115,9 @@ impl Driver for Nut {
             None => server.only_ups().await?,
         };
         if let Some((username, password)) = &login.user {
-            server.ask("USERNAME", username).await?;
-            server.ask("PASSWORD", password.expose()).await?;
-            server.ask("LOGIN", &ups).await?;
+            server.request("USERNAME", username).await?;
+            server.request("PASSWORD", password.expose()).await?;
+            server.request("LOGIN", &ups).await?;
         }
         let rating = Rating { nominal_watts: config.nominal_watts, power_factor: config.power_factor };
         Ok(Self {

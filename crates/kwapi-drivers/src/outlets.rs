@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn outlets_of_one_name_are_told_apart_by_their_numbers_and_lie_below_it() {
+    fn outlets_of_one_name_are_distinguished_by_their_numbers_and_lie_below_it() {
         let supplies = [("1", "web1"), ("2", "db1"), ("2.3", "web1"), ("4", "")];
         check("rack.{label}", &supplies, &["rack.web1.1", "rack.db1", "rack.web1.2.3", "rack.4"]);
         check("rack.{outlet}", &supplies, &["rack.1", "rack.2", "rack.2.3", "rack.4"]);
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_told_apart_is_left_out_and_never_read_as_one() {
+    fn what_cannot_be_distinguished_is_left_out_and_never_read_as_one() {
         check("{label}", &[("1", "a"), ("1", "a"), ("2", "b")], &["-", "-", "b"]);
         let long = "x".repeat(1_000);
         check("{label}", &[("1", &long), ("2", "b")], &["-", "b"]);

@@ -68,12 +68,15 @@ impl Driver for P1 {
     const CADENCE: Cadence = Cadence::Pushed;
     const KEYS: &'static [DriverKey] = &[
         DriverKey::new("device", "serial line; either this or host").naming(Names::Device),
-        DriverKey::new("host", "HOST:PORT of a converter that passes the bytes on"),
+        DriverKey::new("host", "HOST:PORT of a converter that forwards the bytes"),
         DriverKey::new("baud", "speed of the serial line").in_unit("bit/s").or("115200"),
         DriverKey::new("encryption_key", "key of a meter that encrypts, 32 hexadecimal digits").secret(),
-        DriverKey::new("authentication_key", "key that its telegrams are authenticated with, likewise")
-            .secret()
-            .otherwise("Luxembourg's, which is public"),
+        DriverKey::new(
+            "authentication_key",
+            "key that telegrams are authenticated with, 32 hexadecimal digits",
+        )
+        .secret()
+        .otherwise("Luxembourg's, which is public"),
     ];
     type Config = P1Config;
     type Shared = ();

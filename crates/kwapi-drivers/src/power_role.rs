@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn supplies_are_told_by_name_or_by_where_they_are() {
+    fn supplies_are_reported_by_name_or_by_where_they_are() {
         for name in ["PS1 Input Power", "PSU2_PIN", "ps0_input_power", "Power Supply 2", "psu 1 power"] {
             check(name, Role::SupplyInput);
         }

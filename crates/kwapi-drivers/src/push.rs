@@ -52,7 +52,7 @@ pub struct Push {
     queue: mpsc::Receiver<Pushed>,
     accepting: JoinHandle<()>,
     listening_on: String,
-    heard: u64,
+    received: u64,
 }
 
 impl Driver for Push {
@@ -74,7 +74,7 @@ impl Driver for Push {
         let listener = Listener::bind(&config.listen).await?;
         let (sender, queue) = mpsc::channel(QUEUE_MAX);
         let accepting = tokio::spawn(listener.accept(outlets.clone(), sender));
-        Ok(Self { queue, accepting, listening_on: config.listen.clone(), heard: 0 })
+        Ok(Self { queue, accepting, listening_on: config.listen.clone(), received: 0 })
     }
 
     async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
@@ -96,14 +96,14 @@ impl Driver for Push {
             what: "socket".to_owned(),
             value: self.listening_on.clone(),
             is_used: true,
-            why: format!("{} readings received so far", self.heard),
+            why: format!("{} readings received so far", self.received),
         }]
     }
 }
 
 impl Push {
     fn take(&mut self, (probe, reading): Pushed, readings: &mut Readings) {
-        self.heard += 1;
+        self.received += 1;
         readings.push(&probe, Ok(reading));
     }
 }

@@ -60,7 +60,7 @@ struct ReadZones {
     total: Reads,
     register: Arc<Register>,
     /// What was last told, and when.
-    told: Option<(MeterCounter, Instant)>,
+    reported: Option<(MeterCounter, Instant)>,
 }
 
 /// What is read for a probe.
@@ -80,24 +80,25 @@ impl ReadZones {
         };
         let is_of_session = path.is_none();
         let register = Arc::new(Register { path, is_in_host: true, is_of_session, ..Register::default() });
-        Self { probe, total, register, told: None }
+        Self { probe, total, register, reported: None }
     }
 
     /// Whether a counter that is read more often than it steps has not stepped since it was told. It is told now and then even so:
     /// it is there.
-    fn stands(&mut self, counter: &MeterCounter) -> bool {
-        let stands = self.told.is_some_and(|(told, at)| told == *counter && at.elapsed() < BLOCK);
-        if !stands {
-            self.told = Some((*counter, Instant::now()));
+    fn is_standing(&mut self, counter: &MeterCounter) -> bool {
+        let is_standing =
+            self.reported.is_some_and(|(reported, at)| reported == *counter && at.elapsed() < BLOCK);
+        if !is_standing {
+            self.reported = Some((*counter, Instant::now()));
         }
-        stands
+        is_standing
     }
 }
 
 impl Driver for Rapl {
     const NAME: &'static str = "rapl";
     const SUMMARY: &'static str = "the processor's energy counters (RAPL) of the machine kwapi runs on";
-    const KEYS: &'static [DriverKey] = &[DriverKey::new("root", "where Linux's powercap files are")
+    const KEYS: &'static [DriverKey] = &[DriverKey::new("root", "directory of Linux's powercap files")
         .or("/sys/class/powercap")
         .naming(Names::Kernel)];
     /// Counters step about once a millisecond.
@@ -135,7 +136,7 @@ impl Driver for Rapl {
                 Reads::Machine(machine) => machine.read(&self.zones, &mut self.notes),
             };
             match counter {
-                Ok(Ok(counter)) if readings.are_fast() && source.stands(&counter) => is_read = true,
+                Ok(Ok(counter)) if readings.are_fast() && source.is_standing(&counter) => is_read = true,
                 Ok(counter) => {
                     is_read = true;
                     let register = Some(source.register.clone());

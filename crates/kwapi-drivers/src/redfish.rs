@@ -121,7 +121,7 @@ impl Driver for Redfish {
         DriverKey::new("username", "a user that may read").login(),
         DriverKey::new("password", "its password").secret(),
         DriverKey::new("auth", "how to log in: session, basic or auto").login().or("auto"),
-        DriverKey::new("tls", "whom to trust: system, ca:FILE, sha256:FINGERPRINT or insecure")
+        DriverKey::new("tls", "certificate verification: system, ca:FILE, sha256:FINGERPRINT or insecure")
             .login()
             .or("system")
             .naming(Names::Authority),

@@ -15,7 +15,7 @@ const LISTEN: Duration = Duration::from_secs(12);
 
 /// What was heard on a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Heard {
+pub enum LineFinding {
     /// A meter, that a driver reads.
     Meter {
         /// The driver.
@@ -35,26 +35,26 @@ pub enum Heard {
 ///
 /// # Errors
 /// When the line cannot be opened or ends.
-pub async fn listen(device: &Path) -> Result<Heard, DriverError> {
-    let mut heard = Heard::Silence;
+pub async fn listen(device: &Path) -> Result<LineFinding, DriverError> {
+    let mut finding = LineFinding::Silence;
     for baud in BAUDS {
         let mut port = Port::open(&PortConfig::Serial { device: device.to_owned(), baud }).await?;
-        if let Ok(telegram) = timeout(LISTEN, telegram(&mut port, &mut heard)).await {
+        if let Ok(telegram) = timeout(LISTEN, telegram(&mut port, &mut finding)).await {
             return telegram.map(|telegram| match telegram {
                 Some(telegram) => known(&telegram, baud),
                 None => encrypted(baud),
             });
         }
     }
-    Ok(heard)
+    Ok(finding)
 }
 
 /// The first whole telegram, `None` for one that is encrypted; notes that anything was heard at all.
-async fn telegram(port: &mut Port, heard: &mut Heard) -> Result<Option<Telegram>, DriverError> {
+async fn telegram(port: &mut Port, finding: &mut LineFinding) -> Result<Option<Telegram>, DriverError> {
     let mut reader = LineBuffer::new(Expects::Any, None);
     loop {
         reader.feed(&port.read().await?);
-        *heard = Heard::Noise;
+        *finding = LineFinding::Noise;
         while let Some(found) = reader.next() {
             match found {
                 Ok(telegram) => return Ok(Some(telegram)),
@@ -66,11 +66,11 @@ async fn telegram(port: &mut Port, heard: &mut Heard) -> Result<Option<Telegram>
     }
 }
 
-fn encrypted(baud: u32) -> Heard {
-    Heard::Meter { driver: "p1", baud, meter: "a meter that encrypts; set encryption_key".to_owned() }
+fn encrypted(baud: u32) -> LineFinding {
+    LineFinding::Meter { driver: "p1", baud, meter: "a meter that encrypts; set encryption_key".to_owned() }
 }
 
-fn known(telegram: &Telegram, baud: u32) -> Heard {
+fn known(telegram: &Telegram, baud: u32) -> LineFinding {
     let registers = &telegram.registers;
     // Of DSMR 2.2 and 3, which have no checksum, `sml` reads the same registers.
     let driver = if telegram.is_dsmr { "p1" } else { "sml" };
@@ -78,7 +78,7 @@ fn known(telegram: &Telegram, baud: u32) -> Heard {
         Some(serial) => format!("{} ({serial})", registers.identification),
         None => registers.identification.clone(),
     };
-    Heard::Meter { driver, baud, meter }
+    LineFinding::Meter { driver, baud, meter }
 }
 
 #[cfg(test)]
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_line_is_told_which_driver_reads_it() {
+    async fn a_line_is_recognised_with_the_driver_that_reads_it() {
         for (sent, expected) in [
             ("noise\r\n/KWA5TEST\r\n\r\n1-3:0.2.8(50)\r\n1-0:1.7.0(00.734*kW)\r\n!CDB0\r\n", "p1"),
             ("/KWA5TEST\r\n0.0.0(4711)\r\n1.8.0(000100.0*kWh)\r\n!\r\n", "sml"),
@@ -115,15 +115,15 @@ mod tests {
             let (path, mut meter, _computers_end) = line();
             let listening = tokio::spawn(async move { listen(&path).await });
             meter.write_all(sent.as_bytes()).unwrap();
-            let heard = listening.await.unwrap().unwrap();
-            let Heard::Meter { driver, baud, meter } = heard else { panic!("{heard:?}") };
+            let finding = listening.await.unwrap().unwrap();
+            let LineFinding::Meter { driver, baud, meter } = finding else { panic!("{finding:?}") };
             assert_eq!((driver, baud), (expected, 9_600));
             assert!(meter.starts_with("KWA5TEST"), "{meter}");
         }
     }
 
     #[tokio::test]
-    async fn a_line_that_is_not_there_is_said() {
+    async fn a_line_that_is_not_there_is_reported() {
         let error = listen(Path::new("/dev/serial/by-id/nothing")).await.unwrap_err();
         assert!(error.to_string().contains("check that the reader is plugged in"), "{error}");
     }

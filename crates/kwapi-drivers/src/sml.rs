@@ -62,12 +62,12 @@ impl SmlConfig {
 pub struct Sml {
     line: TelegramLine,
     meter: TelegramMeter,
-    asks: Option<Asks>,
+    polling: Option<Polling>,
 }
 
 /// When a meter is asked next.
 #[derive(Debug)]
-struct Asks {
+struct Polling {
     every: Duration,
     next: Instant,
 }
@@ -79,11 +79,11 @@ impl Driver for Sml {
     const CADENCE: Cadence = Cadence::Pushed;
     const KEYS: &'static [DriverKey] = &[
         DriverKey::new("device", "serial line; either this or host").naming(Names::Device),
-        DriverKey::new("host", "HOST:PORT of a converter that passes the bytes on"),
+        DriverKey::new("host", "HOST:PORT of a converter that forwards the bytes"),
         DriverKey::new("baud", "speed of the serial line, of a meter that sends by itself")
             .in_unit("bit/s")
             .or("9600"),
-        DriverKey::new("request_seconds", "how often a meter is asked that does not send by itself")
+        DriverKey::new("request_seconds", "interval of requests, for a meter that does not send by itself")
             .in_unit("s"),
     ];
     type Config = SmlConfig;
@@ -103,19 +103,19 @@ impl Driver for Sml {
         Ok(Self {
             meter: TelegramMeter::new(outlets)?,
             line: TelegramLine::open(&port, LineBuffer::new(Expects::Any, None), ADVICE).await?,
-            asks: every.map(|every| Asks { every, next: Instant::now() }),
+            polling: every.map(|every| Polling { every, next: Instant::now() }),
         })
     }
 
     async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
-        if let Some(asks) = &mut self.asks {
-            let wait = asks.next.saturating_duration_since(Instant::now());
+        if let Some(polling) = &mut self.polling {
+            let wait = polling.next.saturating_duration_since(Instant::now());
             sleep(wait.min(REST)).await;
             if wait > REST {
                 return Ok(());
             }
-            asks.next = Instant::now() + asks.every;
-            let registers = request::ask(&mut self.line).await?;
+            polling.next = Instant::now() + polling.every;
+            let registers = request::exchange(&mut self.line).await?;
             self.meter.take(registers, readings);
             return Ok(());
         }

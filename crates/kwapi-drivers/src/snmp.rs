@@ -161,14 +161,14 @@ impl Driver for Snmp {
         for (point, result) in self.plan.points.iter_mut().zip(results) {
             let counter = result.as_ref().ok().and_then(|reading| reading.counter);
             point.counter = counter.map(|counter| counter.value).or(point.counter);
-            point.is_missing = !open::is_told(&result);
+            point.is_missing = !open::is_reported(&result);
             let result = match (result, point.seen_at) {
                 (Err(NoReading::NoSuchOutlet(_)), Some(seen_at)) => {
                     let since = open::ago(now, seen_at);
                     Err(NoReading::NoSuchOutlet(format!("missing from the agent's table for {since}")))
                 }
                 (result, _) => {
-                    if open::is_told(&result) {
+                    if open::is_reported(&result) {
                         point.seen_at = Some(now);
                     }
                     let register = point.register.as_ref();
@@ -276,7 +276,7 @@ impl Snmp {
     /// Whether the device has a row again that it did not have.
     fn one_is_back(&self, results: &[Result<Reading, NoReading>]) -> bool {
         let mut points = self.plan.points.iter().zip(results);
-        points.any(|(point, result)| point.is_missing && open::is_told(result))
+        points.any(|(point, result)| point.is_missing && open::is_reported(result))
     }
 
     fn counter_fell(&self, results: &[Result<Reading, NoReading>]) -> bool {

@@ -111,7 +111,7 @@ async fn a_counter_set_back_to_0_adds_up() {
 }
 
 #[tokio::test]
-async fn a_counter_that_leaps_is_not_believed_for_that_leap() {
+async fn a_counter_that_leaps_is_not_trusted_for_that_leap() {
     check("leap", 1e6, |rack| rack.set_watt_hours(1, RANGE - 7_000.0)).await;
 }
 

@@ -93,8 +93,8 @@ impl Site {
         let (mut account, mut refused) = (Account::default(), 0);
         let published = self.published.lock();
         for message in published.iter() {
-            let heard = message.timestamp.since(Timestamp::EPOCH);
-            refused += usize::from(account.credit(message, heard, Duration::from_secs(60)).is_err());
+            let received_at = message.timestamp.since(Timestamp::EPOCH);
+            refused += usize::from(account.credit(message, received_at, Duration::from_secs(60)).is_err());
         }
         (account.totals().energy, refused)
     }
@@ -114,7 +114,7 @@ fn is_bridged(site: &Site, used: Energy, tick: Energy) {
 
 /// Nothing of the stop is billed.
 #[track_caller]
-fn begins_anew(site: &Site, why: Option<NotBridged>, expected: NotBridged) {
+fn check_afresh(site: &Site, why: Option<NotBridged>, expected: NotBridged) {
     let (first, last) = site.ends();
     let curve = last.curve.expect("a curve");
     assert_eq!(why, Some(expected));
@@ -187,7 +187,7 @@ async fn pdu(shows: &str) -> Option<(Site, Option<NotBridged>)> {
 }
 
 #[tokio::test]
-async fn an_hour_without_the_manager_is_told_by_the_register_of_a_pdu() {
+async fn an_hour_without_the_manager_is_bridged_by_the_register_of_a_pdu() {
     let Some((site, why)) = pdu("1133").await else { return };
     assert_eq!(why, None);
     is_bridged(&site, Energy::from_watt_hours(123), Energy::from_watt_hours(1));
@@ -197,7 +197,7 @@ async fn an_hour_without_the_manager_is_told_by_the_register_of_a_pdu() {
 async fn a_pdu_whose_register_was_reset_or_rose_too_far_begins_anew() {
     for (shows, expected) in [("12", NotBridged::Fell), ("1310", NotBridged::Jumped)] {
         let Some((site, why)) = pdu(shows).await else { return };
-        begins_anew(&site, why, expected);
+        check_afresh(&site, why, expected);
     }
 }
 
@@ -274,7 +274,7 @@ async fn modbus(change: (&str, &str), keys_after: Option<&str>) -> Option<(Site,
 }
 
 #[tokio::test]
-async fn an_hour_without_the_manager_is_told_by_the_register_of_a_modbus_meter() {
+async fn an_hour_without_the_manager_is_bridged_by_the_register_of_a_modbus_meter() {
     let Some((site, why)) = modbus(("values=12.5,", "values=12.6,"), None).await else { return };
     assert_eq!(why, None);
     // It shows hundredths of a kWh, in single precision: 12.6 is 12.600000381.
@@ -285,5 +285,5 @@ async fn an_hour_without_the_manager_is_told_by_the_register_of_a_modbus_meter()
 async fn another_unit_on_the_line_is_another_register() {
     let keys = "map = 'schneider-iem3155'\nunit = 2";
     let Some((site, why)) = modbus(("values=12.5,", "values=12.6,"), Some(keys)).await else { return };
-    begins_anew(&site, why, NotBridged::NoState);
+    check_afresh(&site, why, NotBridged::NoState);
 }

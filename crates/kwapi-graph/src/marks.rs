@@ -15,7 +15,7 @@ const LANE: f64 = LANE_ROOM - 2.0 * SPACE;
 /// A stretch that is at least as wide has its name in the plot, in pixels.
 const NAMED_WIDTH: f64 = 40.0;
 /// So many stretches are told of in words.
-const TOLD_MAX: usize = 6;
+const LISTED_MAX: usize = 6;
 /// So many stretches are drawn. More: rows are drawn together, two, four, … at a time, as most of them are.
 const DRAWN_MAX: usize = 64;
 
@@ -238,12 +238,12 @@ impl<'a> Marks<'a> {
 
     /// What is not measured, in words: `; unknown from 03:10 to 04:25`.
     pub(super) fn words(&self) -> String {
-        let (mut words, mut told) = (String::new(), 0);
+        let (mut words, mut count) = (String::new(), 0);
         let is_long = self.frame.plot.end.saturating_sub(self.frame.plot.start) > 86_400;
         let format = if is_long { "%-d %b %H:%M" } else { "%H:%M" };
         for stretch in self.stretches.iter().filter(|stretch| stretch.status != RowStatus::Measured) {
-            told += 1;
-            if told > TOLD_MAX {
+            count += 1;
+            if count > LISTED_MAX {
                 continue;
             }
             let [from, to] = [stretch.from, stretch.to].map(|at| civil_time(at, &self.frame.look.zone));
@@ -253,8 +253,8 @@ impl<'a> Marks<'a> {
                 _ = write!(words, "; {word} from {from} to {to}{share}");
             }
         }
-        if told > TOLD_MAX {
-            _ = write!(words, "; and {} more such stretches", told - TOLD_MAX);
+        if count > LISTED_MAX {
+            _ = write!(words, "; and {} more such stretches", count - LISTED_MAX);
         }
         words
     }

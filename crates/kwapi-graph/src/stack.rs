@@ -283,26 +283,46 @@ impl Stacked {
 
 /// Orders ids as people do: `node-2` before `node-10`.
 pub fn natural_order(a: &str, b: &str) -> std::cmp::Ordering {
-    natural_key(a).cmp(&natural_key(b)).then_with(|| a.cmp(b))
+    // Ids beside each other begin alike, and a hundred thousand are sorted: what is the same is passed over, up to a number.
+    let is_same = |(a, b): &(u8, u8)| a == b;
+    let same = a.bytes().zip(b.bytes()).take_while(is_same).count();
+    let is_within = |at: &usize| {
+        let ends_in_digit = a.as_bytes().get(..*at).and_then(<[u8]>::last).is_some_and(u8::is_ascii_digit);
+        ends_in_digit || !a.is_char_boundary(*at)
+    };
+    let same = (0..=same).rev().find(|at| !is_within(at)).unwrap_or_default();
+    let key = |text| NaturalKey { rest: str::get(text, same..).unwrap_or_default(), digits: "" };
+    key(a).cmp(key(b)).then_with(|| a.cmp(b))
 }
 
-/// The text with each run of digits preceded by its length (in the place of a `0`) and without leading zeros, so that a longer
-/// number sorts after a shorter one.
-fn natural_key(text: &str) -> Vec<(char, usize)> {
-    let mut key = Vec::with_capacity(text.len() + 4);
-    let mut characters = text.chars().peekable();
-    while let Some(character) = characters.next() {
+/// The characters of a text, with each number preceded by its length (in the place of a `0`) and without leading zeros, so that
+/// a longer number sorts after a shorter one.
+struct NaturalKey<'a> {
+    rest: &'a str,
+    /// What is left of a number.
+    digits: &'a str,
+}
+
+impl Iterator for NaturalKey<'_> {
+    type Item = (char, usize);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut digits = self.digits.chars();
+        if let Some(digit) = digits.next() {
+            self.digits = digits.as_str();
+            return Some((digit, 0));
+        }
+        let mut rest = self.rest.chars();
+        let character = rest.next()?;
         if !character.is_ascii_digit() {
-            key.push((character, 0));
-            continue;
+            self.rest = rest.as_str();
+            return Some((character, 0));
         }
-        let mut digits = vec![character];
-        while let Some(digit) = characters.next_if(char::is_ascii_digit) {
-            digits.push(digit);
-        }
-        let zeros = digits.iter().take_while(|digit| **digit == '0').count().min(digits.len() - 1);
-        key.push(('0', digits.len() - zeros));
-        key.extend(digits.into_iter().skip(zeros).map(|digit| (digit, 0)));
+        let end = self.rest.find(|character: char| !character.is_ascii_digit()).unwrap_or(self.rest.len());
+        let (number, rest) = self.rest.split_at(end);
+        let significant = number.trim_start_matches('0');
+        self.digits = if significant.is_empty() { "0" } else { significant };
+        self.rest = rest;
+        Some(('0', self.digits.len()))
     }
-    key
 }

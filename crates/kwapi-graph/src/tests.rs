@@ -90,7 +90,7 @@ fn zero_watts_are_drawn_and_are_no_gap() {
 }
 
 #[test]
-fn a_legend_says_the_peak_that_averages_hide_and_the_axis_follows_the_line() {
+fn a_legend_reports_the_peak_that_averages_hide_and_the_axis_follows_the_line() {
     let look = look(Size::PROBE, Theme::Alone);
     let figures = Figures::of(&hour(), NOW).reaching(12.0, 2_000.0);
     let with_peak = draw_probe("A", Period::Hour, &hour(), figures, NOW, None, &look);
@@ -100,7 +100,7 @@ fn a_legend_says_the_peak_that_averages_hide_and_the_axis_follows_the_line() {
 }
 
 #[test]
-fn an_empty_graph_says_so_and_when_it_last_was_not() {
+fn an_empty_graph_reports_it_and_when_it_last_was_not() {
     let empty = Series { watts: Vec::new(), ..hour() };
     let drawn = |last_seen| draw("A", Period::Hour, &empty, NOW, last_seen, &look(Size::PROBE, Theme::Alone));
     assert!(drawn(None).contains("No data yet, one row per 10 seconds"));
@@ -153,6 +153,40 @@ fn ids_sort_as_people_sort_them() {
     assert_eq!(ids, expected);
 }
 
+proptest! {
+    #[test]
+    fn ids_are_ordered_by_their_numbers_whatever_they_have_in_common(
+        a in "[a-bé.]{0,2}[0-9]{0,3}[é.]{0,1}[0-9]{0,3}",
+        b in "[a-bé.]{0,2}[0-9]{0,3}[é.]{0,1}[0-9]{0,3}",
+    ) {
+        // Runs of digits and single other characters, one after the other.
+        let parts = |text: &str| -> Vec<Result<u64, char>> {
+            let mut parts: Vec<Result<u64, char>> = Vec::new();
+            let mut is_number = false;
+            for character in text.chars() {
+                match (character.to_digit(10).map(u64::from), is_number, parts.last_mut()) {
+                    (Some(digit), true, Some(Ok(number))) => *number = *number * 10 + digit,
+                    (Some(digit), ..) => parts.push(Ok(digit)),
+                    (None, ..) => parts.push(Err(character)),
+                }
+                is_number = character.is_ascii_digit();
+            }
+            parts
+        };
+        // A number stands where its first digit would.
+        let by_part = |a: &Result<u64, char>, b: &Result<u64, char>| match (a, b) {
+            (Ok(a), Ok(b)) => a.cmp(b),
+            (Err(a), Err(b)) => a.cmp(b),
+            (Ok(_), Err(b)) => '0'.cmp(b),
+            (Err(a), Ok(_)) => a.cmp(&'0'),
+        };
+        let (of_a, of_b) = (parts(&a), parts(&b));
+        let different = of_a.iter().zip(&of_b).map(|(a, b)| by_part(a, b)).find(|order| order.is_ne());
+        let expected = different.unwrap_or(of_a.len().cmp(&of_b.len())).then_with(|| a.cmp(&b));
+        prop_assert_eq!(natural_order(&a, &b), expected);
+    }
+}
+
 #[test]
 fn powers_beside_each_other_share_a_unit() {
     let texts = watts_texts([Some(48_000.0), Some(100_000.0), Some(61_234.5), None]);
@@ -172,7 +206,7 @@ fn figures_read_as_people_write_them() {
 }
 
 #[test]
-fn a_png_has_the_size_asked_for_and_text_on_it() {
+fn a_png_has_the_size_requested_and_text_on_it() {
     let size = |png: &[u8]| {
         let side = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().unwrap());
         (side(16), side(20))

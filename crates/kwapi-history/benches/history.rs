@@ -21,7 +21,7 @@ use kwapi_history::journal::{Credited, Journal, JournalConfig, Taken};
 use kwapi_history::rrd::{self, Rrd};
 use kwapi_history::store::POWER;
 use kwapi_history::{
-    Ask, EnergyStep, History, HistoryConfig, JournalConsumer, Ledger, LedgerConfig, Query, Samples,
+    EnergyRequest, EnergyStep, History, HistoryConfig, JournalConsumer, Ledger, LedgerConfig, Query, Samples,
     SamplesConfig,
 };
 
@@ -217,13 +217,14 @@ fn arbitrary_hour(criterion: &mut Criterion) {
     }
     let query = Query::new(ledger, None).with_samples(Some(samples));
     let (start, end) = (stamp(1_234), stamp(1_234 + 3_600));
-    let ask = Ask { probes, start, end, step: EnergyStep::Whole, is_to_now: false, now: stamp(7_500) };
-    let answer = query.energy(&ask).unwrap();
+    let request =
+        EnergyRequest { probes, start, end, step: EnergyStep::Whole, is_to_now: false, now: stamp(7_500) };
+    let answer = query.energy(&request).unwrap();
     assert_eq!((answer.probes.len(), answer.without_samples.len()), (1_000, 0), "{:?}", answer.unreadable);
     let mut group = criterion.benchmark_group("query");
     group.sample_size(10);
     group.bench_function("an arbitrary hour of 1 000 probes", |bencher| {
-        bencher.iter(|| query.energy(&ask).unwrap());
+        bencher.iter(|| query.energy(&request).unwrap());
     });
     group.finish();
 }
@@ -244,13 +245,13 @@ fn month(criterion: &mut Criterion) {
     }
     let query = Query::new(ledger, None);
     let (start, end, now) = (stamp(12_345), stamp(12_345 + 30 * 86_400), stamp(days * 86_400));
-    let ask = Ask { probes, start, end, step: EnergyStep::Whole, is_to_now: false, now };
-    let answer = query.energy(&ask).unwrap();
+    let request = EnergyRequest { probes, start, end, step: EnergyStep::Whole, is_to_now: false, now };
+    let answer = query.energy(&request).unwrap();
     assert_eq!((answer.probes.len(), answer.unreadable.len()), (1_000, 0));
     let mut group = criterion.benchmark_group("query");
     group.sample_size(10);
     group.bench_function("a month of 1 000 probes", |bencher| {
-        bencher.iter(|| query.energy(&ask).unwrap());
+        bencher.iter(|| query.energy(&request).unwrap());
     });
     group.finish();
 }

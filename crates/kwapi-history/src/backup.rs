@@ -154,13 +154,13 @@ pub(crate) fn copy_records(
             continue;
         }
         let home = unfinished.join(HISTORY);
-        let stands = stands_at(&home).min(Ledger::position_in(&home));
+        let position = stands_at(&home).min(Ledger::position_in(&home));
         // A gap between where they stand and the first segment would be a loss.
         let first = segments(&home).map_err(at(&home))?.first().map(|segment| segment.number);
         let is_api_alone = !home.is_dir();
         if !is_api_alone
-            && first.is_some_and(|first| first > stands.segment.saturating_add(1))
-            && stands != Position::default()
+            && first.is_some_and(|first| first > position.segment.saturating_add(1))
+            && position != Position::default()
         {
             continue;
         }

@@ -212,11 +212,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_of_the_disk_is_told_as_the_disk_tells_it() {
+    fn an_error_of_the_disk_is_reported_as_the_disk_reports_it() {
         let full = || ParquetError::from(io::Error::from(io::ErrorKind::StorageFull));
-        let told = failed(full());
+        let error = failed(full());
         assert_eq!(
-            (told.kind(), told.to_string()),
+            (error.kind(), error.to_string()),
             (io::ErrorKind::StorageFull, "no storage space".to_owned())
         );
         let read = guarded::<()>(|| Err(full())).unwrap_err();

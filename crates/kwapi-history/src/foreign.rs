@@ -20,7 +20,7 @@ use delimited::Delimited;
 /// A Parquet file begins and ends with this (parquet-format, "File format").
 const PARQUET_MAGIC: &[u8; 4] = b"PAR1";
 /// Names of columns in a message at most.
-const NAMES_TOLD_MAX: usize = 20;
+const NAMES_LISTED_MAX: usize = 20;
 
 /// How the text of a CSV file is to be taken. Parquet says it by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,9 +176,9 @@ fn places(path: &Path, columns: &[String], names: &[String]) -> Result<Vec<usize
 }
 
 fn listed(names: &[String]) -> String {
-    let mut text = names.iter().take(NAMES_TOLD_MAX).cloned().collect::<Vec<_>>().join(", ");
-    if names.len() > NAMES_TOLD_MAX {
-        text += &format!(" and {} more", names.len() - NAMES_TOLD_MAX);
+    let mut text = names.iter().take(NAMES_LISTED_MAX).cloned().collect::<Vec<_>>().join(", ");
+    if names.len() > NAMES_LISTED_MAX {
+        text += &format!(" and {} more", names.len() - NAMES_LISTED_MAX);
     }
     text
 }

@@ -228,7 +228,7 @@ impl History {
             let reading = self.reading.lock();
             (reading.reader.position(), self.fold.as_ref().map(|fold| fold.lock().reached()))
         };
-        let has_told = |earlier| reached.is_none_or(|reached| reached.has_told(earlier));
+        let has_completed = |earlier| reached.is_none_or(|reached| reached.has_completed(earlier));
         let mut upkeep = self.upkeep.lock();
         // That of the probes is enough for the one journal.
         if self.fold.is_none() && now.saturating_sub(upkeep.synced) >= SYNC_INTERVAL {
@@ -255,14 +255,14 @@ impl History {
             // What was read is not all in the files: groups tell of a second two minutes later, and another file may just
             // have been found ahead, whose samples wait.
             let is_written = upkeep.flush(self, now, all.iter()) && !self.has_behind.load(Ordering::Relaxed);
-            let told = if is_written { upkeep.marks.take_told(has_told) } else { None };
-            if let Some(position) = told {
+            let completed = if is_written { upkeep.marks.take_completed(has_completed) } else { None };
+            if let Some(position) = completed {
                 upkeep.committed = now;
                 self.commit(position, &mut upkeep.has_commit_failed);
             }
         }
         // Whatever has waited for more than an interval has been written since, unless writing failed.
-        let written = upkeep.marks.take_written(now, interval, has_told);
+        let written = upkeep.marks.take_written(now, interval, has_completed);
         if upkeep.failed.as_ref().is_some_and(|(failed, _)| now.saturating_sub(*failed) > 2 * interval) {
             upkeep.failed = None;
             tracing::info!("RRD files are writable again");

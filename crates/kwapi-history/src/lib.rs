@@ -28,6 +28,7 @@ mod state_version;
 pub mod store;
 mod tree;
 pub mod upgrade;
+mod whole_file;
 
 pub use backup::{Backup, BackupError, back_up, finish_restore, is_restore_unfinished, restore};
 pub use documents::{Documents, DocumentsError, StoredDocument};
@@ -39,11 +40,13 @@ pub use ledger::{
     Ledger, LedgerConfig, LedgerCounters, LedgerRow, LedgerWriter, StoppedLedger, UnreadableRows,
 };
 pub use query::{
-    Answer, Ask, AskError, Batches, CalendarStep, EnergySpan, EnergyStep, MemberCounts, PowerMembers,
-    PowerQuery, PowerSpan, ProbeEnergy, Query, SumEnergy, SumMembers, WindowEnergy, Windows, WindowsAnswer,
+    Answer, Batches, CalendarStep, EnergyRequest, EnergyRequestError, EnergySpan, EnergyStep, MemberCounts,
+    PowerMembers, PowerQuery, PowerSpan, ProbeEnergy, Query, SumEnergy, SumMembers, WindowEnergy, Windows,
+    WindowsAnswer,
 };
 pub use reader_thread::{JournalConsumer, ReaderThread};
 pub use samples::{
     ObjectReader, SampleRow, SampleUpload, Samples, SamplesConfig, SamplesCounters, SamplesError,
     SamplesFile, SamplesPage, SamplesWriter, StoppedSamples, UnreadableSamples,
 };
+pub use whole_file::replace_file;

@@ -7,11 +7,12 @@
 //!
 //! An answer is true at one position in the journal, however long it takes to read: [`Batches`] has it a part at a time.
 
-mod ask;
 mod batches;
 mod course;
 mod cover;
 mod power;
+mod request;
+mod settled;
 mod span;
 mod statuses;
 mod step;
@@ -31,9 +32,9 @@ use crate::History;
 use crate::ledger::{Ledger, LedgerSight, StoppedLedger, UnreadableRows};
 use crate::samples::{SampleRow, Samples, StoppedSamples, UnreadableSamples};
 
-pub use ask::{Answer, Ask, AskError, ProbeEnergy};
 pub use batches::Batches;
 pub use power::{PowerMembers, PowerQuery, PowerSpan};
+pub use request::{Answer, EnergyRequest, EnergyRequestError, ProbeEnergy};
 pub use span::EnergySpan;
 pub use step::{CalendarStep, EnergyStep};
 pub use sums::{MemberCounts, SumEnergy, SumMembers};
@@ -135,21 +136,21 @@ impl Query {
     }
 
     /// The probes that the ledger has a measurement of from `at` or later, in order of their ids.
-    pub fn heard_since(&self, at: Timestamp) -> Vec<ProbeId> {
+    pub fn measured_since(&self, at: Timestamp) -> Vec<ProbeId> {
         let at = at.micros() / 1_000;
         match &self.source {
-            LedgerSource::Running(ledger) => ledger.heard_since(at),
-            LedgerSource::Stopped(ledger) => ledger.heard_since(at),
+            LedgerSource::Running(ledger) => ledger.measured_since(at),
+            LedgerSource::Stopped(ledger) => ledger.measured_since(at),
         }
     }
 
     /// Answers a question at once. Reads files, and may take a while.
     ///
     /// # Errors
-    /// See [`AskError`].
-    pub fn energy(&self, ask: &Ask) -> Result<Answer, AskError> {
-        ask.check(ask.probes.len(), CELLS_MAX)?;
-        let mut batches = Batches::new(self, ask);
+    /// See [`EnergyRequestError`].
+    pub fn energy(&self, request: &EnergyRequest) -> Result<Answer, EnergyRequestError> {
+        request.check(request.probes.len(), CELLS_MAX)?;
+        let mut batches = Batches::new(self, request);
         let mut answer = Answer { position: batches.position(), ..Answer::default() };
         while let Some(batch) = batches.next_batch() {
             for next in batch {
@@ -167,21 +168,21 @@ impl Query {
     /// Answers a question a part at a time: a thousand probes over a month by minute are not in memory at once.
     ///
     /// # Errors
-    /// See [`AskError`].
-    pub fn batches(&self, ask: &Ask) -> Result<Batches<'_>, AskError> {
-        ask.check(ask.probes.len(), CELLS_STREAMED_MAX)?;
-        Ok(Batches::new(self, ask))
+    /// See [`EnergyRequestError`].
+    pub fn batches(&self, request: &EnergyRequest) -> Result<Batches<'_>, EnergyRequestError> {
+        request.check(request.probes.len(), CELLS_STREAMED_MAX)?;
+        Ok(Batches::new(self, request))
     }
 
     fn sight(&self, probes: &[ProbeId], from: u64, to: u64) -> LedgerSight<'_> {
         if let LedgerSource::Running(ledger) = &self.source {
             ledger.keep_up(KEEP_UP_MAX);
         }
-        self.sight_as_it_is(probes, from, to)
+        self.sight_now(probes, from, to)
     }
 
     /// The same, without waiting for what is in the journal and not in the ledger yet.
-    fn sight_as_it_is(&self, probes: &[ProbeId], from: u64, to: u64) -> LedgerSight<'_> {
+    fn sight_now(&self, probes: &[ProbeId], from: u64, to: u64) -> LedgerSight<'_> {
         match &self.source {
             LedgerSource::Running(ledger) => ledger.sight(probes, from, to),
             LedgerSource::Stopped(ledger) => ledger.sight(probes, from, to),
@@ -241,8 +242,8 @@ impl Query {
                 .and_then(|courses| courses.course(probe, begin..row.seen.end, &row.seen.row.increment));
             for piece in cover.pieces(row.seen.step, begin) {
                 let Some(span) = spans.get_mut(piece.span) else { continue };
-                let is_in_proportion = within::add(span, row, piece, since, course.as_ref());
-                if is_in_proportion && courses.is_some() {
+                let is_interpolated = within::add(span, row, piece, since, course.as_ref());
+                if is_interpolated && courses.is_some() {
                     without_samples.insert(begin - begin % 3_600_000);
                 }
             }
@@ -258,21 +259,21 @@ impl Query {
         }
         let mut answers = Vec::with_capacity(probes.len());
         for (probe, mut spans) in probes.iter().zip(all) {
-            let heard = sight.probes.get(probe).map(|seen| (seen.since, seen.until));
-            let (since, until) = heard.unwrap_or((u64::MAX, 0));
+            let recorded = sight.probes.get(probe).map(|seen| (seen.since, seen.until));
+            let (since, until) = recorded.unwrap_or((u64::MAX, 0));
             if let Some((first, _)) = edges.first()
                 && *first < since
             {
                 self.add_rrd(probe, since, now, &mut spans);
             }
             for (span, (from, to)) in spans.iter_mut().zip(edges) {
-                let heard = (*to).min(until).saturating_sub((*from).max(since));
+                let recorded = (*to).min(until).saturating_sub((*from).max(since));
                 let known = u64::try_from(span.known.known_ms()).unwrap_or(0);
-                span.unknown_ms = heard.saturating_sub(known);
-                let rest = (to - from).saturating_sub(heard.max(known));
+                span.unknown_ms = recorded.saturating_sub(known);
+                let rest = (to - from).saturating_sub(recorded.max(known));
                 span.absent_ms = rest.saturating_sub(span.rrd_ms);
             }
-            let (since, until) = heard.map(|(since, until)| (instant(since), instant(until))).unzip();
+            let (since, until) = recorded.map(|(since, until)| (instant(since), instant(until))).unzip();
             answers.push(ProbeEnergy { probe: probe.clone(), since, until, spans });
         }
         answers

@@ -35,6 +35,7 @@ pub use counters::SamplesCounters;
 pub use elsewhere::UnreadableSamples;
 pub use remote::ObjectReader;
 pub use sample::SampleRow;
+pub(crate) use sample::held_mj;
 pub use seen::{SamplesError, SamplesFile, SamplesPage};
 pub use stopped::StoppedSamples;
 pub use upload::SampleUpload;

@@ -11,8 +11,8 @@ use kwapi_core::{
 };
 use kwapi_history::journal::{Credited, Journal, JournalConfig, Taken};
 use kwapi_history::{
-    Ask, EnergySpan, EnergyStep, History, HistoryConfig, JournalConsumer, Ledger, LedgerConfig, Query,
-    Samples, SamplesConfig,
+    EnergyRequest, EnergySpan, EnergyStep, History, HistoryConfig, JournalConsumer, Ledger, LedgerConfig,
+    Query, Samples, SamplesConfig,
 };
 
 const PROBES: usize = 4_000;
@@ -124,9 +124,9 @@ fn nothing_is_lost_of_many_probes_over_hours_and_a_probe_takes_little_memory() {
     let query = Query::new(ledger, None).with_samples(Some(samples));
     let probes = all.iter().map(|metered| metered.id.clone()).collect();
     let (step, now) = (EnergyStep::Whole, wall(TURNS + 1));
-    let ask = Ask { probes, start: wall(0), end: now, step, is_to_now: false, now };
-    let answer = query.energy(&ask).unwrap();
+    let request = EnergyRequest { probes, start: wall(0), end: now, step, is_to_now: false, now };
+    let answer = query.energy(&request).unwrap();
     assert_eq!((answer.unreadable.len(), answer.without_samples.len()), (0, 0));
-    let told: i64 = answer.probes.iter().flat_map(|probe| &probe.spans).map(EnergySpan::energy_mj).sum();
-    assert_eq!(told.cast_unsigned(), all.iter().map(|metered| metered.used_mj).sum::<u64>());
+    let total_mj: i64 = answer.probes.iter().flat_map(|probe| &probe.spans).map(EnergySpan::energy_mj).sum();
+    assert_eq!(total_mj.cast_unsigned(), all.iter().map(|metered| metered.used_mj).sum::<u64>());
 }

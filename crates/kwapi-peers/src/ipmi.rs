@@ -68,14 +68,14 @@ impl Cards {
 
 /// Whether something on this port answers Get Channel Authentication Capabilities, as captured from `ipmitool`.
 fn answers(port: u16) -> bool {
-    const ASKED: [u8; 23] = [
+    const REQUEST: [u8; 23] = [
         0x06, 0x00, 0xff, 0x07, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x09, 0x20, 0x18, 0xc8,
         0x81, 0x00, 0x38, 0x8e, 0x04, 0xb5,
     ];
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a UDP socket");
     socket.set_read_timeout(Some(Duration::from_millis(300))).expect("a timeout");
     // A refusal of an earlier request may be told to the next one.
-    socket.send_to(&ASKED, ("127.0.0.1", port)).is_ok() && socket.recv_from(&mut [0; 256]).is_ok()
+    socket.send_to(&REQUEST, ("127.0.0.1", port)).is_ok() && socket.recv_from(&mut [0; 256]).is_ok()
 }
 
 /// What `ipmitool` prints when it asks the card on `port` over RMCP+ with this cipher suite.

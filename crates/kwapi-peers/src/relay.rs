@@ -79,17 +79,17 @@ mod tests {
             let near = TcpStream::connect(("127.0.0.1", relay.port())).unwrap();
             (near, echo.accept().unwrap().0)
         };
-        let says = |(near, far): &mut (TcpStream, TcpStream), text: &[u8]| {
+        let passes = |(near, far): &mut (TcpStream, TcpStream), text: &[u8]| {
             near.write_all(text).unwrap();
             far.set_read_timeout(Some(std::time::Duration::from_millis(200))).unwrap();
-            let mut heard = [0; 1];
-            far.read(&mut heard).is_ok_and(|count| count == 1)
+            let mut received = [0; 1];
+            far.read(&mut received).is_ok_and(|count| count == 1)
         };
         let mut first = connect();
-        assert!(says(&mut first, b"a"));
+        assert!(passes(&mut first, b"a"));
         relay.cut();
-        assert!(!says(&mut first, b"b") && !says(&mut connect(), b"c"));
+        assert!(!passes(&mut first, b"b") && !passes(&mut connect(), b"c"));
         relay.heal();
-        assert!(!says(&mut first, b"d") && says(&mut connect(), b"e"));
+        assert!(!passes(&mut first, b"d") && passes(&mut connect(), b"e"));
     }
 }

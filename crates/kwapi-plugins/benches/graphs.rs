@@ -89,8 +89,8 @@ fn draw_groups(directory: &Path) -> String {
 /// RRDtool that draws one graph after the other, so that its start does not count.
 struct Librrd {
     process: Child,
-    told: ChildStdin,
-    said: BufReader<ChildStdout>,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
 }
 
 impl Librrd {
@@ -103,8 +103,8 @@ impl Librrd {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let (told, said) = (process.stdin.take().unwrap(), process.stdout.take().unwrap());
-        Self { process, told, said: BufReader::new(said) }
+        let (stdin, stdout) = (process.stdin.take().unwrap(), process.stdout.take().unwrap());
+        Self { process, stdin, stdout: BufReader::new(stdout) }
     }
 
     fn draw(&mut self, format: &str, size: Size, probes: usize) {
@@ -118,12 +118,12 @@ impl Librrd {
         for probe in 0..probes {
             _ = write!(line, " DEF:p{probe}={probe}.rrd:w:AVERAGE AREA:p{probe}#336699:probe{probe}:STACK");
         }
-        writeln!(self.told, "{line}").unwrap();
-        self.told.flush().unwrap();
+        writeln!(self.stdin, "{line}").unwrap();
+        self.stdin.flush().unwrap();
         let mut answer = String::new();
         while !answer.starts_with("OK") {
             answer.clear();
-            assert!(self.said.read_line(&mut answer).unwrap() > 0, "rrdtool ended");
+            assert!(self.stdout.read_line(&mut answer).unwrap() > 0, "rrdtool ended");
             assert!(!answer.starts_with("ERROR"), "{answer}");
         }
     }

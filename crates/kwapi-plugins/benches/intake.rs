@@ -37,7 +37,7 @@ fn ids(count: usize) -> Vec<ProbeId> {
 }
 
 /// The messages of one second: one of each probe.
-fn round(ids: &[ProbeId], seq: u64, heard: Duration) -> Vec<Batch> {
+fn round(ids: &[ProbeId], seq: u64, received_at: Duration) -> Vec<Batch> {
     let session = Timestamp::from_seconds(1_700_000_000);
     let received = |id: &ProbeId| Received {
         measurement: Measurement {
@@ -62,7 +62,7 @@ fn round(ids: &[ProbeId], seq: u64, heard: Duration) -> Vec<Batch> {
         key: None,
         description: None,
         arrived: session,
-        heard,
+        received_at,
     };
     ids.chunks(BATCH).map(|chunk| Batch { measurements: chunk.iter().map(received).collect() }).collect()
 }
@@ -97,8 +97,8 @@ fn receive((live, intake): (&Live, &mut Intake), ids: &[ProbeId], seq: &mut u64,
     let mut fed = 0;
     'rounds: loop {
         *seq += 1;
-        let heard = live.now();
-        for batch in round(ids, *seq, heard) {
+        let received_at = live.now();
+        for batch in round(ids, *seq, received_at) {
             if fed >= messages {
                 break 'rounds;
             }
@@ -113,7 +113,7 @@ fn receive((live, intake): (&Live, &mut Intake), ids: &[ProbeId], seq: &mut u64,
                     measurement: verified.measurement,
                     key: verified.key.map(|(_, id)| id),
                     arrived,
-                    heard,
+                    received_at,
                     description: None,
                 }
             });
@@ -155,7 +155,7 @@ fn listing(criterion: &mut Criterion) {
         let directory = state.path().join(count.to_string());
         let ((live, mut intake), ids) = (intake(Some(&directory)), ids(count));
         let router = api::router(Api::new(Directory::default().with_live(live.clone())), None, None);
-        let ask = || {
+        let get = || {
             let request = Request::get("/v1/probes/").body(Body::empty()).unwrap();
             runtime.block_on(async {
                 let response = router.clone().oneshot(request).await.unwrap();
@@ -170,7 +170,7 @@ fn listing(criterion: &mut Criterion) {
                 for _ in 0..rounds {
                     feed((&live, &mut intake), &ids, &mut seq, count as u64);
                     let begin = Instant::now();
-                    black_box(ask());
+                    black_box(get());
                     spent += begin.elapsed();
                 }
                 spent
@@ -185,13 +185,13 @@ fn listing(criterion: &mut Criterion) {
                         intake.take(batch, Box::new(|| ()));
                     }
                     let begin = Instant::now();
-                    black_box(ask());
+                    black_box(get());
                     spent += begin.elapsed();
                 }
                 spent
             });
         });
-        group.bench_function(BenchmarkId::new("nothing changed", count), |bencher| bencher.iter(&ask));
+        group.bench_function(BenchmarkId::new("nothing changed", count), |bencher| bencher.iter(&get));
         live.maintain(true);
     }
     group.finish();

@@ -43,7 +43,7 @@ fn main() {
     let mut intake = Intake::new(live.clone(), None);
     feed(&live, &mut intake, 0, PROBES);
 
-    let (tell, told) = std::sync::mpsc::channel();
+    let (sender, receiver) = std::sync::mpsc::channel();
     let served = live.clone();
     thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -60,12 +60,12 @@ fn main() {
                 routes: api::ROUTES,
             };
             let listener = Listener::bind(&listen).unwrap();
-            tell.send(listener.address()).unwrap();
+            sender.send(listener.address()).unwrap();
             let router = api::router(Api::new(Directory::default().with_live(served)), None, None);
             listener.serve(router, std::future::pending()).await.unwrap();
         });
     });
-    let address = told.recv().unwrap();
+    let address = receiver.recv().unwrap();
 
     let stop = Arc::new(AtomicBool::new(false));
     let clients: Vec<_> = (0..CLIENTS)
@@ -121,7 +121,7 @@ fn client(address: SocketAddr, stop: &AtomicBool) -> Vec<Duration> {
 /// Feeds the messages with these numbers, each probe in its turn.
 fn feed(live: &Live, intake: &mut Intake, from: u64, to: u64) {
     let session = Timestamp::from_seconds(1_700_000_000);
-    let heard = live.now();
+    let received_at = live.now();
     let received = |number: u64| {
         let seq = number / PROBES;
         let accounting = Accounting {
@@ -140,7 +140,7 @@ fn feed(live: &Live, intake: &mut Intake, from: u64, to: u64) {
             current: None,
             accounting: Some(accounting),
         };
-        Received { measurement, key: None, description: None, arrived: session, heard }
+        Received { measurement, key: None, description: None, arrived: session, received_at }
     };
     intake.take(Batch { measurements: (from..to).map(received).collect() }, Box::new(|| ()));
 }

@@ -13,7 +13,7 @@ pub mod when;
 
 use axum::http::StatusCode;
 use kwapi_core::{ProbeId, Timestamp};
-use kwapi_history::{AskError, EnergySpan, PowerQuery, PowerSpan, ProbeEnergy, Query};
+use kwapi_history::{EnergyRequestError, EnergySpan, PowerQuery, PowerSpan, ProbeEnergy, Query};
 
 use crate::directory::Directory;
 use crate::groups::{GroupMembers, HiddenProbes};
@@ -22,7 +22,9 @@ use crate::scope::Scope;
 
 use question::EnergyBy;
 pub use question::{EnergyFormat, EnergyQuestion};
-pub(crate) use question::{GROUP_PARAMETERS, PARAMETERS, accepts_csv, no_parameter, series_step};
+#[cfg(test)]
+pub(crate) use question::{GROUP_PARAMETERS, PARAMETERS};
+pub(crate) use question::{accepts_csv, no_parameter, series_step};
 pub use records::AnswerRecords;
 pub(crate) use rests::{ACCURACY_DEFAULT, MeterRest, MeterRests};
 use table::{EnergySubject, EnergyTable};
@@ -84,7 +86,7 @@ impl EnergyAnswers {
                 return Err(no_probe(named.as_str()));
             }
         }
-        let is_asked = |probe: &ProbeId| {
+        let is_requested = |probe: &ProbeId| {
             question.choice.takes(probe)
                 && (question.groups.is_empty() || question.groups.iter().any(|group| probe.is_within(group)))
                 && scope.allows(probe)
@@ -98,7 +100,7 @@ impl EnergyAnswers {
             }
             _ => HiddenProbes::default(),
         };
-        let probes: Vec<ProbeId> = all.into_iter().filter(is_asked).collect();
+        let probes: Vec<ProbeId> = all.into_iter().filter(is_requested).collect();
         let is_missing =
             |group: &&String| !hidden.leave_open(group) || !probes.iter().any(|probe| probe.is_within(group));
         if let Some(group) = question.groups.iter().find(is_missing) {
@@ -119,7 +121,7 @@ pub(crate) fn no_probe(id: &str) -> HttpError {
     HttpError::new(StatusCode::NOT_FOUND, format!("There is no probe {id:?}."))
 }
 
-pub(crate) fn refused(error: AskError) -> HttpError {
+pub(crate) fn refused(error: EnergyRequestError) -> HttpError {
     let mut message = error.to_string();
     message.get_mut(..1).map(str::make_ascii_uppercase).unwrap_or_default();
     HttpError::bad_request(message + ".")
@@ -168,10 +170,13 @@ impl PreparedAnswer {
         begin: impl FnOnce(Option<String>),
         take: &mut TakePart<'_>,
     ) -> Result<(), HttpError> {
-        let ask = self.question.ask(self.probes.clone());
-        let mut power =
-            if self.question.has_power { Some(self.query.power(&ask, None).map_err(refused)?) } else { None };
-        let mut batches = self.query.batches(&ask).map_err(refused)?;
+        let request = self.question.request(self.probes.clone());
+        let mut power = if self.question.has_power {
+            Some(self.query.power(&request, None).map_err(refused)?)
+        } else {
+            None
+        };
+        let mut batches = self.query.batches(&request).map_err(refused)?;
         let position = self.is_all.then(|| batches.position().to_string());
         begin(position.clone());
         let mut table = EnergyTable::new(&self.question, position);
@@ -205,14 +210,14 @@ impl PreparedAnswer {
         take: &mut TakePart<'_>,
     ) -> Result<(), HttpError> {
         let placed = self.placed()?;
-        let ask = self.question.ask(Vec::new());
+        let request = self.question.request(Vec::new());
         let members = placed.power();
         let mut power = if self.question.has_power {
-            Some(self.query.power(&ask, Some(&members)).map_err(refused)?)
+            Some(self.query.power(&request, Some(&members)).map_err(refused)?)
         } else {
             None
         };
-        let sums = self.query.sums(&ask, &placed.energy()).map_err(refused)?;
+        let sums = self.query.sums(&request, &placed.energy()).map_err(refused)?;
         let position = self.is_all.then(|| sums.position.to_string());
         begin(position.clone());
         let mut table = EnergyTable::new(&self.question, position);

@@ -150,7 +150,7 @@ impl Auth {
     }
 
     /// Whether some tokens are Keystone's.
-    pub fn asks_keystone(&self) -> bool {
+    pub fn has_keystone(&self) -> bool {
         self.0.keystone.is_some()
     }
 
@@ -173,7 +173,7 @@ impl Auth {
 
     /// How often Keystone was asked about a token since the start.
     pub fn keystone_requests(&self) -> u64 {
-        self.0.keystone.as_ref().map_or(0, Keystone::asked)
+        self.0.keystone.as_ref().map_or(0, Keystone::requests)
     }
 
     async fn judge(&self, request: Judged<'_>) -> Result<Caller, Refusal> {

@@ -4,7 +4,6 @@
 //! A month that is over may be closed: its bill is a document from then on, which is printed as it is, and corrected by
 //! further documents.
 
-mod asked;
 mod changes;
 mod closed;
 mod config;
@@ -18,11 +17,11 @@ mod ocmf;
 mod open;
 mod overview;
 mod reader;
+mod request;
 mod run;
 mod served;
 mod table;
 
-pub(crate) use asked::{BillAsked, ShownBill, unreadable};
 pub use changes::BillChange;
 pub use closed::{BillSigner, ClosedBills, KeptBill};
 pub use config::{BillConfig, SharesOf};
@@ -32,6 +31,7 @@ pub(crate) use month::{milliseconds, question};
 pub use ocmf::BillKey;
 pub(crate) use overview::BillOverview;
 pub(crate) use reader::{AnsweredSpan, RowReader};
+pub(crate) use request::{BillRequest, ShownBill, unreadable};
 pub use run::{BillRun, MadeBill};
 pub use served::Bills;
 pub(crate) use served::ListedBill;
@@ -129,6 +129,11 @@ impl KeptBill {
     /// When it was made, in the bill's zone.
     fn made_instant(&self) -> String {
         rfc3339(self.document.made_at, &self.document.made.facts.zone)
+    }
+
+    /// The same in words, as pages write instants.
+    fn made_in_words(&self) -> String {
+        self.document.made.facts.instant_in_words(self.document.made_at.micros() / 1_000)
     }
 
     /// When and by whom it was made, for people.

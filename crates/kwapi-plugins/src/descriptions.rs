@@ -37,7 +37,7 @@ struct Inner {
     table: RwLock<DescribedProbes>,
     gaps: Gaps,
     file: Mutex<Upkeep>,
-    heard: AtomicU64,
+    received: AtomicU64,
     refused: [AtomicU64; DescriptionRefusal::ALL.len()],
     writes_failed: AtomicU64,
 }
@@ -63,7 +63,7 @@ pub struct DescriptionCounts {
     /// Probes that are described.
     pub probes: u64,
     /// Descriptions that were taken, those that said the same as before included.
-    pub heard: u64,
+    pub received: u64,
     /// Descriptions that were not, by cause.
     pub refused: Vec<(DescriptionRefusal, u64)>,
     /// How often they could not be written down.
@@ -96,7 +96,7 @@ impl Descriptions {
             table: RwLock::new(table),
             gaps,
             file: Mutex::new(Upkeep { file, tried: None }),
-            heard: AtomicU64::new(0),
+            received: AtomicU64::new(0),
             refused: Default::default(),
             writes_failed: AtomicU64::new(0),
         }))
@@ -142,11 +142,11 @@ impl Descriptions {
         };
         match taken {
             Ok(news) => {
-                self.0.heard.fetch_add(1, Ordering::Relaxed);
+                self.0.received.fetch_add(1, Ordering::Relaxed);
                 if let Some(described) = &news {
                     self.0.gaps.describe(probe, described.description.max_gap);
                 }
-                self.write(probe, news.as_deref(), received.heard);
+                self.write(probe, news.as_deref(), received.received_at);
             }
             Err(cause) => {
                 if let Some(count) = self.0.refused.get(cause as usize) {
@@ -193,7 +193,7 @@ impl Descriptions {
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         DescriptionCounts {
             probes: self.0.table.read().all.len() as u64,
-            heard: count(&self.0.heard),
+            received: count(&self.0.received),
             refused: DescriptionRefusal::ALL.into_iter().zip(self.0.refused.iter().map(count)).collect(),
             writes_failed: count(&self.0.writes_failed),
         }

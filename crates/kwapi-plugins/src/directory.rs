@@ -185,10 +185,10 @@ impl Directory {
         let configured = Arc::clone(&self.configured.read());
         let mut labels = (configured.labels)(probe);
         if let Some(described) = self.described(probe) {
-            let said = described.description.labels.iter();
-            let said = said.filter(|(name, _)| !configured.says(probe, &labels, name));
-            let said: Vec<_> = said.map(|(name, value)| (name.clone(), value.clone())).collect();
-            labels.extend(said);
+            let published = described.description.labels.iter();
+            let published = published.filter(|(name, _)| !configured.has_label(probe, &labels, name));
+            let published: Vec<_> = published.map(|(name, value)| (name.clone(), value.clone())).collect();
+            labels.extend(published);
         }
         labels
     }
@@ -199,7 +199,7 @@ impl Directory {
         let configured = Arc::clone(&self.configured.read());
         let own = (configured.labels)(probe);
         let names = described.description.labels.keys();
-        names.filter(|name| !configured.says(probe, &own, name)).cloned().collect()
+        names.filter(|name| !configured.has_label(probe, &own, name)).cloned().collect()
     }
 
     /// The labels that the configuration of this process gives a probe.
@@ -352,7 +352,7 @@ impl Directory {
         windows: &[(Timestamp, Timestamp)],
         now: Timestamp,
     ) -> Option<WindowsAnswer> {
-        self.windows.as_ref().map(|answers| answers.ask(probes, windows, now))
+        self.windows.as_ref().map(|answers| answers.energy(probes, windows, now))
     }
 
     /// How sure the energy of a probe is in a window (begin and end), by stretches of `step`, see [`Windows::statuses`]; `None`

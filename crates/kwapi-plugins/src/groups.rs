@@ -138,7 +138,7 @@ impl GroupMembers {
         let live = directory.live();
         let age = u64::try_from(MEMBER_AGE_MAX.as_micros()).unwrap_or(u64::MAX);
         let since = Timestamp::from_micros(live.wall().now().micros().saturating_sub(age));
-        let mut recent = query.map(|query| query.heard_since(since)).unwrap_or_default();
+        let mut recent = query.map(|query| query.measured_since(since)).unwrap_or_default();
         let mut power = HashMap::new();
         live.read(Listing::Known, None, |_, probe, view| {
             recent.push(probe.clone());

@@ -3,6 +3,7 @@
 //! Lower crates have plain counters; a [`MetricSource`] made of a closure turns a snapshot of them into families. Names
 //! follow Prometheus's conventions: base units, `_total` on counters.
 
+mod families;
 mod live;
 mod text;
 
@@ -15,7 +16,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-pub use text::{Exposition, Family, Kind};
+pub use text::{Exposition, Family};
 
 use crate::scope::Scope;
 
@@ -58,7 +59,7 @@ impl Metrics {
         let mut metrics = Self::default();
         metrics.add(|out: &mut Exposition| {
             let labels = [("version", env!("CARGO_PKG_VERSION"))];
-            out.family("kwapi_build_info", Kind::Gauge, "The running version.").sample(&labels, 1.0);
+            out.sample("kwapi_build_info", &labels, 1.0);
         });
         metrics
     }
@@ -131,16 +132,16 @@ struct Shown {
 
 /// OpenMetrics for who asks for it, as Prometheus does; the older text for others.
 async fn show(State(shown): State<Shown>, headers: HeaderMap) -> Response {
-    let wants_open = headers
+    let is_openmetrics = headers
         .get(header::ACCEPT)
         .and_then(|accept| accept.to_str().ok())
         .is_some_and(|accept| accept.contains("application/openmetrics-text"));
     // With a hundred thousand probes this takes a while, and may write the collector's record.
     let made = tokio::task::spawn_blocking(move || {
         let exposition = shown.metrics.exposition(shown.scope);
-        if wants_open { exposition.open_metrics() } else { exposition.prometheus() }
+        if is_openmetrics { exposition.open_metrics() } else { exposition.prometheus() }
     });
-    let kind = if wants_open {
+    let kind = if is_openmetrics {
         "application/openmetrics-text; version=1.0.0; charset=utf-8"
     } else {
         "text/plain; version=0.0.4; charset=utf-8"
@@ -166,9 +167,9 @@ async fn ready(State(Shown { metrics, .. }): State<Shown>) -> Response {
         metrics.warnings().map(|(part, why)| (part.to_owned(), why.into())).collect();
     let is_ready = waiting.is_empty();
     let mut answer = serde_json::json!({ "status": if is_ready { "ready" } else { "not ready" } });
-    for (name, told) in [("waiting", waiting), ("warnings", warnings)] {
-        if let Some(answer) = answer.as_object_mut().filter(|_| !told.is_empty()) {
-            answer.insert(name.to_owned(), told.into());
+    for (name, entries) in [("waiting", waiting), ("warnings", warnings)] {
+        if let Some(answer) = answer.as_object_mut().filter(|_| !entries.is_empty()) {
+            answer.insert(name.to_owned(), entries.into());
         }
     }
     json(if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &answer)

@@ -170,9 +170,9 @@ impl<'a> ReportRun<'a> {
             return Ok(());
         }
         let labels = self.directory.labels(&row.probe);
-        let Some(told) = labels.get("role") else { return Ok(()) };
-        let Some(role) = ReportRole::ALL.into_iter().find(|role| role.name() == told) else {
-            self.report.others.insert(told.clone());
+        let Some(name) = labels.get("role") else { return Ok(()) };
+        let Some(role) = ReportRole::ALL.into_iter().find(|role| role.name() == name) else {
+            self.report.others.insert(name.clone());
             return Ok(());
         };
         row.complete()?;
@@ -199,8 +199,8 @@ impl<'a> ReportRun<'a> {
         let facility = self.counted.get(ReportRole::Facility as usize)?;
         self.report.has_peak = facility.len() <= PEAK_PROBES_MAX;
         let probes: Vec<_> = facility.iter().map(|probe| ("probe", probe.to_string())).collect();
-        let is_asked = self.report.has_peak && !probes.is_empty();
-        is_asked.then(|| self.question(probes, "quarter", "UTC"))
+        let is_needed = self.report.has_peak && !probes.is_empty();
+        is_needed.then(|| self.question(probes, "quarter", "UTC"))
     }
 
     /// Takes the next part of the answer to [`ReportRun::peak_question`].
@@ -228,7 +228,7 @@ impl<'a> ReportRun<'a> {
     pub fn end(self) -> Result<YearReport, String> {
         let of = |role: ReportRole| self.report.months.iter().any(|month| month.role(role).probes > 0);
         if !ReportRole::ALL.into_iter().any(of) {
-            return Err("no probe has the label `role` with it, facility or renewable; set it in [labels] or `labels` of the meters".to_owned());
+            return Err("no probe has the label `role` with the value `it`, `facility` or `renewable`; set it in [labels] or `labels` of the meters".to_owned());
         }
         Ok(self.report)
     }

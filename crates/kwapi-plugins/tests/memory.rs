@@ -43,8 +43,8 @@ fn a_probe_takes_less_than_512_bytes() {
             current: None,
             accounting: Some(accounting),
         };
-        let heard = Duration::from_secs(1);
-        let received = Received { measurement, key: None, description: None, arrived: stamp, heard };
+        let received_at = Duration::from_secs(1);
+        let received = Received { measurement, key: None, description: None, arrived: stamp, received_at };
         intake.take(Batch { measurements: vec![received] }, Box::new(|| ()));
     }
     live.maintain(true); // Puts the newcomers into their places.

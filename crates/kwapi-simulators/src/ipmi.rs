@@ -98,7 +98,7 @@ pub enum Dcmi {
     /// As it should.
     Active,
     /// Right watts, but it says that it does not measure (seen: `phosphor-host-ipmid`#167).
-    SaysInactive,
+    ReportsInactive,
     /// 0 W, not measuring, no period, 1970.
     Dead,
     /// Knows no such command (C1h).
@@ -112,7 +112,7 @@ pub enum Dcmi {
     /// A present power far above its own maximum.
     OverItsMaximum,
     /// These watts, whatever the machine draws, measuring.
-    Says(u16),
+    Reports(u16),
 }
 
 /// A controller that a card passes messages on to.

@@ -69,7 +69,7 @@ impl WattsUpMeter {
     }
 
     /// Puts `bytes` on the line between two records: noise, half a record, another model's.
-    pub fn says(&self, bytes: &[u8]) {
+    pub fn send(&self, bytes: &[u8]) {
         self.line.write(bytes);
     }
 
@@ -148,10 +148,10 @@ async fn run(line: Arc<Line>, mut watts: impl FnMut() -> f64 + Send) {
     let mut buffer = [0; COMMAND_BYTES_MAX];
     loop {
         tokio::select! {
-            heard = line.read(&mut buffer) => {
-                let Ok(heard) = heard else { return };
-                for byte in buffer.iter().take(heard) {
-                    if meter.hear(*byte, &line.erasures) {
+            received = line.read(&mut buffer) => {
+                let Ok(received) = received else { return };
+                for byte in buffer.iter().take(received) {
+                    if meter.receive(*byte, &line.erasures) {
                         next = Instant::now();
                     }
                 }
@@ -169,7 +169,7 @@ async fn run(line: Arc<Line>, mut watts: impl FnMut() -> f64 + Send) {
 
 impl MeterMemory {
     /// Takes one byte of a command; whether it ended one that starts the log.
-    fn hear(&mut self, byte: u8, erasures: &AtomicU64) -> bool {
+    fn receive(&mut self, byte: u8, erasures: &AtomicU64) -> bool {
         if self.command.len() >= COMMAND_BYTES_MAX {
             self.command.clear();
         }
@@ -227,16 +227,16 @@ mod tests {
     fn only_whole_commands_are_obeyed() {
         let erasures = AtomicU64::new(0);
         let mut meter = MeterMemory::default();
-        let mut hear = |bytes: &str| bytes.bytes().any(|byte| meter.hear(byte, &erasures));
-        assert!(!hear("~~L,W,3;#L,W,3,E,,"));
-        assert!(hear("1;"));
-        assert!(!hear(&"x".repeat(1_000)));
-        assert!(!hear(";#R,W,0;"));
+        let mut receive = |bytes: &str| bytes.bytes().any(|byte| meter.receive(byte, &erasures));
+        assert!(!receive("~~L,W,3;#L,W,3,E,,"));
+        assert!(receive("1;"));
+        assert!(!receive(&"x".repeat(1_000)));
+        assert!(!receive(";#R,W,0;"));
         assert_eq!(erasures.load(Ordering::Relaxed), 1);
     }
 
     #[tokio::test]
-    async fn nothing_is_said_before_the_meter_is_told_to_log() {
+    async fn nothing_is_sent_before_the_meter_is_set_to_log() {
         let meter = WattsUpMeter::plug_in(|| 50.0).unwrap();
         let driver = std::fs::File::options().read(true).write(true).open(meter.path()).unwrap();
         tokio::task::yield_now().await;

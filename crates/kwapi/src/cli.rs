@@ -145,6 +145,9 @@ pub(crate) struct CheckArgs {
     /// Skip keys, certificates, the policy file, passwords and directories: for the configuration of another machine.
     #[arg(long)]
     pub(crate) no_files: bool,
+    /// Print errors only: for scripts, and before a reload.
+    #[arg(long, short, conflicts_with = "profile")]
+    pub(crate) quiet: bool,
 }
 
 #[derive(Args, Debug)]

@@ -4,6 +4,7 @@ mod accuracy;
 mod bill;
 mod bus;
 mod document;
+mod environment;
 mod files;
 mod inventory;
 mod labels;
@@ -217,7 +218,7 @@ impl Config {
             sources: document.sources().clone(),
         };
         config.check_bus(document)?;
-        config.warnings.extend(config.unknown_consumers(document));
+        config.warnings.extend(config.stream_remarks(document));
         config.check_peers(document)?;
         if let Err(error) = config.api.config.check() {
             let mut path = vec![Step::Key("api".to_owned())];

@@ -179,8 +179,8 @@ impl Importer {
         }
         let Logged::New(measurement) = logged else { return Ok(RowOutcome::Waits) };
         let Some(accounting) = &measurement.accounting else { return Ok(RowOutcome::Waits) };
-        let heard = Duration::from_micros(at.micros());
-        let credit = meter.account.credit(accounting, heard, self.config.limits.max_gap);
+        let received_at = Duration::from_micros(at.micros());
+        let credit = meter.account.credit(accounting, received_at, self.config.limits.max_gap);
         let credit = credit.map_err(|refused| RowRefused::Row(refused.to_string()))?;
         let taken = Taken { decision: credit.decision, register: credit.totals };
         self.batch.push(Credited::of(&measurement, at, taken));

@@ -6,6 +6,7 @@ mod config;
 mod demo;
 mod import;
 mod logging;
+mod notify;
 mod ports;
 mod reload;
 mod shutdown;

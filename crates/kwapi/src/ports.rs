@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_taken_port_says_who_lives_there_and_which_key_changes_it() {
+    fn a_taken_port_names_who_lives_there_and_which_key_changes_it() {
         let error = io::Error::from(io::ErrorKind::AddrInUse);
         let message = cannot_listen(([127, 0, 0, 1], 5000).into(), "api.listen", &error);
         assert_eq!(

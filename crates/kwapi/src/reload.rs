@@ -6,6 +6,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 
 use crate::config::Config;
+use crate::notify;
 
 /// How often the files are looked at. An editor writes in several steps; a change is taken up once two looks agree.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -43,6 +44,7 @@ pub(crate) async fn watch(started: &Config, mut apply: impl FnMut(Config) -> Res
         match applied {
             Ok((fixed, warnings)) => {
                 tracing::info!("configuration reloaded");
+                notify::status("");
                 for warning in warnings {
                     tracing::warn!("{warning}");
                 }
@@ -50,7 +52,11 @@ pub(crate) async fn watch(started: &Config, mut apply: impl FnMut(Config) -> Res
                     tracing::warn!("changed, but a restart is required to apply it: {}", fixed.join(", "));
                 }
             }
-            Err(error) => tracing::error!("configuration not reloaded, keeping the current one: {error}"),
+            Err(error) => {
+                let line = format!("configuration not reloaded, keeping the current one: {error}");
+                tracing::error!("{line}");
+                notify::status(&line);
+            }
         }
     }
 }

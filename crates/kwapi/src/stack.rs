@@ -20,6 +20,7 @@ mod roles;
 pub(crate) mod spool;
 mod state;
 pub(crate) mod status;
+pub(crate) mod streams;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -46,7 +47,7 @@ pub(crate) use descriptors::{Descriptors, raise_limit};
 pub(crate) use feed::Folded;
 pub(crate) use listeners::{AddressInUse, Listeners, tunnel};
 pub(crate) use pages::{history_config, ledger_config};
-pub(crate) use process::{Process, clocks, host_name, notify_ready, wall_clock};
+pub(crate) use process::{Process, clocks, host_name, wall_clock};
 pub(crate) use roles::{Roles, needs_key};
 pub(crate) use state::take_state;
 
@@ -195,6 +196,7 @@ impl Stack {
                 manager: manager.clone(),
                 publisher: drivers.as_ref().map(Drivers::publisher),
                 forwarder: forwarder.clone(),
+                subscriber: feed.as_ref().map(|feed| feed.subscriber.clone()),
                 live: live.cloned(),
                 samples,
                 rests,
@@ -307,7 +309,7 @@ impl Stack {
     }
 
     /// What the bus has brought, where measurements are heard.
-    pub(crate) fn heard(&self) -> Option<SubscriberCounters> {
+    pub(crate) fn received(&self) -> Option<SubscriberCounters> {
         self.feed.as_ref().map(|feed| feed.subscriber.counters())
     }
 

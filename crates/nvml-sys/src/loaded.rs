@@ -119,7 +119,7 @@ impl Loaded {
         // operator's word, or the system's.
         let library = unsafe { libc::dlopen(c_name.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
         if library.is_null() {
-            return Err(no_library(loader_says()));
+            return Err(no_library(loader_error()));
         }
         let guard = Guard(library);
         // SAFETY: each name has the type that nvml.h declares for it; `symbol` gives no null pointer.
@@ -173,7 +173,7 @@ impl Drop for Loaded {
 }
 
 /// Why the loader failed.
-fn loader_says() -> String {
+fn loader_error() -> String {
     // SAFETY: the text is the loader's, of this thread, and stands until its next call.
     let text = unsafe { libc::dlerror() };
     if text.is_null() {

@@ -36,7 +36,7 @@ struct Beacon {
 
 /// What becomes of a beacon that came.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Heard {
+pub(super) enum BeaconAction {
     /// It goes on, as these bytes.
     Relay(Vec<u8>),
     /// It is ours: the link it came by closes a loop, with so many other forwarders in it that are named.
@@ -82,26 +82,29 @@ impl Beacons {
     }
 
     /// Judges one that came from upstream.
-    pub(super) fn hear(&mut self, payload: &[u8]) -> Heard {
+    pub(super) fn receive(&mut self, payload: &[u8]) -> BeaconAction {
         if payload.len() > PAYLOAD_BYTES_MAX {
-            return Heard::Ignore;
+            return BeaconAction::Ignore;
         }
-        let Ok(mut beacon) = serde_json::from_slice::<Beacon>(payload) else { return Heard::Ignore };
+        let Ok(mut beacon) = serde_json::from_slice::<Beacon>(payload) else { return BeaconAction::Ignore };
         if beacon.forwarder == self.own {
             if !self.tokens.contains(&beacon.token) {
-                return Heard::Ignore;
+                return BeaconAction::Ignore;
             }
             // All in a loop see their own come back; one of them is to cut it.
             self.returned = self.returned.saturating_add(1);
             let is_first = beacon.hops.iter().all(|hop| self.own <= *hop);
-            return Heard::Loop { others: beacon.hops.len(), is_ours: is_first || self.returned > PATIENCE };
+            return BeaconAction::Loop {
+                others: beacon.hops.len(),
+                is_ours: is_first || self.returned > PATIENCE,
+            };
         }
         if beacon.hops.len() >= HOPS_MAX || beacon.hops.contains(&self.own) || self.relayed >= RELAYED_MAX {
-            return Heard::Ignore;
+            return BeaconAction::Ignore;
         }
         self.relayed += 1;
         beacon.hops.push(self.own.clone());
-        Heard::Relay(written(&beacon))
+        BeaconAction::Relay(written(&beacon))
     }
 
     /// Takes note that a loop was cut.

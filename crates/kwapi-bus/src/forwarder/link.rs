@@ -93,7 +93,7 @@ impl LinkCounts {
     }
 
     /// Takes note of a message that came at `now` and was measured at `stamp`, if it says so.
-    pub(super) fn heard(&self, now: Timestamp, stamp: Option<Timestamp>) {
+    pub(super) fn note_message(&self, now: Timestamp, stamp: Option<Timestamp>) {
         let micros = |at: Timestamp| i64::try_from(at.micros()).unwrap_or(i64::MAX);
         self.last_message.store(now.micros(), Ordering::Relaxed);
         if let Some(stamp) = stamp {

@@ -8,7 +8,7 @@ use kwapi_core::{Timestamp, WallClock};
 use zmq::Message;
 
 use super::Counts;
-use super::beacon::{self, Beacons, Heard};
+use super::beacon::{self, BeaconAction, Beacons};
 use super::link::{LinkCounts, Upstream};
 use super::subscriptions::{SubscriptionFrame, Subscriptions, subscription_frame};
 use crate::transport::zeromq::{ListenerQueues, OpenSocket};
@@ -166,7 +166,7 @@ impl Relay {
             messages += usize::from(!more);
         }
         if messages > 0 {
-            link.counts.heard(self.wall.now(), stamp);
+            link.counts.note_message(self.wall.now(), stamp);
         }
         let count = messages as u64;
         self.counts.messages.fetch_add(count, Ordering::Relaxed);
@@ -182,9 +182,9 @@ impl Relay {
     }
 
     fn take_beacon(&mut self, index: usize, payload: &[u8]) {
-        match self.beacons.hear(payload) {
-            Heard::Relay(payload) => self.send(&payload),
-            Heard::Loop { others, is_ours } => {
+        match self.beacons.receive(payload) {
+            BeaconAction::Relay(payload) => self.send(&payload),
+            BeaconAction::Loop { others, is_ours } => {
                 if let Some(link) = self.upstream.get_mut(index)
                     && link.socket().is_some()
                     && (is_ours || link.is_on_trial())
@@ -193,7 +193,7 @@ impl Relay {
                     self.beacons.has_cut();
                 }
             }
-            Heard::Ignore => {}
+            BeaconAction::Ignore => {}
         }
     }
 

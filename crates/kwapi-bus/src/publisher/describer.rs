@@ -22,14 +22,14 @@ pub type Describe = Box<dyn Fn(&ProbeId, &mut Description) + Send>;
 #[derive(Default)]
 pub(super) struct Describer {
     describe: Option<Describe>,
-    told: HashMap<ProbeId, Told>,
+    sent: HashMap<ProbeId, SentDescription>,
     second: u64,
     in_second: u32,
 }
 
 /// What was told of a probe, and when by the stamp of its message.
 #[derive(Clone, Copy, Debug)]
-struct Told {
+struct SentDescription {
     facts: MeterFacts,
     at: Timestamp,
 }
@@ -38,24 +38,26 @@ impl Describer {
     /// Adds what this says from now on; all probes are described again.
     pub(super) fn describe_with(&mut self, describe: Describe) {
         self.describe = Some(describe);
-        self.told.clear();
+        self.sent.clear();
     }
 
     /// What the message of `probe` stamped `at` is to say of it, if it is to say anything.
     pub(super) fn due(&mut self, probe: &ProbeId, facts: MeterFacts, at: Timestamp) -> Option<Description> {
-        let told = self.told.get_mut(probe);
-        let is_told = |told: &&mut Told| told.facts == facts && at >= told.at && at.since(told.at) < INTERVAL;
-        if told.as_ref().is_some_and(is_told) || !self.has_room(at) {
+        let sent = self.sent.get_mut(probe);
+        let is_current = |sent: &&mut SentDescription| {
+            sent.facts == facts && at >= sent.at && at.since(sent.at) < INTERVAL
+        };
+        if sent.as_ref().is_some_and(is_current) || !self.has_room(at) {
             return None;
         }
-        if let Some(told) = self.told.get_mut(probe) {
-            *told = Told { facts, at };
+        if let Some(sent) = self.sent.get_mut(probe) {
+            *sent = SentDescription { facts, at };
         } else {
-            if self.told.len() >= PROBES_MAX {
-                self.told.clear();
+            if self.sent.len() >= PROBES_MAX {
+                self.sent.clear();
             }
             // So that those that begin together are not described together ever after.
-            self.told.insert(probe.clone(), Told { facts, at: at.before(phase(probe)) });
+            self.sent.insert(probe.clone(), SentDescription { facts, at: at.before(phase(probe)) });
         }
         let mut description = Description::from(facts);
         if let Some(describe) = &self.describe {
@@ -76,7 +78,7 @@ impl Describer {
 
 impl fmt::Debug for Describer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Describer").field("told", &self.told.len()).finish_non_exhaustive()
+        f.debug_struct("Describer").field("told", &self.sent.len()).finish_non_exhaustive()
     }
 }
 

@@ -141,7 +141,7 @@ fn of_a_torn_tail_what_is_whole_is_read() {
 }
 
 #[test]
-fn a_file_that_is_no_segment_of_this_spool_is_removed_and_told() {
+fn a_file_that_is_no_segment_of_this_spool_is_removed_and_reported() {
     let (folder, segment) = filled();
     let other = tempfile::tempdir().unwrap();
     fs::copy(&segment, other.path().join(segment.file_name().unwrap())).unwrap();
@@ -195,17 +195,17 @@ fn what_is_older_than_a_consumer_takes_is_dropped() {
 }
 
 #[test]
-fn a_disk_that_refuses_is_told_and_messages_are_sent_all_the_same() {
+fn a_disk_that_refuses_is_reported_and_messages_are_sent_all_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let directory = folder.path().join("spool");
     fs::write(&directory, "a file").unwrap();
     let writer = open(&directory);
     put_in(&writer, 0..100);
     assert_eq!(all(writer.spool(), 0), (0..100).collect::<Vec<_>>());
-    let told = wait_until("it is told", LIMIT, || {
+    let status = wait_until("it is told", LIMIT, || {
         Some(writer.spool().counters()).filter(|counters| counters.unwritten == 100)
     });
-    assert!(told.trouble.unwrap().starts_with("cannot "));
+    assert!(status.trouble.unwrap().starts_with("cannot "));
     fs::remove_file(&directory).unwrap();
     let mut next = 100;
     wait_until("it is written again", LIMIT, || {

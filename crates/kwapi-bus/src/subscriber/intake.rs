@@ -193,7 +193,7 @@ impl<I: Inlet> Intake<I> {
             match judge(&delivery, verification, probes, present) {
                 Ok(received) => {
                     if let Some((stored, token)) = stored.as_mut().zip(delivery.token) {
-                        stored.brings(token, stamp(&received), delivery.later, present.monotonic);
+                        stored.note_message(token, stamp(&received), delivery.later, present.monotonic);
                     }
                     return fresh.push(Queued { received, place });
                 }
@@ -253,14 +253,14 @@ fn judge(
     let key = key.map(|(_, id)| id);
     // What has no stamp has been refused by now, if nothing tells the time.
     let arrived = present.label().unwrap_or(present.wall);
-    let mut heard = present.monotonic;
+    let mut received_at = present.monotonic;
     if !delivery.is_live
         && let Some(accounting) = &measurement.accounting
     {
         // It was stored on the way. What it says was so then, and is not the present.
-        heard = heard.saturating_sub(arrived.since(accounting.timestamp));
+        received_at = received_at.saturating_sub(arrived.since(accounting.timestamp));
     }
-    Ok(Received { measurement, key, arrived, heard, description })
+    Ok(Received { measurement, key, arrived, received_at, description })
 }
 
 /// Whether anybody asked for this probe: ZeroMQ's prefix match on `C.` also takes `C.1.`, and a batch of NATS has others.

@@ -20,6 +20,9 @@ const ORDER_WITHIN: Duration = Duration::from_secs(30);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Nor is any for longer than this: whoever signs old stamps for ever holds up no other site's record.
 const WAIT_MAX: Duration = Duration::from_secs(3_600);
+/// Messages that were announced and do not come for so long, with none left by the source's own word, are gone: it was purged,
+/// or they were known already. What was let go of comes again within ten seconds, what a site is to send again within thirty.
+const GONE_AFTER: Duration = Duration::from_secs(60);
 
 /// A source that keeps its messages until they are safe.
 #[derive(Debug)]
@@ -33,6 +36,8 @@ pub(super) struct StoredSource {
     last: Option<Timestamp>,
     /// How many come after that.
     later: u64,
+    /// Since when it has had nothing more by its own word, on the monotonic clock.
+    drained_since: Option<Duration>,
     /// When it last brought something, on the monotonic clock; before the first, when it was begun.
     moved: Duration,
     /// When it was last read to its end.
@@ -54,6 +59,7 @@ impl StoredSource {
             open: BTreeMap::new(),
             last: None,
             later: 0,
+            drained_since: None,
             moved: now,
             at_end: None,
             behind_at: None,
@@ -64,7 +70,7 @@ impl StoredSource {
     }
 
     /// Takes note of a message that is handed on.
-    pub(super) fn brings(&mut self, token: Token, stamp: Timestamp, later: u64, now: Duration) {
+    pub(super) fn note_message(&mut self, token: Token, stamp: Timestamp, later: u64, now: Duration) {
         self.open.insert(token, stamp);
         (self.last, self.moved) = (Some(stamp), now);
         self.passes_over(later, now);
@@ -92,6 +98,11 @@ impl StoredSource {
     /// Takes note of how it is doing. Whether the present is to be shown from its other source.
     pub(super) fn look(&mut self, connection: Keeping, wall: Option<Timestamp>, now: Duration) -> bool {
         self.connection = connection;
+        let is_drained = connection.works && connection.waiting == 0 && connection.fetched == 0;
+        self.drained_since = is_drained.then(|| self.drained_since.unwrap_or(now));
+        if self.drained_since.is_some_and(|since| now.saturating_sub(since.max(self.moved)) > GONE_AFTER) {
+            self.later = 0;
+        }
         let is_at_end = connection.works && self.left() == 0;
         if is_at_end {
             self.at_end = Some(now);

@@ -6,11 +6,14 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use kwapi_core::{
-    Accounting, Measurement, MonotonicClock, ProbeId, Quality, Timestamp, Totals, WallClock, Watts,
+    Accounting, Measurement, MonotonicClock, PROGRAM_DATE, ProbeId, Quality, Timestamp, Totals, WallClock,
+    Watts,
 };
 use parking_lot::Mutex;
 
+use super::config::STORED_AGE_MAX_SECONDS;
 use super::*;
+use crate::Scheme;
 use crate::message::{Signer, Wire};
 use crate::transport::{Arrival, Token};
 
@@ -137,7 +140,7 @@ async fn what_is_confirmed_is_let_go_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn what_nobody_wants_or_believes_is_let_go_at_once() {
+async fn what_nobody_wants_or_trusts_is_let_go_at_once() {
     let store = Store::default();
     for (token, topic) in [(1, "A."), (2, "B."), (3, "\0own"), (4, "A"), (5, "A.")] {
         store.put(token, topic);
@@ -157,13 +160,13 @@ async fn a_source_that_keeps_its_messages_waits_for_the_plugin_and_loses_none() 
     let store = Store::default();
     (0..20_000).for_each(|token| store.put(token, "A."));
     let subscriber = store.subscriber(3_000);
-    let mut heard = Vec::new();
-    while heard.len() < 20_000 {
+    let mut received = Vec::new();
+    while received.len() < 20_000 {
         let (seqs, ack) = receive(&subscriber).await;
-        heard.extend(seqs);
+        received.extend(seqs);
         ack.confirm();
     }
-    assert_eq!(heard, (0..20_000).collect::<Vec<_>>());
+    assert_eq!(received, (0..20_000).collect::<Vec<_>>());
     assert_eq!(subscriber.counters().dropped, 0);
     store.await_kept(&[]);
 }

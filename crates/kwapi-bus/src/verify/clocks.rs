@@ -80,11 +80,11 @@ impl ClockWatch {
         let as_before = as_before.map(|(then, set)| then.after(monotonic.saturating_sub(*set))).collect();
         let present =
             ArrivalTime { wall, monotonic, as_before, not_before: self.not_before, by_publishers: None };
-        self.tell(present.is_wall_wrong());
+        self.log_change(present.is_wall_wrong());
         present
     }
 
-    fn tell(&mut self, is_wrong: bool) {
+    fn log_change(&mut self, is_wrong: bool) {
         match (std::mem::replace(&mut self.was_wrong, is_wrong), is_wrong) {
             (false, true) => {
                 tracing::error!(

@@ -193,7 +193,7 @@ impl Booted {
 }
 
 #[test]
-fn while_our_own_clock_is_in_1970_the_publishers_clocks_tell_the_time() {
+fn while_our_own_clock_is_in_1970_the_publishers_clocks_give_the_time() {
     let mut booted = Booted::new();
     booted.check(0, YEAR_2026, Ok(())).check(1, YEAR_2026 + 1, Ok(()));
     booted.world.pass(10);
@@ -216,7 +216,7 @@ fn a_publisher_a_day_ahead_is_outvoted_while_our_own_clock_is_wrong() {
 }
 
 #[test]
-fn a_clock_behind_what_is_on_record_is_wrong_too_and_what_is_on_record_is_not_told_again() {
+fn a_clock_behind_what_is_on_record_is_wrong_too_and_what_is_on_record_is_not_repeated() {
     let mut booted = Booted::new();
     let clocks = booted.world.clocks();
     booted.world.watch = ClockWatch::new(clocks, Timestamp::from_seconds(YEAR_2026));
@@ -226,7 +226,7 @@ fn a_clock_behind_what_is_on_record_is_wrong_too_and_what_is_on_record_is_not_to
 }
 
 #[test]
-fn what_brings_no_stamp_is_refused_while_nothing_tells_the_time() {
+fn what_has_no_stamp_is_refused_while_no_clock_is_right() {
     let mut world = World::at(600);
     let legacy = Measurement { accounting: None, ..measurement(0, 0) };
     let mut wire = Wire::default();

@@ -124,7 +124,7 @@ fn keys_on_the_wrong_side_are_a_mistake() {
 }
 
 /// Whether each of `subscribers` hears what is published from now on, within so many rounds.
-fn hears(publisher: &Publisher, subscriber: &Subscriber) {
+fn check_received(publisher: &Publisher, subscriber: &Subscriber) {
     let before = subscriber.counters().verified;
     publish_until("it hears", publisher, &["A"], || {
         (subscriber.counters().verified > before + 3).then_some(())
@@ -148,26 +148,26 @@ fn who_may_connect_changes_while_it_runs_and_who_is_removed_is_dropped() {
         subscriber(&BusContext::new(), vec![source], &["*"])
     };
     let (first, second) = (listen(&stays), listen(&goes));
-    hears(&publisher, &first);
+    check_received(&publisher, &first);
     assert_eq!(second.counters().received, 0);
     publisher.let_in(&[endpoint(&[&stays, &goes])]).expect("keys");
-    hears(&publisher, &second);
+    check_received(&publisher, &second);
     publisher.let_in(&[endpoint(&[&stays])]).expect("keys");
     // The one that stays is back before long; what the other heard until it was dropped is all it hears.
     wait_until("the second is dropped", LIMIT, || {
         let before = second.counters().received;
-        hears(&publisher, &first);
+        check_received(&publisher, &first);
         (second.counters().received == before).then_some(())
     });
     let before = second.counters().received;
     for _ in 0..10 {
-        hears(&publisher, &first);
+        check_received(&publisher, &first);
     }
     assert_eq!(second.counters().received, before);
     let mistake = EndpointConfig { curve: Some(serve(&server, &[])), ..EndpointConfig::new(&url) };
     assert!(publisher.let_in(&[mistake]).is_err());
     publisher.let_in(&[endpoint(&[&stays, &goes])]).expect("keys");
-    hears(&publisher, &second);
+    check_received(&publisher, &second);
 }
 
 #[test]
@@ -197,21 +197,21 @@ fn a_forwarder_drops_who_was_removed_on_either_side() {
     let curve = Some(join(&plugin, &forwarder));
     let source = SourceConfig { curve, ..SourceConfig::new(&urls[1], Scheme::Kwapi1, vec![key()]) };
     let listener = subscriber(&context, vec![source], &["*"]);
-    let heard = || listener.counters().received;
+    let received = || listener.counters().received;
     let silent = || {
         wait_until("nothing more comes", LIMIT, || {
-            let (before, published) = (heard(), publisher.counters().published);
+            let (before, published) = (received(), publisher.counters().published);
             publish_until("much is published", &publisher, &["A"], || {
                 (publisher.counters().published > published + 8).then_some(())
             });
-            (heard() == before).then_some(())
+            (received() == before).then_some(())
         });
     };
     for without in [config(&other, &plugin), config(&driver, &other)] {
-        hears(&publisher, &listener);
+        check_received(&publisher, &listener);
         running.let_in(&both(without)).expect("keys");
         silent();
         running.let_in(&both(config(&driver, &plugin))).expect("keys");
     }
-    hears(&publisher, &listener);
+    check_received(&publisher, &listener);
 }

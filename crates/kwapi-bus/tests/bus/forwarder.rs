@@ -35,14 +35,14 @@ async fn two_listeners_cost_the_network_one_copy_and_only_of_what_they_want() {
         publisher.publish(measurement("unwanted", 1_000_000 + seq));
     }
     for subscriber in [&mut first, &mut second] {
-        let mut heard = 0;
-        while heard < 100 {
+        let mut count = 0;
+        while count < 100 {
             let received = receive(subscriber, 1).await;
             let of_now =
                 |received: &&Received| received.measurement.accounting.is_some_and(|l| l.seq >= 1_000_000);
-            heard += received.iter().filter(of_now).count();
+            count += received.iter().filter(of_now).count();
         }
-        assert_eq!(heard, 100);
+        assert_eq!(count, 100);
         assert_eq!(refused(subscriber), []);
     }
     assert_eq!(forwarder.counters().messages - before, 100, "one copy, and none of `unwanted`");
@@ -108,7 +108,7 @@ async fn publishers_may_come_to_the_forwarder() {
 }
 
 #[tokio::test]
-async fn each_link_is_told_apart_and_says_how_late_its_messages_are() {
+async fn each_link_is_distinguished_and_shows_how_late_its_messages_are() {
     let context = BusContext::new();
     let busy = publisher(&context, Scheme::Kwapi1, EndpointConfig::new("tcp://127.0.0.1:*"));
     let idle = publisher(&context, Scheme::Kwapi1, EndpointConfig::new("tcp://127.0.0.1:*"));
@@ -124,10 +124,10 @@ async fn each_link_is_told_apart_and_says_how_late_its_messages_are() {
         let links = forwarder.links();
         (links[2].subscriptions == 2 && links[0].messages > 0).then_some(links)
     });
-    let told: Vec<_> = links.iter().map(|link| (link.endpoint.as_str(), link.side)).collect();
+    let found: Vec<_> = links.iter().map(|link| (link.endpoint.as_str(), link.side)).collect();
     let here = "tcp://127.0.0.1:*";
     let expected = [(urls[0].as_str(), LinkSide::Upstream), (&urls[1], LinkSide::Upstream)];
-    assert_eq!(told, [expected[0], expected[1], (here, LinkSide::Downstream)]);
+    assert_eq!(found, [expected[0], expected[1], (here, LinkSide::Downstream)]);
     assert_eq!(links[0].messages, links[2].messages, "all of it came by the first");
     assert_eq!((links[1].messages, links[1].last_message, links[1].lag_micros), (0, None, None));
     assert_eq!([links[0].subscriptions, links[1].subscriptions], [2, 2]);
@@ -167,15 +167,15 @@ async fn a_loop_of_forwarders_is_cut_at_one_link_and_all_go_on() {
         publisher.publish(measurement("A", seq));
     }
     publisher.publish(measurement("last", 0));
-    let mut heard = Vec::new();
-    while heard.last().is_none_or(|(probe, _)| probe != "last") {
+    let mut collected = Vec::new();
+    while collected.last().is_none_or(|(probe, _)| probe != "last") {
         for received in receive(&mut listener, 1).await {
-            heard.push((received.measurement.probe.to_string(), seq_of(&received)));
+            collected.push((received.measurement.probe.to_string(), seq_of(&received)));
         }
     }
-    heard.retain(|(probe, _)| probe == "A");
+    collected.retain(|(probe, _)| probe == "A");
     let once: Vec<_> = (0..50).map(|seq| ("A".to_owned(), seq)).collect();
-    assert_eq!(heard, once, "each once, and none that goes round");
+    assert_eq!(collected, once, "each once, and none that goes round");
     let cut = cuts(&forwarders);
     assert_eq!(cut.len(), 1, "{cut:?}");
     assert!(cut[0].is_cut && cut[0].cuts == 1 && urls.contains(&cut[0].endpoint), "{cut:?}");

@@ -60,7 +60,7 @@ async fn a_stranger_ends_nothing_where_all_is_signed() {
 }
 
 #[tokio::test]
-async fn a_forger_is_told_by_its_key_and_signature() {
+async fn a_forger_is_reported_by_its_key_and_signature() {
     let kwapi_1 = [(Refusal::SignatureMissing, 1), (Refusal::KeyUnknown, 1), (Refusal::SignatureWrong, 2)];
     check(Scheme::Kwapi1, "signed", 4, &kwapi_1).await;
 }

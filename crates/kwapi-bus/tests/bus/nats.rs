@@ -1,5 +1,6 @@
 //! NATS JetStream, with a real server: stored, brought again until it is confirmed, and told where it is not.
 
+mod accounts;
 mod ahead;
 mod batches;
 mod cluster;
@@ -7,6 +8,7 @@ mod faults;
 mod leaf;
 mod limits;
 mod logins;
+mod operators;
 mod spool;
 mod stranger;
 
@@ -141,15 +143,15 @@ async fn what_was_published_while_nobody_listened_is_received_once_and_in_order(
     assert_eq!(wanting(&world), kept, "nothing is let go of before it is confirmed");
     acks.into_iter().for_each(Ack::confirm);
     until_wanting(&world, 0);
-    let (sent, heard) = (link(publisher.nats_links()), link(history.nats_links()));
+    let (sent, received) = (link(publisher.nats_links()), link(history.nats_links()));
     assert_eq!((sent.problem, sent.repeated, sent.dropped, sent.rejected), (None, 0, 0, 0));
-    assert_eq!((heard.problem, heard.messages, heard.repeated), (None, 5_000, 0));
+    assert_eq!((received.problem, received.messages, received.repeated), (None, 5_000, 0));
     // The clock of a publisher says something of it while its messages are fresh.
     assert!(history.skews().iter().all(|skew| skew.micros < 300_000_000));
 }
 
 #[tokio::test]
-async fn what_was_not_confirmed_is_brought_again_and_what_was_is_not() {
+async fn what_was_not_confirmed_is_delivered_again_and_what_was_is_not() {
     if !kwapi_peers::need_python("nats") {
         return;
     }
@@ -178,7 +180,7 @@ async fn what_was_not_confirmed_is_brought_again_and_what_was_is_not() {
 }
 
 #[tokio::test]
-async fn what_a_journal_let_go_of_is_brought_again_to_the_same_process() {
+async fn what_a_journal_let_go_of_is_delivered_again_to_the_same_process() {
     if !kwapi_peers::need_python("nats") {
         return;
     }
@@ -220,7 +222,7 @@ async fn history_from_before_comes_by_an_operators_word_alone() {
 }
 
 #[tokio::test]
-async fn only_the_probes_wanted_are_brought_and_a_changed_wish_changes_the_consumer() {
+async fn only_the_probes_wanted_are_delivered_and_a_changed_wish_changes_the_consumer() {
     if !kwapi_peers::need_python("nats") {
         return;
     }
@@ -241,7 +243,7 @@ async fn only_the_probes_wanted_are_brought_and_a_changed_wish_changes_the_consu
 }
 
 #[tokio::test]
-async fn without_a_consumer_what_is_published_is_heard_and_nothing_is_kept() {
+async fn without_a_consumer_what_is_published_is_received_and_nothing_is_kept() {
     if !kwapi_peers::need_python("nats") {
         return;
     }
@@ -255,19 +257,19 @@ async fn without_a_consumer_what_is_published_is_heard_and_nothing_is_kept() {
     let live = subscriber(&world.context, vec![world.source(None), inproc], &["a", "b"]);
     wait_until("a subscription", LIMIT, || link(live.nats_links()).problem.is_none().then_some(()));
     let begun = Instant::now();
-    let mut heard: Vec<String> = Vec::new();
-    while heard.len() < 2 {
-        assert!(begun.elapsed() < LIMIT, "heard {heard:?}");
+    let mut names: Vec<String> = Vec::new();
+    while names.len() < 2 {
+        assert!(begun.elapsed() < LIMIT, "received {names:?}");
         publisher.publish(measurement("a", 1));
         direct.publish(measurement("b", 1));
         let Ok(Some((batch, ack))) = timeout(Duration::from_millis(200), live.recv()).await else { continue };
         assert!(!ack.is_awaited());
         for received in batch.measurements {
             assert_eq!(received.measurement.accounting.map(|it| it.seq), Some(1));
-            heard.push(received.measurement.probe.to_string());
+            names.push(received.measurement.probe.to_string());
         }
-        heard.sort_unstable();
-        heard.dedup();
+        names.sort_unstable();
+        names.dedup();
     }
-    assert_eq!(heard, ["a", "b"]);
+    assert_eq!(names, ["a", "b"]);
 }

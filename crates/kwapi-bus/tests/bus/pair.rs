@@ -19,17 +19,17 @@ async fn a_measurement_arrives_as_it_was_sent() {
             (subscriber.counters().verified >= 6).then_some(())
         });
         let received = receive(&mut subscriber, 6).await;
-        let mut heard: Vec<_> = received.iter().map(|received| received.measurement.probe.as_str()).collect();
-        heard.sort_unstable();
-        heard.dedup();
-        assert_eq!(heard, ["C", "lyon.a"], "{bound}");
-        assert!(received.is_sorted_by_key(|received| received.heard));
+        let mut names: Vec<_> = received.iter().map(|received| received.measurement.probe.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names, ["C", "lyon.a"], "{bound}");
+        assert!(received.is_sorted_by_key(|received| received.received_at));
         assert!(subscriber.counters().unwanted >= 1, "lyon and C.1: {:?}", subscriber.counters());
     }
 }
 
 #[tokio::test]
-async fn a_publisher_that_comes_back_is_heard_again() {
+async fn a_publisher_that_comes_back_is_received_again() {
     let context = BusContext::new();
     let lab = Lab::empty();
     let url = format!("tcp://127.0.0.1:{}", free_port());
@@ -37,14 +37,14 @@ async fn a_publisher_that_comes_back_is_heard_again() {
         let mut subscriber = subscriber(&context, vec![plain(&url)], &["*"]);
         for life in ["first", "second"] {
             let publisher = publisher(&context, Scheme::None, EndpointConfig::new(&url));
-            let mut heard = false;
-            while !heard {
+            let mut is_back = false;
+            while !is_back {
                 let before = subscriber.counters().verified;
                 publish_until(life, &publisher, &[life], || {
                     (subscriber.counters().verified > before).then_some(())
                 });
                 let received = receive(&mut subscriber, 1).await;
-                heard = received.iter().any(|received| received.measurement.probe.as_str() == life);
+                is_back = received.iter().any(|received| received.measurement.probe.as_str() == life);
             }
         }
     }
@@ -81,22 +81,22 @@ async fn a_stalled_subscriber_stalls_nobody_else() {
     stalled.signal(19); // SIGSTOP
     let mut good = subscriber(&context, vec![plain(&url)], &["B"]);
     publish_until("the other listens", &publisher, &["B"], || (good.counters().verified > 0).then_some(()));
-    let mut heard = 0;
+    let mut count = 0;
     for seq in 0..MESSAGES {
         publisher.publish(measurement("B", 1_000_000 + seq));
         if (seq + 1) % CHUNK == 0 {
-            while heard < seq + 1 {
+            while count < seq + 1 {
                 let batch = receive(&mut good, 1).await;
-                heard += batch.iter().filter(|received| seq_of(received) >= 1_000_000).count() as u64;
+                count += batch.iter().filter(|received| seq_of(received) >= 1_000_000).count() as u64;
             }
         }
     }
-    assert_eq!(heard, MESSAGES);
+    assert_eq!(count, MESSAGES);
     assert_eq!(publisher.counters().failed, 0);
 }
 
 #[tokio::test]
-async fn a_plugin_that_does_not_read_loses_the_oldest_and_is_told_how_many() {
+async fn a_plugin_that_does_not_read_loses_the_oldest_and_learns_how_many() {
     let context = BusContext::new();
     let publisher = publisher(&context, Scheme::None, EndpointConfig::new("inproc://flood"));
     let mut subscriber = subscriber(&context, vec![plain("inproc://flood")], &["*"]);

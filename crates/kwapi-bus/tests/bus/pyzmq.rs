@@ -6,11 +6,11 @@ use kwapi_peers::{free_port, need_python};
 use super::*;
 
 /// Publishes under `scheme` at `url` and compares what a pyzmq subscriber to `prefixes` prints.
-fn check_heard(scheme: Scheme, url: &str, lab: &Lab, prefixes: &str, expected: &[&str]) {
+fn check_received(scheme: Scheme, url: &str, lab: &Lab, prefixes: &str, expected: &[&str]) {
     let context = BusContext::new();
     let publisher = publisher(&context, scheme, EndpointConfig::new(url));
     let peer = python(lab, "subscribe.py", &[url, prefixes, name(scheme), "test-1", SECRET]);
-    let heard =
+    let received =
         publish_until("every line expected", &publisher, &["A", "A.1", "AB", "nœud-🔌 \"7\""], || {
             let log = peer.log();
             let mut lines: Vec<_> =
@@ -19,11 +19,11 @@ fn check_heard(scheme: Scheme, url: &str, lab: &Lab, prefixes: &str, expected: &
             lines.dedup();
             (lines.len() >= expected.len()).then_some(lines)
         });
-    assert_eq!(heard, expected, "{scheme:?} {url}");
+    assert_eq!(received, expected, "{scheme:?} {url}");
 }
 
 #[test]
-fn pyzmq_hears_what_it_subscribed_to_and_verifies_it() {
+fn pyzmq_receives_what_it_subscribed_to_and_verifies_it() {
     if !need_python("python") {
         return;
     }
@@ -31,7 +31,7 @@ fn pyzmq_hears_what_it_subscribed_to_and_verifies_it() {
         let lab = Lab::empty();
         let tcp = format!("tcp://127.0.0.1:{}", free_port());
         for url in [tcp, ipc(&lab)] {
-            check_heard(
+            check_received(
                 scheme,
                 &url,
                 &lab,
@@ -39,7 +39,7 @@ fn pyzmq_hears_what_it_subscribed_to_and_verifies_it() {
                 &["heard A. \"A\" 97.5 True", "heard A.1. \"A.1\" 97.5 True"],
             );
             let strange = r#"heard nœud-🔌 "7". "n\u0153ud-\ud83d\udd0c \"7\"" 97.5 True"#;
-            check_heard(scheme, &url, &lab, "AB.,nœud", &["heard AB. \"AB\" 97.5 True", strange]);
+            check_received(scheme, &url, &lab, "AB.,nœud", &["heard AB. \"AB\" 97.5 True", strange]);
         }
     }
 }
@@ -98,13 +98,13 @@ fn what_pyzmq_publishes_reaches_pyzmq_untouched_through_two_forwarders() {
             (near.links()[0].subscriptions == 1).then_some(())
         });
         let _source = python(&lab, "publish.py", &[&ipc(&lab), "good", name(scheme), "test-1", SECRET]);
-        let heard = wait_until("three messages", LIMIT, || {
+        let received = wait_until("three messages", LIMIT, || {
             let log = listener.log();
             let lines: Vec<_> =
                 log.lines().filter(|line| line.starts_with("heard")).map(str::to_owned).collect();
             (lines.len() >= 3).then_some(lines)
         });
         let expected = ["0.25", "1.25", "2.25"].map(|watts| format!("heard good. \"good\" {watts} True"));
-        assert_eq!(heard, expected, "{scheme:?}");
+        assert_eq!(received, expected, "{scheme:?}");
     }
 }

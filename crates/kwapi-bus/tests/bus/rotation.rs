@@ -18,7 +18,7 @@ fn at_second(start: Timestamp, second: u64) -> Measurement {
 }
 
 /// The seq and key of what comes until the last of `count`.
-async fn heard(subscriber: &mut Subscriber, count: u64) -> Vec<(u64, String)> {
+async fn receive_until(subscriber: &mut Subscriber, count: u64) -> Vec<(u64, String)> {
     let mut all: Vec<(u64, String)> = Vec::new();
     while all.last().is_none_or(|(seq, _)| seq + 1 < count) {
         let received = receive(subscriber, 1).await;
@@ -51,7 +51,7 @@ async fn a_key_follows_another_at_an_instant_and_nothing_is_lost() {
     (0..40).for_each(|second| publisher.publish(at_second(start, second)));
     let expected: Vec<_> =
         (0..40).map(|second| (second, if second < 20 { "old" } else { "new" }.to_owned())).collect();
-    assert_eq!(heard(&mut subscriber, 40).await, expected);
+    assert_eq!(receive_until(&mut subscriber, 40).await, expected);
     assert_eq!(refused(&subscriber), []);
 }
 
@@ -71,13 +71,13 @@ async fn keys_are_changed_on_both_sides_while_messages_pass() {
     let start = now();
     subscriber.verify_with(&source(&[&old, &new])).expect("keys");
     (0..10).for_each(|second| publisher.publish(at_second(start, second)));
-    assert!(heard(&mut subscriber, 10).await.iter().all(|(_, key)| key == "test-1"));
+    assert!(receive_until(&mut subscriber, 10).await.iter().all(|(_, key)| key == "test-1"));
     publisher.sign_with(std::slice::from_ref(&new)).expect("a key");
     (10..20).for_each(|second| publisher.publish(at_second(start, second)));
-    assert_eq!(heard(&mut subscriber, 20).await.last().map(|(_, key)| key.as_str()), Some("new"));
+    assert_eq!(receive_until(&mut subscriber, 20).await.last().map(|(_, key)| key.as_str()), Some("new"));
     subscriber.verify_with(&source(&[&new])).expect("keys");
     (20..30).for_each(|second| publisher.publish(at_second(start, second)));
-    heard(&mut subscriber, 30).await;
+    receive_until(&mut subscriber, 30).await;
     assert_eq!(refused(&subscriber), [], "nothing was lost");
     // What is signed with the key that was taken away is believed no more.
     publisher.sign_with(&[old]).expect("a key");

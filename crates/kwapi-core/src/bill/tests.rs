@@ -235,7 +235,7 @@ fn overhead_and_co2_follow_their_own_rates() {
 }
 
 #[test]
-fn co2_that_is_not_known_is_not_told_as_less() {
+fn co2_that_is_not_known_is_not_reported_as_less() {
     let rates = vec![rate("co2", RateUnit::Co2, &[(NOON, "50")])];
     let terms = terms("2026-10-14T11:45:00+02:00", 2, rates);
     let of = billed("p", &terms, MJ_OF_KWH, "mm", &Shares::whole("a"));
@@ -243,7 +243,7 @@ fn co2_that_is_not_known_is_not_told_as_less() {
 }
 
 #[test]
-fn what_has_no_price_is_told() {
+fn what_has_no_price_is_reported() {
     let rates = vec![rate("energy", RateUnit::Kwh, &[(NOON, "-0.02")])];
     let terms = terms("2026-10-14T11:30:00+02:00", 4, rates);
     let of = billed("p", &terms, MJ_OF_KWH, "mbmb", &Shares::whole("a"));

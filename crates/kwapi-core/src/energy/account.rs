@@ -70,7 +70,7 @@ pub struct Account {
     /// When the newest publisher was last heard, on the plugin's monotonic clock, in microseconds: half of a
     /// `Duration`, as there may be a hundred thousand accounts.
     #[serde(skip)]
-    heard_us: u64,
+    received_us: u64,
     #[serde(skip)]
     rival: Option<Box<Rival>>,
 }
@@ -84,7 +84,7 @@ impl Clone for Account {
 
     /// Without an allocation where `self` has had a run.
     fn clone_from(&mut self, source: &Self) {
-        let Self { runs, past, last, published, lost, is_resumed, heard_us, rival } = source;
+        let Self { runs, past, last, published, lost, is_resumed, received_us, rival } = source;
         if self.runs.capacity() < runs.len() {
             self.runs = Vec::with_capacity(runs.len());
         }
@@ -92,7 +92,7 @@ impl Clone for Account {
         self.past.clone_from(past);
         self.rival.clone_from(rival);
         (self.last, self.published, self.lost) = (*last, *published, *lost);
-        (self.is_resumed, self.heard_us) = (*is_resumed, *heard_us);
+        (self.is_resumed, self.received_us) = (*is_resumed, *received_us);
     }
 }
 
@@ -153,14 +153,14 @@ impl Account {
         self.fold()
     }
 
-    /// Tells an account read from disk that monotonic time is now `heard`, so that its publisher is not taken for
+    /// Tells an account read from disk that monotonic time is now `received_at`, so that its publisher is not taken for
     /// silent.
-    pub fn resume(&mut self, heard: Duration) {
-        self.heard_us = microseconds(heard);
+    pub fn resume(&mut self, received_at: Duration) {
+        self.received_us = microseconds(received_at);
         self.is_resumed = true;
     }
 
-    /// Credits a message that carries its publisher's totals. `heard` is now, on the plugin's monotonic clock.
+    /// Credits a message that carries its publisher's totals. `received_at` is now, on the plugin's monotonic clock.
     ///
     /// # Errors
     /// See [`Refused`]: totals are unchanged then. The account notes who is refused, so that whoever credits on a copy keeps
@@ -168,11 +168,11 @@ impl Account {
     pub fn credit(
         &mut self,
         message: &Accounting,
-        heard: Duration,
+        received_at: Duration,
         max_gap: Duration,
     ) -> Result<Credit, Refused> {
         let before = self.totals();
-        let is_silent = self.silence(heard) > max_gap;
+        let is_silent = self.silence(received_at) > max_gap;
         let place = match self.place(message, is_silent) {
             Ok(place) => place,
             Err(Nowhere::Closed) => return Err(Refused::SessionClosed),
@@ -189,7 +189,7 @@ impl Account {
             Place::Run(_) | Place::Join(..) => Decision::Continue,
         };
         if is_newest_run {
-            self.heard_us = self.heard_us.max(microseconds(heard));
+            self.received_us = self.received_us.max(microseconds(received_at));
             self.is_resumed = false;
             if let Some(rival) = &mut self.rival {
                 rival.begin = None;
@@ -211,10 +211,10 @@ impl Account {
         &mut self,
         power: Watts,
         now: Timestamp,
-        heard: Duration,
+        received_at: Duration,
         max_gap: Duration,
     ) -> Result<Credit, Refused> {
-        let elapsed = self.silence(heard);
+        let elapsed = self.silence(received_at);
         if !self.runs.is_empty() && elapsed <= max_gap && self.last != Timestamp::EPOCH {
             return Err(Refused::ConflictingPublisher);
         }
@@ -225,7 +225,7 @@ impl Account {
         }
         let (before, from) = (self.totals(), self.last);
         let totals = self.take_legacy(now, gained, covered_ms);
-        self.heard_us = microseconds(heard);
+        self.received_us = microseconds(received_at);
         self.is_resumed = false;
         let decision = Decision::Legacy { gained, covered_ms };
         let from = if before == Totals::default() { from.max(self.since()) } else { from };
@@ -351,9 +351,9 @@ impl Account {
         totals
     }
 
-    /// How long the current publisher has been silent at `heard`.
-    fn silence(&self, heard: Duration) -> Duration {
-        heard.saturating_sub(Duration::from_micros(self.heard_us))
+    /// How long the current publisher has been silent at `received_at`.
+    fn silence(&self, received_at: Duration) -> Duration {
+        received_at.saturating_sub(Duration::from_micros(self.received_us))
     }
 
     /// Another publisher. It takes over once ours is silent, from its first message after ours was last heard.

@@ -52,7 +52,7 @@ pub struct Integrator {
     pub(super) tracker: CounterTracker,
     /// Boxed, as what follows of a register: a meter of watts alone has none.
     pub(super) anchor: Option<Box<Anchor>>,
-    pub(super) register_believed: bool,
+    pub(super) register_trusted: bool,
     /// By how much the latest tick of the register lifted the total over what the watts had added in that reading.
     pub(super) surplus_uj: u128,
     outliers: Outliers,
@@ -60,7 +60,7 @@ pub struct Integrator {
 
 /// What a reading says.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Told<'a> {
+pub(super) struct Observation<'a> {
     pub(super) power: Option<Watts>,
     pub(super) quality: Quality,
     pub(super) counter: Option<&'a MeterCounter>,
@@ -97,7 +97,7 @@ impl Integrator {
             sums: Sums::default(),
             tracker: CounterTracker::default(),
             anchor: None,
-            register_believed: true,
+            register_trusted: true,
             surplus_uj: 0,
             outliers: Outliers::default(),
         }
@@ -122,23 +122,32 @@ impl Integrator {
         quality: Quality,
         counter: Option<&MeterCounter>,
     ) -> Option<CounterChange> {
-        let told = Told { power, quality, counter, is_counted: false };
-        self.take(at, &told, None)
+        let observation = Observation { power, quality, counter, is_counted: false };
+        self.take(at, &observation, None)
     }
 
     /// Takes one reading, as [`Integrator::record`].
-    pub(super) fn record_told(&mut self, at: Duration, told: &Told<'_>) -> Option<CounterChange> {
-        self.take(at, told, None)
+    pub(super) fn record_observation(
+        &mut self,
+        at: Duration,
+        observation: &Observation<'_>,
+    ) -> Option<CounterChange> {
+        self.take(at, observation, None)
     }
 
     /// Takes the first reading after a stop, over which the register went on by `advance`, found plausible already.
-    pub(super) fn resume(&mut self, at: Duration, told: &Told<'_>, advance: Energy) {
-        self.take(at, told, Some(advance));
+    pub(super) fn resume(&mut self, at: Duration, observation: &Observation<'_>, advance: Energy) {
+        self.take(at, observation, Some(advance));
     }
 
-    fn take(&mut self, at: Duration, told: &Told<'_>, over_stop: Option<Energy>) -> Option<CounterChange> {
-        let Told { power, quality, counter, is_counted } = *told;
-        let counter = counter.filter(|_| self.register_believed);
+    fn take(
+        &mut self,
+        at: Duration,
+        observation: &Observation<'_>,
+        over_stop: Option<Energy>,
+    ) -> Option<CounterChange> {
+        let Observation { power, quality, counter, is_counted } = *observation;
+        let counter = counter.filter(|_| self.register_trusted);
         let elapsed = self.last.map_or(Duration::ZERO, |last| at.saturating_sub(last));
         self.last = Some(self.last.map_or(at, |last| last.max(at)));
         let near = elapsed <= self.limits.max_gap && over_stop.is_none();
@@ -148,12 +157,12 @@ impl Integrator {
         let power =
             self.outliers.judge(power.map(|watts| watts.0), near, self.watts_max, self.limits.max_watts);
         let late = self.outliers.settle();
-        let believed = match (power, self.watts_before) {
+        let confirmed = match (power, self.watts_before) {
             (Some(watts), Some(before)) if !self.outliers.is_second() => watts.min(before),
             _ => 0.0,
         };
-        self.watts_max = self.watts_max.max(believed);
-        let confirmed_uj = if near { microjoules(believed, elapsed) } else { 0 };
+        self.watts_max = self.watts_max.max(confirmed);
+        let confirmed_uj = if near { microjoules(confirmed, elapsed) } else { 0 };
         let filling = power.or(counted_power.map(|watts| watts.0));
         let added_uj = match filling {
             Some(watts) if near => microjoules(watts, elapsed),
@@ -239,8 +248,8 @@ impl Integrator {
     }
 
     /// Whether the meter's register still has the last word; not once it proved to disagree with the meter's watts.
-    pub fn counter_believed(&self) -> bool {
-        self.register_believed
+    pub fn counter_trusted(&self) -> bool {
+        self.register_trusted
     }
 
     /// The most that the outlet may draw between two readings, as far as the operator or its own history tells.

@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_serial_number_that_one_of_two_does_not_say_makes_no_other_device() {
+    fn a_serial_number_that_one_of_two_does_not_state_makes_no_other_device() {
         let of = |serial: Option<&str>| Register { serial: serial.map(str::to_owned), ..Register::default() };
         assert!(of(Some("B")).is_of_another_device(Some("A")));
         assert!(!of(Some("A")).is_of_another_device(Some("A")));
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_start_told_from_uptime_may_wander_by_a_minute() {
+    fn a_start_derived_from_uptime_may_wander_by_a_minute() {
         let started = |second: u64| Register {
             started_at: Some(Timestamp::from_seconds(1_800_000_000 + second)),
             ..Register::default()

@@ -104,7 +104,7 @@ pub(super) enum Answer {
 pub(super) struct Delivery {
     /// Its number.
     pub(super) message: usize,
-    pub(super) heard: Duration,
+    pub(super) received_at: Duration,
     pub(super) answer: Answer,
     /// The published total afterwards.
     pub(super) total: Energy,
@@ -275,7 +275,7 @@ fn message(words: &[&str]) -> Message {
 }
 
 fn delivery(words: &[&str]) -> Delivery {
-    let [message, heard, answer, total] = words else { panic!("no delivery: {words:?}") };
+    let [message, received_at, answer, total] = words else { panic!("no delivery: {words:?}") };
     let answer = match *answer {
         "credited" => Answer::Credited,
         "duplicate" => Answer::Duplicate,
@@ -284,7 +284,7 @@ fn delivery(words: &[&str]) -> Delivery {
     };
     Delivery {
         message: number(message),
-        heard: milliseconds(heard),
+        received_at: milliseconds(received_at),
         answer,
         total: energy(total),
         corrections: Vec::new(),

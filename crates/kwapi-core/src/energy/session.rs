@@ -18,7 +18,7 @@ use packed::PackedSums;
 use running::{Published, Running, SourceCurve};
 
 use super::counter::{CounterChange, MeterCounter};
-use super::integrator::{Integrator, Limits, Told};
+use super::integrator::{Integrator, Limits, Observation};
 use super::register::Register;
 use super::status::energy;
 use crate::{Accounting, CurvePoint, MeterTotal, Quality, Timestamp, Watts};
@@ -62,9 +62,9 @@ pub struct Sample {
 }
 
 impl Sample {
-    fn told(&self) -> Told<'_> {
+    fn observation(&self) -> Observation<'_> {
         let counter = self.counter.as_ref();
-        Told { power: self.power, quality: self.quality, counter, is_counted: self.is_counted }
+        Observation { power: self.power, quality: self.quality, counter, is_counted: self.is_counted }
     }
 }
 
@@ -240,8 +240,8 @@ impl Session {
     }
 
     /// Whether the meter's register has the last word, if there is one; not once it contradicted the meter's watts.
-    pub fn register_believed(&self) -> bool {
-        self.integrator().is_none_or(Integrator::counter_believed)
+    pub fn register_trusted(&self) -> bool {
+        self.integrator().is_none_or(Integrator::counter_trusted)
     }
 
     /// Watts and energy so far.

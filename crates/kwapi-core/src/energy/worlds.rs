@@ -22,7 +22,7 @@ pub(super) const NOT_BEFORE: Timestamp = Timestamp::from_seconds(1_700_000_000);
 pub(super) const HOUR: u64 = 3_600_000;
 
 /// How many worlds of each kind are to be run, `usual` unless the environment says.
-pub(super) fn how_many(usual: u64) -> u64 {
+pub(super) fn world_count(usual: u64) -> u64 {
     std::env::var("KWAPI_WORLDS").ok().and_then(|count| count.parse().ok()).unwrap_or(usual)
 }
 
@@ -168,8 +168,8 @@ impl State {
 
     fn keep_alone(&mut self, probe: &ProbeId, path: &str, configured: &BTreeSet<ProbeId>) {
         self.written.retain(|(other, register), _| {
-            let is_it = other == probe && register == path;
-            is_it || (other != probe && register != path && configured.contains(other))
+            let is_same = other == probe && register == path;
+            is_same || (other != probe && register != path && configured.contains(other))
         });
     }
 }

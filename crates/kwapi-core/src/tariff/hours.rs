@@ -93,7 +93,7 @@ impl WeekHours {
     }
 
     /// Whether both have a quarter hour.
-    pub(super) fn meets(&self, other: &Self) -> bool {
+    pub(super) fn overlaps(&self, other: &Self) -> bool {
         self.0.iter().zip(other.0).any(|(own, other)| own & other != 0)
     }
 }

@@ -172,11 +172,11 @@ impl Rate {
                     }
                 }
             }
-            let is_met = |other: &RateEntry| {
-                let meets = other.valid.start < entry.valid.end && entry.valid.start < other.valid.end;
-                meets && other.hours.meets(&entry.hours)
+            let overlaps_too = |other: &RateEntry| {
+                let overlaps = other.valid.start < entry.valid.end && entry.valid.start < other.valid.end;
+                overlaps && other.hours.overlaps(&entry.hours)
             };
-            if let Some(before) = entries.iter().take(place).position(is_met) {
+            if let Some(before) = entries.iter().take(place).position(overlaps_too) {
                 return Err(RateError::Overlap(before, place));
             }
         }

@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_path_is_what_follows_the_prefix_of_its_kind() {
-        let tls = DriverKey::new("tls", "whom to trust").naming(Names::Authority);
+        let tls = DriverKey::new("tls", "certificate verification").naming(Names::Authority);
         assert_eq!(tls.path("ca:/etc/site.pem"), Some((Names::Authority, Path::new("/etc/site.pem"))));
         for none in ["system", "ca:", "sha256:00"] {
             assert_eq!(tls.path(none), None, "{none}");

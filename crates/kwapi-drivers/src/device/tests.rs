@@ -4,11 +4,11 @@ use super::*;
 fn check(number: i32, expected: &str, is_refused: bool) {
     let error = cannot_open(Path::new("/dev/ttyX0"), "meter", &io::Error::from_raw_os_error(number));
     assert_eq!(matches!(error, DriverError::Refused(_)), is_refused, "{error:?}");
-    let told = match &error {
-        DriverError::Refused(told) => told.clone(),
+    let text = match &error {
+        DriverError::Refused(text) => text.clone(),
         other => std::error::Error::source(other).map(ToString::to_string).unwrap_or_default(),
     };
-    assert!(told.starts_with("/dev/ttyX0: ") && told.contains(expected), "{told}");
+    assert!(text.starts_with("/dev/ttyX0: ") && text.contains(expected), "{text}");
 }
 
 #[test]

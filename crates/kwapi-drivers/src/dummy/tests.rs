@@ -40,15 +40,15 @@ async fn each_value_that_is_due_is_of_its_own_instant_on_the_sine() {
     let mut readings = Readings::default();
     let (millisecond, half) = (Duration::from_millis(1), Duration::from_micros(500));
     let at = Timestamp::from_seconds(1_800_000_000).after(half);
-    readings.ask(ReadRequest { at, newest_age: half, interval: millisecond, before: 3 });
+    readings.request(ReadRequest { at, newest_age: half, interval: millisecond, before: 3 });
     meter.read(&mut readings).await.unwrap();
-    let said: Vec<_> = readings.drain().map(|(probe, reading)| (probe, reading.unwrap())).collect();
+    let outcome: Vec<_> = readings.drain().map(|(probe, reading)| (probe, reading.unwrap())).collect();
     // A quarter of a period apart, the last at its begin.
-    let told: Vec<_> = said.iter().map(|(probe, reading)| format!("{probe}: {reading}")).collect();
+    let texts: Vec<_> = outcome.iter().map(|(probe, reading)| format!("{probe}: {reading}")).collect();
     let expected =
         ["1: 150 W", "2: 150 W", "1: 100 W", "2: 100 W", "1: 50 W", "2: 50 W", "1: 100 W", "2: 100 W"];
-    assert_eq!(told, expected);
-    let ages: Vec<_> = said.iter().step_by(2).map(|(_, reading)| reading.age).collect();
+    assert_eq!(texts, expected);
+    let ages: Vec<_> = outcome.iter().step_by(2).map(|(_, reading)| reading.age).collect();
     assert_eq!(ages, [3, 2, 1, 0].map(|before| half + millisecond * before));
 }
 

@@ -74,7 +74,7 @@ impl FritzSession {
 
     async fn log_in(device: Arc<DeviceClient>, config: &FritzConfig) -> Result<Self, DriverError> {
         let host = device.base().to_string();
-        let begun = ask(&device, "version=2").await?;
+        let begun = request(&device, "version=2").await?;
         if begun.block_seconds > 0 {
             let seconds = begun.block_seconds;
             let why = format!(
@@ -96,7 +96,7 @@ impl FritzSession {
             return Err(DriverError::link(format!("{host}: the challenge of its login makes no sense")));
         };
         let (user, proof) = (encoded(&config.username), encoded(&proof));
-        let granted = ask(&device, &format!("version=2&username={user}&response={proof}")).await?;
+        let granted = request(&device, &format!("version=2&username={user}&response={proof}")).await?;
         if granted.sid == NO_SID || !is_sid(&granted.sid) {
             return Err(DriverError::Locked(format!(
                 "{host}: authentication failed for user {:?}; check username and password",
@@ -114,7 +114,7 @@ impl FritzSession {
     }
 
     /// Asks a command of the interface for home automation.
-    pub(super) async fn ask(&self, command: &str) -> Result<HttpResponse, DriverError> {
+    pub(super) async fn request(&self, command: &str) -> Result<HttpResponse, DriverError> {
         let query = format!("switchcmd={command}&sid={}", self.sid);
         self.device.get("/webservices/homeautoswitch.lua", Some(&query)).await
     }
@@ -122,9 +122,9 @@ impl FritzSession {
     /// How we came in.
     pub(super) fn finding(&self) -> Finding {
         let open = if self.device.is_plain() { ", in clear text (no TLS)" } else { "" };
-        let how = if self.is_legacy { "MD5" } else { "PBKDF2" };
+        let method = if self.is_legacy { "MD5" } else { "PBKDF2" };
         let why = "the password is proved, not sent".to_owned();
-        Finding { what: "login".to_owned(), value: format!("session, {how}{open}"), is_used: true, why }
+        Finding { what: "login".to_owned(), value: format!("session, {method}{open}"), is_used: true, why }
     }
 }
 
@@ -137,7 +137,7 @@ impl Drop for FritzSession {
     }
 }
 
-async fn ask(device: &DeviceClient, query: &str) -> Result<Info, DriverError> {
+async fn request(device: &DeviceClient, query: &str) -> Result<Info, DriverError> {
     let answer = device.get(LOGIN, Some(query)).await.map_err(DriverError::of_whoever_answers)?;
     let answer = answer.required("check that this is a FRITZ!Box")?;
     // What it says may be a session: it is not shown.

@@ -7,7 +7,7 @@ use kwapi_simulators::{HttpAnswer, HttpDevice, HttpRequest};
 
 use super::*;
 use crate::cleanup;
-use crate::outlets::Outlet;
+use crate::testing::{by_key, round_or_error};
 
 const SID: &str = "0123456789abcdef";
 const CHALLENGE: &str = "2$10$0a0b$5$0c0d";
@@ -52,11 +52,8 @@ fn config(device: &HttpDevice, more: &str) -> FritzConfig {
 }
 
 fn named(keys: &[&str]) -> Outlets {
-    let outlet = |key: &&str| Outlet {
-        key: (*key).to_owned(),
-        probe: ProbeId::new(format!("p {key}")).expect("an id"),
-    };
-    Outlets::by_key(keys.iter().map(outlet))
+    let probes: Vec<String> = keys.iter().map(|key| format!("p {key}")).collect();
+    by_key(keys.iter().copied().zip(probes.iter().map(String::as_str)))
 }
 
 async fn round(config: &FritzConfig, outlets: &Outlets) -> String {
@@ -64,15 +61,7 @@ async fn round(config: &FritzConfig, outlets: &Outlets) -> String {
         Ok(meter) => meter,
         Err(error) => return error.to_string(),
     };
-    let mut readings = Readings::default();
-    if let Err(error) = meter.read(&mut readings).await {
-        return error.to_string();
-    }
-    let said = readings.drain().map(|(probe, reading)| match reading {
-        Ok(reading) => format!("{probe}: {reading}"),
-        Err(error) => format!("{probe}: {error}"),
-    });
-    said.collect::<Vec<_>>().join("\n")
+    round_or_error(&mut meter).await
 }
 
 #[tokio::test]
@@ -102,19 +91,19 @@ async fn plugs_are_read_by_number_or_name_and_the_session_is_ended() {
 #[tokio::test]
 async fn plugs_of_one_name_are_refused_by_it_and_one_alone_needs_none() {
     let both = fritz_box(plug("1", "desk", "1000") + &plug("2", "desk", "2000")).await;
-    let said = round(&config(&both, ""), &named(&["desk", "2"])).await;
+    let outcome = round(&config(&both, ""), &named(&["desk", "2"])).await;
     assert!(
-        said.starts_with("p desk: no such outlet: \"desk\" matches several; use the AIN of one"),
-        "{said}"
+        outcome.starts_with("p desk: no such outlet: \"desk\" matches several; use the AIN of one"),
+        "{outcome}"
     );
-    assert!(said.ends_with("p 2: 2 W, 230 V, 3600000 J"), "{said}");
+    assert!(outcome.ends_with("p 2: 2 W, 230 V, 3600000 J"), "{outcome}");
     let one = fritz_box(plug("08761 0000434", "desk", "1000")).await;
-    let first = Outlets::by_position([ProbeId::new("p").ok()]);
+    let first = by_key([("1", "p")]);
     assert_eq!(round(&config(&one, ""), &first).await, "p: 1 W, 230 V, 3600000 J");
 }
 
 #[tokio::test]
-async fn each_refusal_of_a_box_says_what_to_do_and_no_proof_is_sent_to_a_blocked_one() {
+async fn each_refusal_of_a_box_names_the_remedy_and_no_proof_is_sent_to_a_blocked_one() {
     for (first, second, keys, expected, proofs) in [
         (session("0000000000000000", CHALLENGE, 0, ""), "", "", "refused: ", 1),
         (session("0000000000000000", CHALLENGE, 96, ""), "", "", "busy: ", 0),
@@ -148,12 +137,12 @@ async fn each_refusal_of_a_box_says_what_to_do_and_no_proof_is_sent_to_a_blocked
         })
         .await
         .expect("a port");
-        let said = round(&config(&device, keys), &named(&["1"])).await;
-        assert!(said.contains(expected) && !said.contains("pa$$"), "{said}");
-        assert_eq!(count.load(Ordering::Relaxed), proofs, "{said}");
+        let outcome = round(&config(&device, keys), &named(&["1"])).await;
+        assert!(outcome.contains(expected) && !outcome.contains("pa$$"), "{outcome}");
+        assert_eq!(count.load(Ordering::Relaxed), proofs, "{outcome}");
         cleanup::finished(Duration::from_secs(30)).await;
         let logouts = device.requests().iter().filter(|request| request.target.contains("logout")).count();
-        assert_eq!(logouts, usize::from(!second.is_empty()), "{said}");
+        assert_eq!(logouts, usize::from(!second.is_empty()), "{outcome}");
     }
 }
 
@@ -168,7 +157,7 @@ async fn a_session_that_has_expired_is_a_lost_link_and_no_wrong_password() {
     })
     .await
     .expect("a port");
-    let said = round(&config(&device, ""), &named(&["1"])).await;
-    assert!(said.starts_with("link lost: ") && said.contains("session has expired"), "{said}");
-    assert!(!said.contains(SID), "{said}");
+    let outcome = round(&config(&device, ""), &named(&["1"])).await;
+    assert!(outcome.starts_with("link lost: ") && outcome.contains("session has expired"), "{outcome}");
+    assert!(!outcome.contains(SID), "{outcome}");
 }

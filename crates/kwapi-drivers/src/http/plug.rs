@@ -25,7 +25,7 @@ impl PlugConfig {
     /// The keys there are.
     pub(crate) const KEYS: &'static [DriverKey] = &[
         DriverKey::required("host", "name or address"),
-        DriverKey::new("username", "its user, where it knows others").login().otherwise("admin"),
+        DriverKey::new("username", "user, if the device has others").login().otherwise("admin"),
         DriverKey::new("password", "its password, where one is set").secret(),
     ];
 

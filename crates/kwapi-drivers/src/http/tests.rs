@@ -18,12 +18,12 @@ fn login() -> Login {
     Login::from_keys(Some("admin"), Some(&Secret::new("hunter2"))).expect("both are set")
 }
 
-async fn ask(respond: impl Fn(&HttpRequest) -> HttpAnswer + Send + Sync + 'static, login: Login) -> String {
+async fn get(respond: impl Fn(&HttpRequest) -> HttpAnswer + Send + Sync + 'static, login: Login) -> String {
     let simulator = HttpDevice::start(respond).await.expect("a port");
     let address = simulator.address().to_string();
     let device = DeviceClient::new(&Clients::default(), &address, "http", &DeviceTls::System, login)
         .expect("a device");
-    let told = match device.get("/status", Some("token=hunter2")).await {
+    let text = match device.get("/status", Some("token=hunter2")).await {
         Ok(answer) => match answer.found() {
             Ok(Some(answer)) => answer.text(),
             Ok(None) => "nothing there".to_owned(),
@@ -31,12 +31,12 @@ async fn ask(respond: impl Fn(&HttpRequest) -> HttpAnswer + Send + Sync + 'stati
         },
         Err(error) => error.to_string(),
     };
-    assert!(!told.contains("hunter2"), "a secret shows: {told}");
-    told.replace(&address, "HOST")
+    assert!(!text.contains("hunter2"), "a secret shows: {text}");
+    text.replace(&address, "HOST")
 }
 
 #[tokio::test]
-async fn each_status_says_what_to_do() {
+async fn each_status_names_the_remedy() {
     for (status, expected) in [
         (404, "nothing there"),
         (
@@ -47,28 +47,28 @@ async fn each_status_says_what_to_do() {
         (500, "busy: GET http://HOST/status: 500 Internal Server Error"),
         (418, "refused: GET http://HOST/status: 418 I'm a teapot"),
     ] {
-        assert_eq!(ask(move |_| HttpAnswer::status(status), Login::default()).await, expected);
+        assert_eq!(get(move |_| HttpAnswer::status(status), Login::default()).await, expected);
     }
 }
 
 #[tokio::test]
 async fn a_redirect_is_named_and_not_followed() {
-    let told =
-        ask(|_| HttpAnswer::status(301).with_header("location", "https://x/y?z=hunter2"), login()).await;
-    assert!(told.contains("301") && told.contains("\"https://x/y\"; configure that address"), "{told}");
+    let text =
+        get(|_| HttpAnswer::status(301).with_header("location", "https://x/y?z=hunter2"), login()).await;
+    assert!(text.contains("301") && text.contains("\"https://x/y\"; configure that address"), "{text}");
 }
 
 #[tokio::test]
-async fn basic_is_offered_only_when_asked_for_and_once() {
+async fn basic_is_offered_only_when_requested_and_once() {
     let basic = |accept: bool| {
         move |request: &HttpRequest| match request.header("authorization") {
             Some("Basic YWRtaW46aHVudGVyMg==") if accept => HttpAnswer::ok("42"),
             _ => HttpAnswer::status(401).with_header("www-authenticate", "Basic realm=\"x\""),
         }
     };
-    assert_eq!(ask(basic(true), login()).await, "42");
-    assert!(ask(basic(false), login()).await.contains("check username and password"));
-    assert!(ask(basic(true), Login::default()).await.contains("set username and password"));
+    assert_eq!(get(basic(true), login()).await, "42");
+    assert!(get(basic(false), login()).await.contains("check username and password"));
+    assert!(get(basic(true), Login::default()).await.contains("set username and password"));
 }
 
 #[tokio::test]
@@ -85,20 +85,20 @@ async fn a_wrong_password_is_sent_once_a_request() {
 
 #[tokio::test]
 async fn half_an_answer_is_a_lost_link_and_so_is_no_server() {
-    let told = ask(|_| HttpAnswer::Half(b"{\"power\": 42.0}".to_vec()), Login::default()).await;
-    assert!(told.starts_with("link lost: GET http://HOST/status: "), "{told}");
+    let text = get(|_| HttpAnswer::Half(b"{\"power\": 42.0}".to_vec()), Login::default()).await;
+    assert!(text.starts_with("link lost: GET http://HOST/status: "), "{text}");
     let nobody = format!("127.0.0.1:{}", free_port());
     let device =
         DeviceClient::new(&Clients::default(), &nobody, "http", &DeviceTls::System, Login::default())
             .expect("a device");
-    let told = device.get("/", None).await.expect_err("nobody listens").to_string();
-    assert!(told.contains("refused") && told.contains("check the address"), "{told}");
+    let text = device.get("/", None).await.expect_err("nobody listens").to_string();
+    assert!(text.contains("refused") && text.contains("check the address"), "{text}");
 }
 
 #[tokio::test]
 async fn an_answer_without_end_is_cut_off() {
-    let told = ask(|_| HttpAnswer::ok(vec![b'x'; BODY_BYTES_MAX + 1]), Login::default()).await;
-    assert!(told.contains("more than"), "{told}");
+    let text = get(|_| HttpAnswer::ok(vec![b'x'; BODY_BYTES_MAX + 1]), Login::default()).await;
+    assert!(text.contains("more than"), "{text}");
 }
 
 #[tokio::test]
@@ -108,12 +108,15 @@ async fn an_expired_digest_nonce_is_renewed_and_a_wrong_password_is_not_repeated
         HttpAnswer::status(401).with_header("www-authenticate", &challenge)
     };
     let device = |accepts_old_from: usize| async move {
-        let asked = AtomicUsize::new(0);
+        let requests = AtomicUsize::new(0);
         let respond = move |request: &HttpRequest| {
             let sent = request.header("authorization").unwrap_or_default().to_owned();
-            let asked = asked.fetch_add(1, Ordering::Relaxed);
-            match (asked >= accepts_old_from, sent.contains("nonce=\"old\""), sent.contains("nonce=\"new\""))
-            {
+            let requests = requests.fetch_add(1, Ordering::Relaxed);
+            match (
+                requests >= accepts_old_from,
+                sent.contains("nonce=\"old\""),
+                sent.contains("nonce=\"new\""),
+            ) {
                 (true, true, _) | (_, _, true) => HttpAnswer::ok("42"),
                 (false, true, _) => challenge("new"),
                 _ => challenge("old"),
@@ -172,7 +175,7 @@ async fn a_certificate_is_judged_as_configured() {
     let _server = Peer::start(&mut openssl(&serve), lab.join("log"))
         .ready(Duration::from_secs(10), || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
 
-    let ask = async |tls: String| {
+    let get = async |tls: String| {
         let tls = DeviceTls::try_from(tls).expect("a choice");
         let address = format!("https://localhost:{port}");
         let device = DeviceClient::new(&Clients::default(), &address, "https", &tls, Login::default());
@@ -181,13 +184,13 @@ async fn a_certificate_is_judged_as_configured() {
             Err(error) => error.to_string(),
         }
     };
-    assert_eq!(ask(format!("sha256:{fingerprint}")).await, "42");
-    assert_eq!(ask("insecure".to_owned()).await, "42");
-    assert_eq!(ask(format!("ca:{}", lab.join("cert.pem").display())).await, "42");
+    assert_eq!(get(format!("sha256:{fingerprint}")).await, "42");
+    assert_eq!(get("insecure".to_owned()).await, "42");
+    assert_eq!(get(format!("ca:{}", lab.join("cert.pem").display())).await, "42");
     let plain = fingerprint.replace(':', "").to_lowercase();
-    let unknown = ask("system".to_owned()).await;
+    let unknown = get("system".to_owned()).await;
     assert!(unknown.contains(&format!("tls = \"sha256:{plain}\"")), "{unknown}");
-    let other = ask(format!("sha256:{}", "00".repeat(32))).await;
+    let other = get(format!("sha256:{}", "00".repeat(32))).await;
     assert!(other.contains("fingerprint mismatch: pinned 0000") && other.contains(&plain), "{other}");
 }
 
@@ -287,11 +290,11 @@ async fn old_tls_is_named_and_an_old_certificate_is_taken_by_its_pin() {
         let choice = DeviceTls::try_from(tls.clone()).expect("a choice");
         let address = format!("https://localhost:{port}");
         let device = DeviceClient::new(&Clients::default(), &address, "https", &choice, Login::default());
-        let told = match device.expect("a device").get("/status", None).await {
+        let text = match device.expect("a device").get("/status", None).await {
             Ok(answer) => answer.text(),
             Err(error) => error.to_string(),
         };
-        assert!(told.contains(expected), "{server:?}, {tls:?}: {told}");
-        assert!(!told.contains("check the address"), "{server:?}, {tls:?}: {told}");
+        assert!(text.contains(expected), "{server:?}, {tls:?}: {text}");
+        assert!(!text.contains("check the address"), "{server:?}, {tls:?}: {text}");
     }
 }

@@ -41,9 +41,9 @@ macro_rules! url_config {
                         .in_unit("s")
                         .or("120"),
                     DriverKey::new("headers", "headers to send").secret(),
-                    DriverKey::new("username", "user, where the server wants one").login(),
+                    DriverKey::new("username", "user, if the server requires one").login(),
                     DriverKey::new("password", "its password").secret(),
-                    DriverKey::new("tls", "whom to trust over HTTPS")
+                    DriverKey::new("tls", "certificate verification over HTTPS")
                         .login()
                         .or("system")
                         .naming(Names::Authority),

@@ -4,35 +4,23 @@
 
 use std::process::Command;
 
-use kwapi_core::ProbeId;
 use kwapi_peers::{Lab, Peer, free_port, need};
 use kwapi_simulators::{HttpAnswer, HttpDevice, HttpRequest};
 
 use super::*;
+use crate::testing::{self, by_key, one};
 
 async fn round(url: &str, keys: &str, outlets: &Outlets) -> String {
     let config = toml::from_str(&format!("url = \"{url}\"\n{keys}")).expect("a configuration");
-    let said = async {
+    let outcome = async {
         let mut meter = HttpJson::open(&config, outlets, &Arc::default()).await?;
-        let mut readings = Readings::default();
-        meter.read(&mut readings).await?;
-        let said = readings.drain().map(|(probe, reading)| match reading {
-            Ok(reading) => format!("{probe}: {reading}"),
-            Err(error) => format!("{probe}: {error}"),
-        });
-        Ok::<_, DriverError>(said.collect::<Vec<_>>().join("\n"))
+        Ok::<_, DriverError>(testing::round(&mut meter).await?.join("\n"))
     };
-    said.await.unwrap_or_else(|error| error.to_string())
+    outcome.await.unwrap_or_else(|error| error.to_string())
 }
 
 fn two() -> Outlets {
-    Outlets::by_key(
-        ["a", "b"].map(|key| Outlet { key: key.to_owned(), probe: ProbeId::new(key).expect("an id") }),
-    )
-}
-
-fn one() -> Outlets {
-    Outlets::by_position([ProbeId::new("A").ok()])
+    by_key([("a", "a"), ("b", "b")])
 }
 
 #[tokio::test]
@@ -72,10 +60,10 @@ async fn a_header_is_sent_and_never_shown() {
     let url = format!("http://{}/x?key=hunter2", simulator.address());
     let with = |key: &str| format!("headers = {{ X-Api-Key = \"{key}\" }}\nvalues = {{ power = \"/w\" }}");
     assert_eq!(round(&url, &with("hunter2"), &one()).await, "A: 3 W");
-    let said = round(&url, &with("hunter3"), &one()).await;
-    assert!(said.contains("403 Forbidden") && !said.contains("hunter"), "{said}");
-    let said = round(&url, &with("hunter\\n2"), &one()).await;
-    assert!(said.contains("invalid HTTP header") && !said.contains("hunter"), "{said}");
+    let outcome = round(&url, &with("hunter3"), &one()).await;
+    assert!(outcome.contains("403 Forbidden") && !outcome.contains("hunter"), "{outcome}");
+    let outcome = round(&url, &with("hunter\\n2"), &one()).await;
+    assert!(outcome.contains("invalid HTTP header") && !outcome.contains("hunter"), "{outcome}");
 }
 
 #[tokio::test]

@@ -2,14 +2,19 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::PathBuf;
 
+use kwapi_core::ProbeId;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::chip::bus_address;
 use super::file::{parse_name, parse_number};
 use super::*;
-use crate::outlets::Outlet;
+use crate::driver::{Driver as _, Readings};
+use crate::local_sensors::LocalSensorsConfig;
+use crate::outlets::Outlets;
+use crate::testing::{by_key, round};
 
 /// A machine without chips.
 fn machine() -> TempDir {
@@ -47,22 +52,20 @@ const INA226: [&str; 5] =
     ["name ina226", "in0_input 2", "in1_input 12040", "curr1_input 415", "power1_input 5000000"];
 
 fn named(key: &str) -> Outlets {
-    Outlets::by_key([Outlet { key: key.to_owned(), probe: ProbeId::new("p").unwrap() }])
+    by_key([(key, "p")])
+}
+
+fn config(root: &Path) -> LocalSensorsConfig<HwmonSensor> {
+    toml::from_str(&format!("root = '{}'", root.display())).unwrap()
 }
 
 async fn open(machine: &TempDir, outlets: &Outlets) -> Result<Hwmon, DriverError> {
-    Hwmon::open(&HwmonConfig { root: root(machine) }, outlets, &Arc::default()).await
+    Hwmon::open(&config(&root(machine)), outlets, &Arc::default()).await
 }
 
 /// One round as text.
 async fn read(meter: &mut Hwmon) -> Result<String, DriverError> {
-    let mut readings = Readings::default();
-    meter.read(&mut readings).await?;
-    let said = readings.drain().map(|(probe, reading)| match reading {
-        Ok(reading) => format!("{probe}: {reading}"),
-        Err(error) => format!("{probe}: {error}"),
-    });
-    Ok(said.collect::<Vec<_>>().join("; "))
+    Ok(round(meter).await?.join("; "))
 }
 
 #[track_caller]
@@ -221,7 +224,7 @@ fn power_and_energy_of_one_number_are_one_sensor_unless_their_labels_differ() {
 }
 
 #[test]
-fn a_battery_and_a_processor_are_told_from_consumers() {
+fn a_battery_and_a_processor_are_distinguished_from_consumers() {
     let machine = machine();
     chip(&machine, 0, "BAT0", &["name BAT0", "power1_input 9000000"]);
     fs::write(machine.path().join("devices/BAT0/type"), "Battery\n").unwrap();
@@ -259,9 +262,9 @@ async fn a_sensor_that_fails_costs_itself_alone() {
     chip(&machine, 1, "1-0041", &INA226);
     let mut meter = open(&machine, &Outlets::all("{outlet}")).await.unwrap();
     fs::write(root(&machine).join("hwmon0/power1_input"), "soon\n").unwrap();
-    let said = read(&mut meter).await.unwrap();
-    assert!(said.starts_with("ina226-i2c-1-40.power1: implausible: "), "{said}");
-    assert!(said.ends_with("; ina226-i2c-1-41.power1: 5 W, 12.04 V, 0.415 A"), "{said}");
+    let outcome = read(&mut meter).await.unwrap();
+    assert!(outcome.starts_with("ina226-i2c-1-40.power1: implausible: "), "{outcome}");
+    assert!(outcome.ends_with("; ina226-i2c-1-41.power1: 5 W, 12.04 V, 0.415 A"), "{outcome}");
     fs::write(root(&machine).join("hwmon0/power1_input"), "-400000\n").unwrap();
     assert!(read(&mut meter).await.unwrap().starts_with("ina226-i2c-1-40.power1: 0 W"));
     let used: Vec<_> =
@@ -295,7 +298,7 @@ async fn a_counter_is_known_by_its_chip_and_not_beyond_the_boot() {
 }
 
 #[test]
-fn what_cannot_be_read_says_what_to_do() {
+fn what_cannot_be_read_names_the_remedy() {
     let machine = machine();
     let none = format!(
         "refused: no power or energy sensors in {}; virtual machines have none; on real hardware load the chip's kernel module",
@@ -312,7 +315,7 @@ fn what_cannot_be_read_says_what_to_do() {
         "refused: \"1\" matches several sensors; use one of ina226-i2c-1-40.power1, ina226-i2c-1-41.power1",
     );
     let two = Outlets::by_position(["a", "b"].map(|name| ProbeId::new(name).ok()));
-    let message = Hwmon::check_outlets(&HwmonConfig::default(), &two).unwrap_err().to_string();
+    let message = Hwmon::check_outlets(&LocalSensorsConfig::default(), &two).unwrap_err().to_string();
     assert!(message.starts_with("`probes`: outlet \"2\": sensors have names"), "{message}");
     let denied = super::file::FileTrouble::Denied("/sys/x/energy1_input".into()).into_error();
     let Some(DriverError::Refused(message)) = denied else { panic!("{denied:?}") };

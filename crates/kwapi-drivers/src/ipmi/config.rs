@@ -163,21 +163,23 @@ impl IpmiConfig {
     pub(super) const KEYS: &'static [DriverKey] = &[
         DriverKey::required("host", "name or address of the card"),
         DriverKey::new("port", "its UDP port").or("623"),
-        DriverKey::new("username", "the account on the card, at most 16 bytes").login().otherwise("empty"),
-        DriverKey::new("password", "its password, at most 20 bytes; 16 on cards of IPMI 1.5")
+        DriverKey::new("username", "user on the BMC, at most 16 bytes").login().otherwise("empty"),
+        DriverKey::new("password", "password, at most 20 bytes; 16 with IPMI 1.5")
             .otherwise("empty")
             .secret(),
-        DriverKey::new("kg", "the card's own key, as text or 0x and hexadecimal digits").secret(),
+        DriverKey::new("kg", "the BMC's K-g key, as text or 0x and hexadecimal digits").secret(),
         DriverKey::new("version", "the version to speak: 2.0 or 1.5").login().otherwise("as the BMC reports"),
         DriverKey::new("cipher_suite", "17 or 3").login().otherwise("17, else 3"),
         DriverKey::new("privilege", "user, operator or administrator")
             .login()
             .otherwise("the highest the user has"),
         DriverKey::new("legacy_authentication", "on IPMI 1.5: md5, password or none").or("md5"),
-        DriverKey::new("source", "where the watts come from: auto, dcmi, sensor or node_manager").or("auto"),
-        DriverKey::new("sensor", "name of a sensor, or a list whose sum is taken")
+        DriverKey::new("source", "source of the watts: auto, dcmi, sensor or node_manager").or("auto"),
+        DriverKey::new("sensor", "name of a sensor, or a list of names to be summed")
             .otherwise("chosen by name and type"),
-        DriverKey::new("timeout_seconds", "of one answer, with what is sent again").in_unit("s").or("5.0"),
+        DriverKey::new("timeout_seconds", "maximum time for a response, including retransmissions")
+            .in_unit("s")
+            .or("5.0"),
     ];
 
     /// Refuses what no card can take, before anything is sent.

@@ -16,7 +16,7 @@ use crate::power_role::Role;
 /// Every source, the one that is read marked.
 pub(super) fn of(found: &FoundSource, catalogue: &SensorCatalogue, wanted: SourceWanted) -> Vec<Finding> {
     let mut findings = vec![of_dcmi(found, wanted)];
-    if found.node_manager != NodeManagerFound::NotAsked {
+    if found.node_manager != NodeManagerFound::NotQueried {
         findings.push(of_node_manager(found));
     }
     match catalogue.sensors() {
@@ -43,15 +43,15 @@ pub(super) fn of(found: &FoundSource, catalogue: &SensorCatalogue, wanted: Sourc
 fn of_dcmi(found: &FoundSource, wanted: SourceWanted) -> Finding {
     let is_used = matches!(found.source, IpmiSource::Dcmi);
     let (value, why) = match found.dcmi {
-        DcmiFound::NotAsked if wanted == SourceWanted::NodeManager => {
+        DcmiFound::NotQueried if wanted == SourceWanted::NodeManager => {
             ("not requested".to_owned(), "source = \"node_manager\" is configured".to_owned())
         }
-        DcmiFound::NotAsked => ("not requested".to_owned(), "a sensor is configured".to_owned()),
+        DcmiFound::NotQueried => ("not requested".to_owned(), "a sensor is configured".to_owned()),
         DcmiFound::Silent => ("no response".to_owned(), "the BMC responds to other commands".to_owned()),
         DcmiFound::Refused(code) => {
             (format!("{} ({code:#04x})", meaning(code)), "not available to this user".to_owned())
         }
-        DcmiFound::Says(power) => {
+        DcmiFound::Reports(power) => {
             let value = power.to_string();
             let why = match power.reading() {
                 _ if !is_used && wanted == SourceWanted::Sensor => "a sensor is configured".to_owned(),
@@ -82,14 +82,14 @@ fn of_dcmi(found: &FoundSource, wanted: SourceWanted) -> Finding {
 fn of_node_manager(found: &FoundSource) -> Finding {
     let is_used = matches!(found.source, IpmiSource::NodeManager(_));
     let why = match &found.node_manager {
-        NodeManagerFound::Says(channel, power) => match power.reading() {
+        NodeManagerFound::Reports(channel, power) => match power.reading() {
             Ok(Reading { quality: Quality::Estimated, .. }) => {
                 "the whole machine; estimated, as it reports that power measurement is not active".to_owned()
             }
             Ok(_) => format!("the whole machine, by the Management Engine behind channel {channel}"),
             Err(reason) => reason.to_string(),
         },
-        NodeManagerFound::NotAsked | NodeManagerFound::Silent | NodeManagerFound::Absent(_) => {
+        NodeManagerFound::NotQueried | NodeManagerFound::Silent | NodeManagerFound::Absent(_) => {
             "no Management Engine with Node Manager behind the BMC".to_owned()
         }
     };

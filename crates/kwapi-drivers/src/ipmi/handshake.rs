@@ -129,7 +129,8 @@ async fn agree_on_suite(link: &Link, config: &IpmiConfig, attempt: Attempt) -> R
     let parse = |reply: &[u8]| rakp::open_session_response(reply, tag);
     let what = "Open Session Request";
     // Sent again where it seems lost, also to a slow card: the first answer is taken, whichever it is.
-    let (managed, chosen) = match ask(link, what, payload::OPEN_SESSION_REQUEST, &request, false, parse).await
+    let (managed, chosen) = match query(link, what, payload::OPEN_SESSION_REQUEST, &request, false, parse)
+        .await
     {
         Ok((Ok(answer), _)) => answer,
         Ok((Err(status), _)) => {
@@ -178,10 +179,10 @@ async fn prove(
     let parse = |reply: &[u8]| exchange.message_2(reply, tag);
     let message_1 = exchange.message_1(tag);
     let (answer, sendings) =
-        ask(&link, "RAKP message 1", payload::RAKP_1, &message_1, once, parse).await.map_err(failed)?;
+        query(&link, "RAKP message 1", payload::RAKP_1, &message_1, once, parse).await.map_err(failed)?;
     let proof = answer.map_err(|status| denied(card, config, attempt, "RAKP message 1", status))?;
     let Some(proof) = proof else {
-        link.tell(&refusal());
+        link.send(&refusal());
         return Err(Setback::Proof(refused(format!(
             "authentication failed for user {:?}: wrong password; it was detected before being sent, so the BMC did not count a failed login",
             config.username
@@ -193,14 +194,14 @@ async fn prove(
     let session = RmcpSession::new(link, Seal::Plus(Keys::derive(suite, &session_key)), exchange.managed, 0);
     let parse = |reply: &[u8]| exchange.message_4(reply, tag, &proof, &session_key);
     let message_3 = exchange.message_3(tag, &proof);
-    let (answer, _) = ask(&session.link, "RAKP message 3", payload::RAKP_3, &message_3, once, parse)
+    let (answer, _) = query(&session.link, "RAKP message 3", payload::RAKP_3, &message_3, once, parse)
         .await
         .map_err(failed)?;
     match answer {
         Ok(true) => Ok(session),
         Ok(false) => {
             // Our keys are not the card's, so it will not take our Close Session; some take this.
-            session.link.tell(&refusal());
+            session.link.send(&refusal());
             Err(Setback::Final(refused(if config.kg.is_some() {
                 "kg does not match the BMC's K-g key".to_owned()
             } else {
@@ -223,7 +224,7 @@ impl From<DriverError> for Setback {
 
 /// Sends one message of the opening, `once` or again where it seems lost, and waits for its reply; also says how often it
 /// was sent.
-async fn ask<T>(
+async fn query<T>(
     link: &Link,
     what: &'static str,
     payload_type: u8,
@@ -244,9 +245,9 @@ async fn ask<T>(
         Packet::Plus { .. } | Packet::Legacy { .. } => None,
     };
     let answer = if once {
-        link.ask_once(what, question, answer).await?
+        link.exchange_once(what, question, answer).await?
     } else {
-        link.ask(what, question, answer).await?
+        link.exchange(what, question, answer).await?
     };
     Ok((answer, sendings))
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use super::config::{IpmiConfig, LegacyAuthentication, Privilege};
 use super::link::{Failure, Link};
 use super::message::{self, ACTIVATE_SESSION, GET_SESSION_CHALLENGE};
-use super::outside::{Capabilities, ask_outside};
+use super::outside::{Capabilities, exchange_outside};
 use super::reader::ByteReader;
 use super::session::{RmcpSession, Seal};
 use super::shared::IpmiShared;
@@ -138,7 +138,7 @@ async fn activate(
     })?;
     let mut request = vec![seal.authentication()];
     request.extend(user);
-    let data = ask_outside(link, GET_SESSION_CHALLENGE, &request).await?;
+    let data = exchange_outside(link, GET_SESSION_CHALLENGE, &request).await?;
     let mut reader = ByteReader::new(&data);
     let (Some(temporary), Some(challenge)) = (reader.u32(), reader.array::<16>()) else {
         return Err(malformed(GET_SESSION_CHALLENGE.name, &data).into());
@@ -159,7 +159,7 @@ async fn activate(
         answer.is_to(ACTIVATE_SESSION, sequence).then(|| (answer.completion, answer.data.to_vec()))
     };
     // Once: each sending of a wrong password counts towards the card's lock.
-    match link.ask_once(ACTIVATE_SESSION.name, question, answer).await? {
+    match link.exchange_once(ACTIVATE_SESSION.name, question, answer).await? {
         (super::completion::OK, data) => {
             Ok(activation(&data).ok_or_else(|| malformed(ACTIVATE_SESSION.name, &data))?)
         }

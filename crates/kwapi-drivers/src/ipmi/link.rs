@@ -57,26 +57,26 @@ impl Link {
 
     /// Asks until `answer` takes a datagram for the answer. `question` makes the datagram anew for each sending,
     /// since each carries its own session sequence number.
-    pub(super) async fn ask<T>(
+    pub(super) async fn exchange<T>(
         &self,
         what: &'static str,
         question: impl FnMut() -> Vec<u8>,
         answer: impl FnMut(&[u8]) -> Option<T>,
     ) -> Result<T, Failure> {
-        self.ask_until(what, question, answer, &SENDING_ENDS_FIFTHS).await
+        self.exchange_until(what, question, answer, &SENDING_ENDS_FIFTHS).await
     }
 
-    /// As [`Self::ask`], but sends the question once.
-    pub(super) async fn ask_once<T>(
+    /// As [`Self::exchange`], but sends the question once.
+    pub(super) async fn exchange_once<T>(
         &self,
         what: &'static str,
         question: impl FnMut() -> Vec<u8>,
         answer: impl FnMut(&[u8]) -> Option<T>,
     ) -> Result<T, Failure> {
-        self.ask_until(what, question, answer, &[5]).await
+        self.exchange_until(what, question, answer, &[5]).await
     }
 
-    async fn ask_until<T>(
+    async fn exchange_until<T>(
         &self,
         what: &'static str,
         mut question: impl FnMut() -> Vec<u8>,
@@ -107,16 +107,16 @@ impl Link {
     }
 
     /// Sends a good-bye, told before, once more if nothing comes of it.
-    pub(super) async fn tell_again(&self, datagram: &[u8]) {
+    pub(super) async fn resend(&self, datagram: &[u8]) {
         if timeout(GOODBYE_ANSWERED, self.inbox.take()).await.is_err() {
-            self.tell(datagram);
+            self.send(datagram);
             // What comes in answer to it finds somebody to be for.
             _ = timeout(GOODBYE_ANSWERED, self.inbox.take()).await;
         }
     }
 
     /// Sends without waiting for anything; for a good-bye. Lost when the socket is not ready, as on a network it may be.
-    pub(super) fn tell(&self, datagram: &[u8]) {
+    pub(super) fn send(&self, datagram: &[u8]) {
         if let Err(error) = self.socket.try_send_to(datagram, self.card) {
             tracing::debug!(card = %self.card, %error, "cannot send Close Session");
         }
@@ -145,12 +145,12 @@ impl Failure {
     pub(super) fn of(self, card: SocketAddr, advice: &str) -> DriverError {
         match self {
             Self::Unanswered(Unanswered { what, patience, unusable }) => {
-                let heard = match unusable {
+                let received = match unusable {
                     0 => "no response".to_owned(),
                     count => format!("{count} invalid datagrams and no response"),
                 };
                 DriverError::link(format!(
-                    "{card}: {heard} to {what} within {patience:?} (timeout_seconds); {advice}"
+                    "{card}: {received} to {what} within {patience:?} (timeout_seconds); {advice}"
                 ))
             }
             Self::Completed { what, code } => {

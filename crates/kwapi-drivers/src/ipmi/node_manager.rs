@@ -30,22 +30,22 @@ const CHANNELS: [u8; 2] = [6, 0];
 /// What a card says to Get Node Manager Statistics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum NodeManagerFound {
-    NotAsked,
+    NotQueried,
     /// Nothing answered.
     Silent,
     /// There is none, as the card says.
     Absent(String),
     /// It is behind this channel.
-    Says(u8, PowerReading),
+    Reports(u8, PowerReading),
 }
 
 impl fmt::Display for NodeManagerFound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotAsked => f.write_str("not requested"),
+            Self::NotQueried => f.write_str("not requested"),
             Self::Silent => f.write_str("no response"),
             Self::Absent(why) => f.write_str(why),
-            Self::Says(_, power) => power.fmt(f),
+            Self::Reports(_, power) => power.fmt(f),
         }
     }
 }
@@ -57,8 +57,8 @@ impl fmt::Display for NodeManagerFound {
 pub(super) async fn find(session: &mut RmcpSession) -> Result<NodeManagerFound, Failure> {
     let mut why = String::new();
     for channel in CHANNELS {
-        match ask(session, channel).await {
-            Ok(power) => return Ok(NodeManagerFound::Says(channel, power)),
+        match query(session, channel).await {
+            Ok(power) => return Ok(NodeManagerFound::Reports(channel, power)),
             Err(Failure::Completed { what, code }) => {
                 why = format!("{what}: {} ({code:#04x})", meaning(code));
             }
@@ -76,9 +76,9 @@ pub(super) async fn find(session: &mut RmcpSession) -> Result<NodeManagerFound, 
 }
 
 /// What it says now.
-pub(super) async fn ask(session: &mut RmcpSession, channel: u8) -> Result<PowerReading, Failure> {
+pub(super) async fn query(session: &mut RmcpSession, channel: u8) -> Result<PowerReading, Failure> {
     let bridge = Bridge { channel, address: ADDRESS };
-    let data = session.ask_across(bridge, GET_NODE_MANAGER_STATISTICS, &REQUEST).await?;
+    let data = session.request_bridged(bridge, GET_NODE_MANAGER_STATISTICS, &REQUEST).await?;
     let malformed = || DriverError::Malformed { what: GET_NODE_MANAGER_STATISTICS.name, input: hex(&data) };
     Ok(parse(&data).ok_or_else(malformed)?)
 }

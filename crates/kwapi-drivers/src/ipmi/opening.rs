@@ -9,7 +9,7 @@ use super::handshake;
 use super::legacy;
 use super::link::{Failure, Link};
 use super::message;
-use super::outside::ask_capabilities;
+use super::outside::query_capabilities;
 use super::session::RmcpSession;
 use super::shared::IpmiShared;
 use crate::driver::DriverError;
@@ -25,7 +25,7 @@ pub(super) async fn open(
 ) -> Result<RmcpSession, DriverError> {
     let link = Link::to(card, &shared.ports, config.patience()?).await?;
     let capabilities =
-        ask_capabilities(&link, config).await.map_err(|failure| failure.of(card, UNREACHABLE))?;
+        query_capabilities(&link, config).await.map_err(|failure| failure.of(card, UNREACHABLE))?;
     let is_plus = match config.version {
         None => capabilities.is_plus,
         Some(IpmiVersion::Legacy) => false,
@@ -52,7 +52,7 @@ async fn take_privilege(
 ) -> Result<(), DriverError> {
     let card = session.link.card;
     for privilege in config.privileges().filter(|privilege| *privilege <= granted) {
-        match session.ask(message::SET_SESSION_PRIVILEGE, &[privilege.number()]).await {
+        match session.request(message::SET_SESSION_PRIVILEGE, &[privilege.number()]).await {
             Ok(_) => return Ok(()),
             Err(Failure::Completed { code, .. }) if config.privilege.is_some() => {
                 return Err(DriverError::Refused(format!(

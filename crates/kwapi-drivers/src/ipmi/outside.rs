@@ -38,13 +38,13 @@ fn capabilities(data: &[u8]) -> Option<Capabilities> {
 }
 
 /// Asks which versions and authentications the card knows.
-pub(super) async fn ask_capabilities(link: &Link, config: &IpmiConfig) -> Result<Capabilities, Failure> {
+pub(super) async fn query_capabilities(link: &Link, config: &IpmiConfig) -> Result<Capabilities, Failure> {
     let command = message::GET_AUTHENTICATION_CAPABILITIES;
     let privilege = config.privileges().next().unwrap_or(Privilege::User);
     let data = |flags| [THIS_CHANNEL | flags, privilege.number()];
-    let data = match ask_outside(link, command, &data(EXTENDED)).await {
+    let data = match exchange_outside(link, command, &data(EXTENDED)).await {
         // A card of IPMI 1.5 may refuse the bit it does not know.
-        Err(Failure::Completed { .. }) => ask_outside(link, command, &data(0)).await?,
+        Err(Failure::Completed { .. }) => exchange_outside(link, command, &data(0)).await?,
         other => other?,
     };
     let malformed = || DriverError::Malformed { what: command.name, input: hex(&data) };
@@ -52,7 +52,11 @@ pub(super) async fn ask_capabilities(link: &Link, config: &IpmiConfig) -> Result
 }
 
 /// Asks one of the few commands a card answers outside a session.
-pub(super) async fn ask_outside(link: &Link, command: IpmiCommand, data: &[u8]) -> Result<Vec<u8>, Failure> {
+pub(super) async fn exchange_outside(
+    link: &Link,
+    command: IpmiCommand,
+    data: &[u8],
+) -> Result<Vec<u8>, Failure> {
     let sequence = rand::random::<u8>() & 0x3F;
     let question = || packet::legacy(0, 0, 0, None, &message::request(command, 0, sequence, data));
     let answer = |datagram: &[u8]| {
@@ -61,7 +65,7 @@ pub(super) async fn ask_outside(link: &Link, command: IpmiCommand, data: &[u8]) 
         let answer = message::parse_unchecked(payload)?;
         answer.is_to(command, sequence).then(|| (answer.completion, answer.data.to_vec()))
     };
-    match link.ask(command.name, question, answer).await? {
+    match link.exchange(command.name, question, answer).await? {
         (completion::OK, data) => Ok(data),
         (code, _) => Err(Failure::Completed { what: command.name, code }),
     }

@@ -81,7 +81,7 @@ pub(super) async fn sensors(
 /// Number of records and the two stamps, from the answer to Get SDR Repository Info: 33.9. All zero on cards that do not
 /// know the command: then the repository is taken to stay as it is.
 async fn version(session: &mut RmcpSession) -> Result<[u8; 10], Failure> {
-    let info = match session.ask(GET_SDR_REPOSITORY_INFO, &[]).await {
+    let info = match session.request(GET_SDR_REPOSITORY_INFO, &[]).await {
         Err(Failure::Completed { code, .. }) if remedy(code) == Remedy::Unsupported => return Ok([0; 10]),
         info => info?,
     };
@@ -102,7 +102,7 @@ async fn version(session: &mut RmcpSession) -> Result<[u8; 10], Failure> {
 
 /// A reservation; 0 on cards that know none, which do without.
 async fn reserve(session: &mut RmcpSession) -> Result<u16, Failure> {
-    let data = match session.ask(RESERVE_SDR_REPOSITORY, &[]).await {
+    let data = match session.request(RESERVE_SDR_REPOSITORY, &[]).await {
         Err(Failure::Completed { code, .. }) if remedy(code) == Remedy::Unsupported => return Ok(0),
         data => data?,
     };
@@ -166,7 +166,7 @@ async fn read_part(
     let [reservation_low, reservation_high] = reservation.to_le_bytes();
     let [id_low, id_high] = id.to_le_bytes();
     let request = [reservation_low, reservation_high, id_low, id_high, offset, count];
-    let data = session.ask(GET_SDR, &request).await?;
+    let data = session.request(GET_SDR, &request).await?;
     let mut reader = ByteReader::new(&data);
     let next = reader.u16().ok_or_else(|| malformed(GET_SDR, &data))?;
     Ok((next, reader.rest().to_vec()))

@@ -121,7 +121,7 @@ async fn try_choice(
 
 /// The watts of one sensor, or why it has none.
 async fn read_one(session: &mut RmcpSession, sensor: &IpmiSensor) -> Result<Result<f64, NoReading>, Failure> {
-    let data = session.ask_lun(GET_SENSOR_READING, sensor.lun, &[sensor.number]).await?;
+    let data = session.request_lun(GET_SENSOR_READING, sensor.lun, &[sensor.number]).await?;
     let malformed = || DriverError::Malformed { what: GET_SENSOR_READING.name, input: hex(&data) };
     Ok(match (sdr::raw_reading(&data).ok_or_else(malformed)?, sensor.conversion) {
         (Ok(raw), Ok(conversion)) => Ok(conversion.watts(raw)),

@@ -30,7 +30,7 @@ pub(super) struct RmcpSession {
     /// Of the last request: an answer repeats it.
     request: u8,
     window: Window,
-    heard: Instant,
+    received_at: Instant,
 }
 
 /// How packets are made and proven genuine.
@@ -123,17 +123,17 @@ impl RmcpSession {
             sequence,
             request: 0,
             window: Window::default(),
-            heard: Instant::now(),
+            received_at: Instant::now(),
         }
     }
 
     /// Asks the card's BMC a command and returns the answer's data.
-    pub(super) async fn ask(&mut self, command: IpmiCommand, data: &[u8]) -> Result<Vec<u8>, Failure> {
-        self.ask_lun(command, 0, data).await
+    pub(super) async fn request(&mut self, command: IpmiCommand, data: &[u8]) -> Result<Vec<u8>, Failure> {
+        self.request_lun(command, 0, data).await
     }
 
-    /// As [`Self::ask`], of one of the BMC's four logical units.
-    pub(super) async fn ask_lun(
+    /// As [`Self::request`], of one of the BMC's four logical units.
+    pub(super) async fn request_lun(
         &mut self,
         command: IpmiCommand,
         lun: u8,
@@ -147,8 +147,8 @@ impl RmcpSession {
         self.exchange(command.name, &message, take).await
     }
 
-    /// As [`Self::ask`], of another controller that the card passes the command on to.
-    pub(super) async fn ask_across(
+    /// As [`Self::request`], of another controller that the card passes the command on to.
+    pub(super) async fn request_bridged(
         &mut self,
         bridge: Bridge,
         command: IpmiCommand,
@@ -178,7 +178,7 @@ impl RmcpSession {
         message: &[u8],
         take: impl Fn(&IpmiResponse<'_>) -> Option<(&'static str, u8, Vec<u8>)>,
     ) -> Result<Vec<u8>, Failure> {
-        let Self { link, seal, id, sequence, window, heard, .. } = self;
+        let Self { link, seal, id, sequence, window, received_at, .. } = self;
         let question = || {
             *sequence = after(*sequence);
             seal.packet(*id, *sequence, message)
@@ -188,8 +188,8 @@ impl RmcpSession {
             let answer = seal.parse(&message)?;
             window.admits(sequence).then(|| take(&answer)).flatten()
         };
-        let (of, completion, data) = link.ask(what, question, answer).await?;
-        *heard = Instant::now();
+        let (of, completion, data) = link.exchange(what, question, answer).await?;
+        *received_at = Instant::now();
         if completion == completion::OK {
             Ok(data)
         } else {
@@ -199,7 +199,7 @@ impl RmcpSession {
 
     /// Whether the card has closed the session by now, for want of requests.
     pub(super) fn is_expired(&self) -> bool {
-        self.heard.elapsed() > IDLE_MAX
+        self.received_at.elapsed() > IDLE_MAX
     }
 }
 
@@ -213,9 +213,9 @@ impl Drop for RmcpSession {
             &self.id.to_le_bytes(),
         );
         let datagram = self.seal.packet(self.id, after(self.sequence), &message);
-        self.link.tell(&datagram);
+        self.link.send(&datagram);
         let link = Arc::clone(&self.link);
-        cleanup::spawn(async move { link.tell_again(&datagram).await });
+        cleanup::spawn(async move { link.resend(&datagram).await });
     }
 }
 

@@ -50,19 +50,19 @@ pub(super) struct FoundSource {
 /// What a card says to DCMI Get Power Reading at first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DcmiFound {
-    NotAsked,
+    NotQueried,
     /// Did not answer last time: not asked again this time.
     Silent,
     Refused(u8),
-    Says(PowerReading),
+    Reports(PowerReading),
 }
 
 impl DcmiFound {
     /// The watts, if they make a reading.
     fn watts(self) -> Option<f64> {
         match self {
-            Self::Says(power) => power.reading().ok()?.power.map(|power| power.0),
-            Self::NotAsked | Self::Silent | Self::Refused(_) => None,
+            Self::Reports(power) => power.reading().ok()?.power.map(|power| power.0),
+            Self::NotQueried | Self::Silent | Self::Refused(_) => None,
         }
     }
 }
@@ -71,8 +71,8 @@ impl NodeManagerFound {
     /// The watts, if they make a reading.
     fn watts(&self) -> Option<f64> {
         match self {
-            Self::Says(_, power) => power.reading().ok()?.power.map(|power| power.0),
-            Self::NotAsked | Self::Silent | Self::Absent(_) => None,
+            Self::Reports(_, power) => power.reading().ok()?.power.map(|power| power.0),
+            Self::NotQueried | Self::Silent | Self::Absent(_) => None,
         }
     }
 }
@@ -81,12 +81,18 @@ impl FoundSource {
     /// Node Manager where it was found, else DCMI.
     fn of(node_manager: NodeManagerFound) -> Self {
         let source = match node_manager {
-            NodeManagerFound::Says(channel, _) => IpmiSource::NodeManager(channel),
-            NodeManagerFound::NotAsked | NodeManagerFound::Silent | NodeManagerFound::Absent(_) => {
+            NodeManagerFound::Reports(channel, _) => IpmiSource::NodeManager(channel),
+            NodeManagerFound::NotQueried | NodeManagerFound::Silent | NodeManagerFound::Absent(_) => {
                 IpmiSource::Dcmi
             }
         };
-        Self { source, dcmi: DcmiFound::NotAsked, node_manager, absent: Vec::new(), is_zero_confirmed: false }
+        Self {
+            source,
+            dcmi: DcmiFound::NotQueried,
+            node_manager,
+            absent: Vec::new(),
+            is_zero_confirmed: false,
+        }
     }
 }
 
@@ -103,18 +109,18 @@ pub(super) async fn find(
         return only_node_manager(session).await;
     }
     let dcmi = match known {
-        _ if is_sensor_wanted => DcmiFound::NotAsked,
+        _ if is_sensor_wanted => DcmiFound::NotQueried,
         // Asking such a card again would cost the session.
         Some(DcmiFound::Silent) => DcmiFound::Silent,
         _ => try_dcmi(session, config, shared).await?,
     };
     if dcmi.watts().is_some_and(|watts| watts > 0.0) {
-        return Ok(FoundSource { dcmi, ..FoundSource::of(NodeManagerFound::NotAsked) });
+        return Ok(FoundSource { dcmi, ..FoundSource::of(NodeManagerFound::NotQueried) });
     }
     if config.source == SourceWanted::Dcmi {
         return match dcmi {
-            DcmiFound::Says(_) | DcmiFound::NotAsked | DcmiFound::Silent => {
-                Ok(FoundSource { dcmi, ..FoundSource::of(NodeManagerFound::NotAsked) })
+            DcmiFound::Reports(_) | DcmiFound::NotQueried | DcmiFound::Silent => {
+                Ok(FoundSource { dcmi, ..FoundSource::of(NodeManagerFound::NotQueried) })
             }
             DcmiFound::Refused(code) => {
                 Err(Failure::Completed { what: GET_POWER_READING.name, code }.of(card, ""))
@@ -124,7 +130,7 @@ pub(super) async fn find(
     let sensors = sensors::find(session, config, shared).await?;
     let have_watts = sensors.as_ref().is_ok_and(|tried| tried.watts.is_some_and(|watts| watts > 0.0));
     let node_manager = if have_watts || is_sensor_wanted {
-        NodeManagerFound::NotAsked
+        NodeManagerFound::NotQueried
     } else {
         try_node_manager(session, shared).await?
     };
@@ -132,7 +138,7 @@ pub(super) async fn find(
         return Ok(FoundSource { dcmi, ..FoundSource::of(node_manager) });
     }
     let other = match &node_manager {
-        NodeManagerFound::NotAsked => String::new(),
+        NodeManagerFound::NotQueried => String::new(),
         found => format!("; Intel Node Manager: {found}"),
     };
     let found = |source| FoundSource { source, dcmi, ..FoundSource::of(node_manager) };
@@ -147,14 +153,14 @@ pub(super) async fn find(
             Ok(FoundSource { absent, ..found(IpmiSource::Sensors(choice)) })
         }
         // DCMI is there, and has nothing to say now: a machine that is off, perhaps.
-        (Err(_), DcmiFound::Says(_)) => Ok(found(IpmiSource::Dcmi)),
+        (Err(_), DcmiFound::Reports(_)) => Ok(found(IpmiSource::Dcmi)),
         (Err(reason), DcmiFound::Refused(code)) => Err(DriverError::Refused(format!(
             "{card}: no power reading: {}: {} ({code:#04x}){}; {reason}{other}",
             GET_POWER_READING.name,
             meaning(code),
             if remedy(code) == Remedy::Privilege { ", a higher user privilege may help" } else { "" },
         ))),
-        (Err(reason), DcmiFound::NotAsked | DcmiFound::Silent) => {
+        (Err(reason), DcmiFound::NotQueried | DcmiFound::Silent) => {
             Err(DriverError::Refused(format!("{card}: no power reading: {reason}{other}")))
         }
     }
@@ -164,7 +170,7 @@ pub(super) async fn find(
 async fn only_node_manager(session: &mut RmcpSession) -> Result<FoundSource, DriverError> {
     let card = session.link.card;
     match node_manager::find(session).await.map_err(|failure| failure.of(card, SILENT))? {
-        found @ NodeManagerFound::Says(..) => Ok(FoundSource::of(found)),
+        found @ NodeManagerFound::Reports(..) => Ok(FoundSource::of(found)),
         other => Err(DriverError::Refused(format!("{card}: Intel Node Manager: {other}"))),
     }
 }
@@ -198,8 +204,8 @@ async fn try_dcmi(
     }
     let mut tries = 1;
     loop {
-        match ask_dcmi(session).await {
-            Ok(power) => return Ok(DcmiFound::Says(power)),
+        match query_dcmi(session).await {
+            Ok(power) => return Ok(DcmiFound::Reports(power)),
             Err(Failure::Completed { code, .. })
                 if tries < FIRST_READINGS_MAX && matches!(remedy(code), Remedy::Later | Remedy::State) =>
             {
@@ -222,8 +228,8 @@ async fn try_dcmi(
 }
 
 /// What DCMI says now.
-pub(super) async fn ask_dcmi(session: &mut RmcpSession) -> Result<PowerReading, Failure> {
-    let data = session.ask(GET_POWER_READING, &dcmi::REQUEST).await?;
+pub(super) async fn query_dcmi(session: &mut RmcpSession) -> Result<PowerReading, Failure> {
+    let data = session.request(GET_POWER_READING, &dcmi::REQUEST).await?;
     let malformed = || DriverError::Malformed { what: GET_POWER_READING.name, input: hex(&data) };
     Ok(dcmi::parse(&data).ok_or_else(malformed)?)
 }

@@ -39,7 +39,7 @@ async fn read(meter: &mut Ipmi) -> Result<Result<Reading, NoReading>, DriverErro
 }
 
 /// What the card at the other end says, or the error, as text.
-async fn said(config: &IpmiConfig) -> String {
+async fn reading_text(config: &IpmiConfig) -> String {
     match open(config).await {
         Ok(mut meter) => match read(&mut meter).await {
             Ok(Ok(reading)) => reading.to_string(),
@@ -68,6 +68,6 @@ fn impatient_keys(card: &Card) -> IpmiConfig {
 
 /// Checks what an operator sees of a card.
 #[track_caller]
-fn check(said: &str, expected: &str) {
-    assert!(said.contains(expected), "{said:?} should say {expected:?}");
+fn check(text: &str, expected: &str) {
+    assert!(text.contains(expected), "{text:?} should say {expected:?}");
 }

@@ -165,7 +165,7 @@ fn a_meter_that_feeds_back_goes_on_by_its_import_counter() {
 }
 
 #[test]
-fn a_document_is_about_power_when_it_says_anything_there() {
+fn a_document_is_about_power_when_it_reports_anything_there() {
     let values: Values = toml::from_str("power = \"/{outlet}/p\"\nenergy = \"/e\"").expect("values");
     let is_about = |document| values.is_about_power(&serde_json::from_str(document).expect("JSON"), "x");
     assert!(is_about(r#"{"x": {"p": null}}"#) && is_about(r#"{"e": 1}"#));

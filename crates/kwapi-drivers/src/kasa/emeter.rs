@@ -44,7 +44,7 @@ pub(super) fn who() -> Value {
 }
 
 /// Asks what a socket draws.
-pub(super) fn how_much(socket: &Socket) -> Value {
+pub(super) fn energy_request(socket: &Socket) -> Value {
     let mut question = json!({"emeter": {"get_realtime": {}}});
     if let (Some(id), Some(question)) = (&socket.id, question.as_object_mut()) {
         question.insert("context".to_owned(), json!({"child_ids": [id]}));
@@ -81,7 +81,7 @@ impl KasaDevice {
     }
 }
 
-/// What the answer to [`how_much`] says; `key` is the socket's, for notes.
+/// What the answer to [`energy_request`] says; `key` is the socket's, for notes.
 ///
 /// # Errors
 /// When the meter says neither power nor energy, with the device's own reason.
@@ -117,7 +117,7 @@ pub(super) fn parse_anything(bytes: &[u8]) {
     let Ok(answer) = serde_json::from_slice(bytes) else { return };
     if let Some(plug) = KasaDevice::parse(&answer) {
         for socket in &plug.sockets {
-            _ = (socket.label(), how_much(socket), plug.register(socket));
+            _ = (socket.label(), energy_request(socket), plug.register(socket));
         }
     }
     _ = reading(&answer, "1", &mut Notes::default());

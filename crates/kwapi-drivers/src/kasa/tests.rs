@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use kwapi_core::ProbeId;
 use parking_lot::Mutex;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -10,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::outlets::Outlet;
+use crate::testing::{by_key, one};
 
 fn plug() -> Value {
     json!({"system": {"get_sysinfo": {"sw_ver": "1.2.6", "model": "HS110(EU)", "mac": "50:C7:BF:01:02:03",
@@ -29,8 +28,8 @@ fn meter(realtime: &Value) -> Value {
 
 #[track_caller]
 fn check(answer: &Value, expected: &str) {
-    let said = emeter::reading(answer, "1", &mut Notes::default());
-    assert_eq!(said.map_or_else(|error| error.to_string(), |reading| reading.to_string()), expected);
+    let outcome = emeter::reading(answer, "1", &mut Notes::default());
+    assert_eq!(outcome.map_or_else(|error| error.to_string(), |reading| reading.to_string()), expected);
 }
 
 #[test]
@@ -44,7 +43,7 @@ fn the_first_hardware_speaks_in_volts_and_the_later_in_thousandths() {
 }
 
 #[test]
-fn what_is_not_said_is_not_zero() {
+fn what_is_not_reported_is_not_zero() {
     check(
         &json!({"emeter": {"err_code": -1, "err_msg": "module not support"}}),
         "not available: emeter: error -1 module not support",
@@ -61,15 +60,15 @@ fn what_is_not_said_is_not_zero() {
 /// A device at a port, and what it was asked.
 struct Device {
     port: u16,
-    asked: Arc<Mutex<Vec<Value>>>,
+    requests: Arc<Mutex<Vec<Value>>>,
 }
 
 impl Device {
     async fn start(answer: impl Fn(&Value) -> Vec<u8> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let log = Arc::clone(&asked);
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&requests);
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 while let Ok(length) = stream.read_u32().await {
@@ -86,17 +85,17 @@ impl Device {
                 }
             }
         });
-        Self { port, asked }
+        Self { port, requests }
     }
 
     async fn round(&self, outlets: &Outlets) -> String {
-        let said = async {
+        let outcome = async {
             let config =
                 toml::from_str(&format!("host = \"127.0.0.1:{}\"", self.port)).expect("a configuration");
             let mut session = Kasa::open(&config, outlets, &Arc::default()).await?;
             let mut readings = Readings::default();
             session.read(&mut readings).await?;
-            let said = readings.drain().map(|(probe, reading)| match reading {
+            let outcome = readings.drain().map(|(probe, reading)| match reading {
                 Ok(reading) => {
                     let known = reading.register.as_ref().map_or_else(String::new, |register| {
                         let part = |part: &Option<String>| part.clone().unwrap_or_default();
@@ -106,9 +105,9 @@ impl Device {
                 }
                 Err(error) => format!("{probe}: {error}"),
             });
-            Ok::<_, DriverError>(said.collect::<Vec<_>>().join("\n"))
+            Ok::<_, DriverError>(outcome.collect::<Vec<_>>().join("\n"))
         };
-        said.await.unwrap_or_else(|error| error.to_string()).replace(&self.port.to_string(), "PORT")
+        outcome.await.unwrap_or_else(|error| error.to_string()).replace(&self.port.to_string(), "PORT")
     }
 }
 
@@ -116,10 +115,6 @@ fn framed(answer: &Value) -> Vec<u8> {
     let sent = wire::obscured(answer.to_string().as_bytes());
     let length = u32::try_from(sent.len()).expect("short");
     [&length.to_be_bytes()[..], &sent].concat()
-}
-
-fn one() -> Outlets {
-    Outlets::by_position([ProbeId::new("A").ok()])
 }
 
 #[tokio::test]
@@ -135,7 +130,7 @@ async fn a_plug_is_read_and_its_counter_known_by_its_hardware_address() {
     let is_reading = |question: &Value| {
         question.as_object().is_some_and(|parts| parts.values().all(|part| part.to_string().contains("get_")))
     };
-    assert!(device.asked.lock().iter().all(is_reading), "nothing is ever set");
+    assert!(device.requests.lock().iter().all(is_reading), "nothing is ever set");
 }
 
 #[tokio::test]
@@ -152,9 +147,7 @@ async fn each_socket_of_a_strip_is_an_outlet_by_number_or_name() {
         device.round(&all).await,
         "desk.1: 30 W, 32400 J by B0:A7:B9:0A:0B:0C 8006AA00\ndesk.2: 4.5 W, 7200 J by B0:A7:B9:0A:0B:0C 8006AA01"
     );
-    let outlet =
-        |key: &str, probe: &str| Outlet { key: key.to_owned(), probe: ProbeId::new(probe).expect("an id") };
-    let named = Outlets::by_key([outlet("Lamp", "lamp"), outlet("1", "screen"), outlet("3", "none")]);
+    let named = by_key([("Lamp", "lamp"), ("1", "screen"), ("3", "none")]);
     assert_eq!(
         device.round(&named).await,
         "lamp: 4.5 W, 7200 J by B0:A7:B9:0A:0B:0C 8006AA01\nscreen: 30 W, 32400 J by B0:A7:B9:0A:0B:0C 8006AA00\n\
@@ -163,7 +156,7 @@ async fn each_socket_of_a_strip_is_an_outlet_by_number_or_name() {
 }
 
 #[tokio::test]
-async fn each_fault_of_a_device_says_what_it_is() {
+async fn each_fault_of_a_device_shows_what_it_is() {
     let no_meter = json!({"system": {"get_sysinfo": {"model": "HS100(UK)", "mac": "X"}},
         "emeter": {"err_code": -1, "err_msg": "module not support"}});
     let old = "check that this is a Kasa device with the old protocol";

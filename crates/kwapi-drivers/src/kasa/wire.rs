@@ -93,7 +93,7 @@ impl PlugConnection {
     ///
     /// # Errors
     /// `Link` without a whole answer in time, `Malformed` for one that is no JSON.
-    pub(super) async fn ask(&mut self, question: &Value) -> Result<Value, DriverError> {
+    pub(super) async fn query(&mut self, question: &Value) -> Result<Value, DriverError> {
         let lost = |host: &str, why: String| {
             DriverError::link(format!(
                 "{host}: {why}; check that this is a Kasa device with the old protocol"

@@ -128,8 +128,8 @@ mod tests {
         }
         let before = histogram.snapshot();
         for (share, exact) in [(0.5, 500.0), (0.99, 990.0), (0.001, 1.0)] {
-            let told = before.quantile(share).unwrap().as_secs_f64() * 1e3;
-            assert!((exact..=exact * 1.26).contains(&told), "{share}: {told}");
+            let quantile = before.quantile(share).unwrap().as_secs_f64() * 1e3;
+            assert!((exact..=exact * 1.26).contains(&quantile), "{share}: {quantile}");
         }
         histogram.count(Duration::from_secs(3_600));
         let since = histogram.snapshot().since(&before);

@@ -106,16 +106,16 @@ impl MeterTask {
         let (mut tick, mut has_accuracy) = (None, false);
         loop {
             let Now { monotonic: started, wall, .. } = outflow.now();
-            readings.ask(ReadRequest { at: wall, ..ReadRequest::default() });
+            readings.request(ReadRequest { at: wall, ..ReadRequest::default() });
             let result = since_last_answer(self.spec.deadline, session.read(&mut readings)).await;
             let now = outflow.now();
             let finished = now.monotonic;
             self.visible.lock().status.last_latency = Some(finished.saturating_sub(started));
-            let is_heard = self.round(&mut readings, now).await;
-            if is_heard && !std::mem::replace(&mut has_accuracy, true) {
+            let is_received = self.round(&mut readings, now).await;
+            if is_received && !std::mem::replace(&mut has_accuracy, true) {
                 self.note_accuracy(session);
             }
-            if let (true, Some(tick)) = (is_heard, tick) {
+            if let (true, Some(tick)) = (is_received, tick) {
                 self.outflow.lateness.count(finished.saturating_sub(tick));
             }
             if let Some(trouble) = self.judge(result.map_err(|silent| silent.to_string()), &mut malformed) {
@@ -141,7 +141,7 @@ impl MeterTask {
                 sleep(self.spec.interval).await;
                 continue;
             };
-            readings.ask(request);
+            readings.request(request);
             let result = since_last_answer(self.spec.deadline, session.read(&mut readings)).await;
             let finished = outflow.now().monotonic;
             if self.round(&mut readings, now).await {
@@ -199,24 +199,24 @@ impl MeterTask {
         let mut readings = Readings::default();
         let mut malformed = 0;
         let silence = self.spec.deadline.max(self.spec.max_gap);
-        let mut last_heard = self.outflow.now().monotonic;
+        let mut last_received = self.outflow.now().monotonic;
         let mut has_accuracy = false;
         loop {
             let result = timeout(silence, session.read(&mut readings)).await;
-            let heard = self.round(&mut readings, outflow.now()).await;
+            let is_received = self.round(&mut readings, outflow.now()).await;
             if let Some(trouble) =
                 self.judge(result.map_err(|_| format!("timed out after {silence:?}")), &mut malformed)
             {
                 return trouble;
             }
-            if heard {
+            if is_received {
                 if !std::mem::replace(&mut has_accuracy, true) {
                     self.note_accuracy(session);
                 }
-                last_heard = self.outflow.now().monotonic;
+                last_received = self.outflow.now().monotonic;
                 tokio::task::yield_now().await;
             } else {
-                self.quiet(last_heard, silence);
+                self.quiet(last_received, silence);
                 sleep(EMPTY_PAUSE).await;
             }
         }
@@ -225,8 +225,8 @@ impl MeterTask {
     /// Notes what the device says of its own accuracy; what is no percentage says nothing.
     fn note_accuracy(&self, session: &MeterSession) {
         let is_possible = |percent: f64| percent > 0.0 && percent < 100.0;
-        let told = session.accuracy().into_iter().filter(|(_, percent)| is_possible(*percent));
-        self.visible.lock().accuracy = told.take(round::PROBES_MAX).collect();
+        let accuracies = session.accuracy().into_iter().filter(|(_, percent)| is_possible(*percent));
+        self.visible.lock().accuracy = accuracies.take(round::PROBES_MAX).collect();
     }
 
     /// Whether the session goes on after a read with this result; the outer error is a deadline passed.
@@ -271,8 +271,8 @@ impl MeterTask {
         visible.enter(state, now.wall);
     }
 
-    /// A meter that sends when it likes has sent nothing since `last_heard`: the link stands, so that is no fault of it.
-    fn quiet(&self, last_heard: Duration, silence: Duration) {
+    /// A meter that sends when it likes has sent nothing since `last_received`: the link stands, so that is no fault of it.
+    fn quiet(&self, last_received: Duration, silence: Duration) {
         let now = self.outflow.now();
         let mut visible = self.visible.lock();
         let longest = visible.probes.iter().map(|probe| probe.source.max_gap()).max();
@@ -290,7 +290,7 @@ impl MeterTask {
             | MeterState::Refused
             | MeterState::Tripped => silence,
         };
-        if now.monotonic.saturating_sub(last_heard) >= limit {
+        if now.monotonic.saturating_sub(last_received) >= limit {
             visible.enter(MeterState::Waiting, now.wall);
         }
     }

@@ -12,7 +12,7 @@ use super::host::Host;
 use super::lateness::Histogram;
 use super::published::Now;
 use super::state::ManagerState;
-use super::virtual_probes::{Completed, PartSaid, VirtualProbes};
+use super::virtual_probes::{Completed, PartReport, VirtualProbes};
 
 /// A wall clock this far behind the newest stamp on record was set back, or is not set yet.
 const BEHIND_MAX: Duration = Duration::from_secs(2);
@@ -46,7 +46,7 @@ pub(super) struct Outflow {
     /// How late readings are in hand.
     pub(super) lateness: Histogram,
     /// Whether it has been told that the wall clock is wrong and messages are held.
-    held_is_told: AtomicBool,
+    held_is_reported: AtomicBool,
 }
 
 impl Outflow {
@@ -59,7 +59,7 @@ impl Outflow {
             epoch: Instant::now(),
             virtual_probes: RwLock::default(),
             lateness: Histogram::default(),
-            held_is_told: AtomicBool::new(false),
+            held_is_reported: AtomicBool::new(false),
         }
     }
 
@@ -93,8 +93,8 @@ impl Outflow {
     }
 
     /// Tells, once, that first messages are held.
-    pub(super) fn tell_held(&self, now: Now<'_>) {
-        if !self.held_is_told.swap(true, Ordering::Relaxed) {
+    pub(super) fn report_held(&self, now: Now<'_>) {
+        if !self.held_is_reported.swap(true, Ordering::Relaxed) {
             let cause = self.clock_trouble();
             let cause = cause.as_deref().unwrap_or("a register rose by more than the downtime can explain");
             tracing::error!(
@@ -126,16 +126,16 @@ impl Outflow {
 
     /// Sends a measurement, followed by the virtual probes that it completes.
     pub(super) async fn send(&self, measurement: Measurement, facts: MeterFacts, now: Now<'_>) {
-        let heard = PartSaid::of(&measurement);
-        let sums = heard.map(|heard| self.virtual_probes.read().completed_by(&heard, now, &self.state));
+        let report = PartReport::of(&measurement);
+        let sums = report.map(|report| self.virtual_probes.read().completed_by(&report, now, &self.state));
         (self.sink)(measurement, facts);
         self.publish(sums.unwrap_or_default()).await;
     }
 
     /// Takes a counter that told no power for the sums that it is a part of.
     pub(super) async fn note(&self, standing: &Standing, now: Now<'_>) {
-        let heard = PartSaid::standing(&standing.probe, standing.accounting, standing.tick);
-        let sums = self.virtual_probes.read().completed_by(&heard, now, &self.state);
+        let report = PartReport::standing(&standing.probe, standing.accounting, standing.tick);
+        let sums = self.virtual_probes.read().completed_by(&report, now, &self.state);
         self.publish(sums).await;
     }
 

@@ -101,7 +101,7 @@ pub(super) struct OwnPace {
 impl OwnPace {
     /// Takes a reading at the monotonic instant `at`, with the device's own stamp; the same stamp again is no new
     /// reading, and values that come together are one.
-    pub(super) fn heard(&mut self, at: Duration, stamp: Option<Timestamp>) {
+    pub(super) fn note_reading(&mut self, at: Duration, stamp: Option<Timestamp>) {
         let stamp = stamp.unwrap_or(Timestamp::EPOCH);
         if let Some(last) = self.last {
             if at == last || stamp != Timestamp::EPOCH && stamp == self.stamp {

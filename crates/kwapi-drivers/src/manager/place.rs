@@ -56,7 +56,7 @@ impl RegisterPlace {
         &self.no_register
     }
 
-    /// The register that `probe` is read from; `said` is what the driver knows of it.
+    /// The register that `probe` is read from; `outcome` is what the driver knows of it.
     pub(super) fn register(&self, probe: &ProbeId, stated: Option<&Register>) -> Arc<Register> {
         let stated = stated.cloned().unwrap_or_default();
         let outlet = || self.keys.get(probe).map_or_else(|| probe.as_str(), String::as_str);
@@ -117,7 +117,7 @@ mod tests {
 
     /// What registers are known by is kept over versions: a key that begins to count, or ceases to, is another register.
     #[test]
-    fn these_keys_say_how_one_gets_at_a_device_and_not_which_it_is() {
+    fn these_keys_define_how_one_gets_at_a_device_and_not_which_it_is() {
         let mut logins = std::collections::BTreeSet::new();
         for driver in registry::DRIVERS {
             logins.extend(driver.keys.iter().filter(|key| key.is_login).map(|key| key.name));
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_from_outside_is_bounded_and_still_tells_two_apart() {
+    fn a_name_from_outside_is_bounded_and_still_distinguishes_two() {
         let long = |end: char| bounded("x".repeat(10_000) + &end.to_string());
         assert!(long('a').len() <= PATH_BYTES_MAX && long('a') != long('b'));
         assert!(!bounded("a\nb".to_owned()).contains('\n'));

@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_keeps_its_number_in_whatever_order_it_is_heard() {
+    fn a_probe_keeps_its_number_in_whatever_order_it_is_received() {
         let mut probes = MeterProbes::default();
         let names = ["a", "b", "c", "d"];
         for (number, name) in names.iter().enumerate() {

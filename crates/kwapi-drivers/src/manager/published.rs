@@ -143,8 +143,8 @@ impl PublishedProbe {
     }
 
     /// Whether the meter's own counter still has the last word; not once it contradicted the meter's watts.
-    pub(super) fn counter_believed(&self) -> bool {
-        self.session.register_believed()
+    pub(super) fn counter_trusted(&self) -> bool {
+        self.session.register_trusted()
     }
 
     /// How many values of power were absurd, and how many in a row to the latest.
@@ -215,14 +215,14 @@ impl PublishedProbe {
             Some(_) => self.know_register(reading.register.as_ref(), place),
             None => self.register.as_ref().unwrap_or_else(|| place.no_register()).clone(),
         };
-        let told = power.as_ref().ok();
+        let reported = power.as_ref().ok();
         let sample = Sample {
             at,
             timestamp,
-            power: told.map(|(power, _)| *power),
+            power: reported.map(|(power, _)| *power),
             is_counted,
             // However coarse the power told from it, a register is measured.
-            quality: told.filter(|_| !is_counted).map_or(Quality::Measured, |(_, quality)| *quality),
+            quality: reported.filter(|_| !is_counted).map_or(Quality::Measured, |(_, quality)| *quality),
             counter: reading.counter,
             register,
         };

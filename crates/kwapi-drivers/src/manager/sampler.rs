@@ -89,7 +89,7 @@ impl Sampler {
             let now = self.outflow.now();
             if let Some((request, missed)) = ticks.due(now) {
                 pending.missed += missed + u64::from(request.before);
-                readings.ask(request.at_once());
+                readings.request(request.at_once());
                 let result = self.runtime.block_on(catch_panic(self.session.read(&mut readings)));
                 let finished = self.outflow.now();
                 let took = finished.boottime.saturating_sub(now.boottime);

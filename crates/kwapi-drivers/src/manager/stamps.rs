@@ -13,7 +13,7 @@ const DEVICE_AHEAD_MAX: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct NewestStamp {
     /// Of those that the device's clock may be believed in.
-    believed: Timestamp,
+    accepted: Timestamp,
     /// Of the others.
     other: Timestamp,
 }
@@ -21,21 +21,21 @@ pub(super) struct NewestStamp {
 impl NewestStamp {
     fn note(&mut self, stamp: Timestamp, wall: Timestamp, device_clock: bool) {
         let newest =
-            if is_believed(stamp, wall, device_clock) { &mut self.believed } else { &mut self.other };
+            if is_accepted(stamp, wall, device_clock) { &mut self.accepted } else { &mut self.other };
         *newest = stamp.max(*newest);
     }
 
     /// What the device's clock shows now, as far as that matters to a value with this stamp.
     pub(super) fn now_by_device(&self, stamp: Timestamp, wall: Timestamp, device_clock: bool) -> Timestamp {
-        if is_believed(stamp, wall, device_clock) {
-            self.believed.max(stamp).max(wall)
+        if is_accepted(stamp, wall, device_clock) {
+            self.accepted.max(stamp).max(wall)
         } else {
             self.other.max(stamp)
         }
     }
 }
 
-fn is_believed(stamp: Timestamp, wall: Timestamp, device_clock: bool) -> bool {
+fn is_accepted(stamp: Timestamp, wall: Timestamp, device_clock: bool) -> bool {
     device_clock && stamp.since(wall) <= DEVICE_AHEAD_MAX
 }
 

@@ -167,7 +167,7 @@ pub struct ProbeStatus {
     /// How often the outlet's own counter was reset or jumped.
     pub counter_resets: u64,
     /// Whether the outlet's own counter, if it has one, still has the last word; not once it contradicted the watts.
-    pub counter_believed: bool,
+    pub counter_trusted: bool,
     /// How many values of power were absurd: above `max_watts`, or far above all that the outlet has shown.
     pub outliers: u64,
     /// How many of them came in a row, to the latest.
@@ -303,7 +303,7 @@ impl Visible {
                 max_gap: probe.source.max_gap(),
                 problem: probe.problem.as_deref().cloned(),
                 counter_resets: probe.source.counter_resets,
-                counter_believed: probe.source.counter_believed(),
+                counter_trusted: probe.source.counter_trusted(),
                 power_origin: probe.source.power_origin,
                 has_counter: probe.source.has_counter(),
             })

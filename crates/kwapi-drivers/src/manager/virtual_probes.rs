@@ -26,7 +26,7 @@ use super::derive::Assumptions;
 use super::place::RegisterPlace;
 use super::published::{Draft, Now, Outcome, PublishedProbe};
 use super::state::ManagerState;
-pub(super) use part::PartSaid;
+pub(super) use part::PartReport;
 use part::{Latest, SumPart};
 
 /// How long a sum waits for parts of a longer interval: more than the usual second, so that two meters read once a
@@ -127,14 +127,14 @@ impl VirtualProbes {
     /// The sums that what a part of them said completes.
     pub(super) fn completed_by(
         &self,
-        heard: &PartSaid<'_>,
+        report: &PartReport<'_>,
         now: Now<'_>,
         state: &ManagerState,
     ) -> Vec<Completed> {
-        let Some(indices) = self.by_part.get(heard.probe) else { return Vec::new() };
+        let Some(indices) = self.by_part.get(report.probe) else { return Vec::new() };
         let sums = indices.iter().filter_map(|index| self.sums.get(*index));
         let completed = sums.filter_map(|(spec, sum)| {
-            let (draft, keep) = sum.lock().take(spec, heard, now, state)?;
+            let (draft, keep) = sum.lock().take(spec, report, now, state)?;
             Some(Completed { probe: spec.probe.clone(), sum: sum.clone(), draft, keep })
         });
         completed.collect()
@@ -209,12 +209,12 @@ impl Sum {
     fn take(
         &mut self,
         spec: &VirtualSpec,
-        heard: &PartSaid<'_>,
+        report: &PartReport<'_>,
         now: Now<'_>,
         state: &ManagerState,
     ) -> Option<(Draft, Option<Keep>)> {
-        let part = self.parts.iter_mut().find(|part| part.id == *heard.probe)?;
-        let comparable = part.take(heard, now.monotonic);
+        let part = self.parts.iter_mut().find(|part| part.id == *report.probe)?;
+        let comparable = part.take(report, now.monotonic);
         self.epoch += u64::from(!comparable);
         self.is_upset |= !comparable;
 
@@ -225,14 +225,14 @@ impl Sum {
         let parts = parts?;
         let age = |instant: Duration| now.monotonic.saturating_sub(instant);
         let max_gap = self.max_gap(spec);
-        if parts.iter().any(|part| age(part.heard) > max_gap) {
+        if parts.iter().any(|part| age(part.received_at) > max_gap) {
             return None;
         }
         let waited = self.published.is_none_or(|published| age(published) >= WAIT_MAX);
         if !waited && !parts.iter().all(|part| part.is_new) {
             return None;
         }
-        let powers = parts.iter().map(|part| part.power.filter(|(_, told)| age(*told) <= max_gap));
+        let powers = parts.iter().map(|part| part.power.filter(|(_, stamp)| age(*stamp) <= max_gap));
         let power: Option<f64> = powers.map(|power| power.map(|(watts, _)| watts.0)).sum();
         if power.is_none() && parts.iter().any(|part| part.curve.is_none()) {
             return None;

@@ -185,7 +185,7 @@ impl ModbusLine {
     ///
     /// # Errors
     /// `Link` when the line fails or what comes is no answer, naming the meter and the registers.
-    pub(super) async fn ask(&self, request: ModbusRequest) -> Result<Reply, DriverError> {
+    pub(super) async fn exchange(&self, request: ModbusRequest) -> Result<Reply, DriverError> {
         let mut state = self.state.lock().await;
         let mut stream = match state.stream.take() {
             Some(stream) => stream,

@@ -71,7 +71,7 @@ pub(super) async fn find(line: &ModbusLine, unit: u8, models: &[u16]) -> Result<
 async fn text(line: &ModbusLine, unit: u8, address: u16) -> Result<Option<String>, DriverError> {
     let request = ModbusRequest { unit, function: FUNCTION, address, count: SERIAL_REGISTERS };
     // A device that keeps it to itself is measured all the same.
-    let Reply::Answer(ModbusResponse::Registers(words)) = line.ask(request).await? else {
+    let Reply::Answer(ModbusResponse::Registers(words)) = line.exchange(request).await? else {
         return Ok(None);
     };
     let bytes: Vec<u8> =
@@ -83,7 +83,7 @@ async fn text(line: &ModbusLine, unit: u8, address: u16) -> Result<Option<String
 /// Two registers; `None` where the device has none there.
 async fn pair(line: &ModbusLine, unit: u8, address: u16) -> Result<Option<[u16; 2]>, DriverError> {
     let request = ModbusRequest { unit, function: FUNCTION, address, count: 2 };
-    match line.ask(request).await? {
+    match line.exchange(request).await? {
         Reply::Answer(ModbusResponse::Registers(words)) => Ok(words.try_into().ok()),
         Reply::Answer(ModbusResponse::Exception(_)) => Ok(None),
         Reply::Silence(reason) => Err(DriverError::link(reason)),

@@ -12,6 +12,7 @@ use kwapi_peers::{Lab, Peer, devices, free_port, need, need_python};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
+use crate::testing::{one, round_or_error as round};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -24,28 +25,12 @@ fn pymodbus(script: &str, arguments: &[&str]) -> Option<(Lab, u16, Peer)> {
     Some((lab, port, peer))
 }
 
-fn one() -> Outlets {
-    Outlets::by_position([ProbeId::new("A").ok()])
-}
-
 async fn open(keys: &str, outlets: &Outlets, lines: &Arc<Lines>) -> Result<Modbus, DriverError> {
     Modbus::open(&toml::from_str(keys).expect("a configuration"), outlets, lines).await
 }
 
-async fn round(meter: &mut Modbus) -> String {
-    let mut readings = Readings::default();
-    if let Err(error) = meter.read(&mut readings).await {
-        return error.to_string();
-    }
-    let said = readings.drain().map(|(probe, reading)| match reading {
-        Ok(reading) => format!("{probe}: {reading}"),
-        Err(error) => format!("{probe}: {error}"),
-    });
-    said.collect::<Vec<_>>().join("\n")
-}
-
 #[tokio::test]
-async fn a_meter_on_tcp_says_its_watts_and_what_it_lacks_is_absent() {
+async fn a_meter_on_tcp_reports_its_watts_and_what_it_lacks_is_absent() {
     let Some((_lab, port, _peer)) = pymodbus("meter.py", &["321.5"]) else { return };
     let keys = format!("host = \"127.0.0.1:{port}\"\nmap = \"eastron-sdm630\"");
     let mut meter = open(&keys, &one(), &Arc::default()).await.expect("open");
@@ -56,10 +41,11 @@ async fn a_meter_on_tcp_says_its_watts_and_what_it_lacks_is_absent() {
     assert!(findings.iter().any(|f| f.value == "illegal data address" && !f.is_used), "{findings:?}");
     let wrong = keys.replace("eastron-sdm630", "schneider-iem3155");
     let mut meter = open(&wrong, &one(), &Arc::default()).await.expect("open");
-    let said = round(&mut meter).await;
+    let outcome = round(&mut meter).await;
     assert!(
-        said.starts_with("refused: ") && said.contains("check that \"Schneider iEM3155\" is the right map"),
-        "{said}"
+        outcome.starts_with("refused: ")
+            && outcome.contains("check that \"Schneider iEM3155\" is the right map"),
+        "{outcome}"
     );
 }
 
@@ -78,8 +64,8 @@ async fn check_line(line: &str) {
     }
     let mut nobody =
         open(&format!("{line}\nmap = \"eastron-sdm120\"\nunit = 9"), &one(), &lines).await.expect("open");
-    let (said, other) = tokio::join!(round(&mut nobody), round(&mut eastron));
-    assert!(said.contains("unit 9, registers from 0x0000 (2): timed out after 2s; check"), "{said}");
+    let (outcome, other) = tokio::join!(round(&mut nobody), round(&mut eastron));
+    assert!(outcome.contains("unit 9, registers from 0x0000 (2): timed out after 2s; check"), "{outcome}");
     assert_eq!(other, expected.0, "a dead meter delays the line and does not break it");
 }
 
@@ -126,8 +112,8 @@ async fn every_phase_is_an_outlet_and_others_are_none() {
     assert!(round(&mut meter).await.starts_with("m.total: 100.25 W"));
     let two = Outlets::by_position([ProbeId::new("A").ok(), ProbeId::new("B").ok()]);
     let mut meter = open(&keys, &two, &Arc::default()).await.expect("open");
-    let said = round(&mut meter).await;
-    assert!(said.contains("A: no such outlet: \"1\"; available: [\"total\"]"), "{said}");
+    let outcome = round(&mut meter).await;
+    assert!(outcome.contains("A: no such outlet: \"1\"; available: [\"total\"]"), "{outcome}");
 }
 
 /// A gateway that answers everything with the same bytes.
@@ -152,13 +138,13 @@ async fn gateway(answer: &'static [u8]) -> String {
 }
 
 #[tokio::test]
-async fn each_fault_of_a_gateway_says_what_it_is() {
-    let asked = "127.0.0.1:PORT: unit 1, registers from 0x0034";
+async fn each_fault_of_a_gateway_shows_what_it_is() {
+    let place = "127.0.0.1:PORT: unit 1, registers from 0x0034";
     for (answer, expected) in [
-        (&[0, 0, 0, 3, 1, 0x84, 6][..], format!("busy: {asked}: exception 6, device busy")),
+        (&[0, 0, 0, 3, 1, 0x84, 6][..], format!("busy: {place}: exception 6, device busy")),
         (
             &[0, 0, 0, 3, 1, 0x84, 11],
-            format!("link lost: {asked}: exception 11, gateway target device failed to respond"),
+            format!("link lost: {place}: exception 11, gateway target device failed to respond"),
         ),
         (
             &[0, 0, 0, 7, 1, 4, 4, 0x7f, 0xc0, 0, 0],
@@ -166,18 +152,18 @@ async fn each_fault_of_a_gateway_says_what_it_is() {
         ),
         (
             &[0, 0, 0, 5, 1, 4, 2, 0, 0],
-            format!("link lost: {asked} (2): unexpected response: unit 1, [04, 02, 00, 00]"),
+            format!("link lost: {place} (2): unexpected response: unit 1, [04, 02, 00, 00]"),
         ),
-        (b"TTP/1.1 400", format!("link lost: {asked} (2): not Modbus TCP: ")),
-        (&[], format!("link lost: {asked} (2): early eof")),
+        (b"TTP/1.1 400", format!("link lost: {place} (2): not Modbus TCP: ")),
+        (&[], format!("link lost: {place} (2): early eof")),
     ] {
-        let said = gateway(answer).await;
-        assert!(said.starts_with(&expected), "{said}\nnot {expected}");
+        let outcome = gateway(answer).await;
+        assert!(outcome.starts_with(&expected), "{outcome}\nnot {expected}");
     }
 }
 
 #[tokio::test]
-async fn nonsense_is_refused_before_anything_is_asked() {
+async fn nonsense_is_refused_before_anything_is_queried() {
     for (keys, expected) in [
         ("map = \"eastron-sdm630\"", "set host"),
         ("map = \"eastron-sdm630\"\nhost = \"a\"\ndevice = \"/b\"", "mutually exclusive"),

@@ -9,7 +9,7 @@ use kwapi_core::ProbeId;
 use kwapi_peers::{Lab, Peer, free_port, need, output};
 
 use super::*;
-use crate::outlets::Outlet;
+use crate::testing::{by_key, lines};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -66,26 +66,22 @@ impl Broker {
 }
 
 fn named(keys: &[&str]) -> Outlets {
-    let outlet = |key: &&str| Outlet { key: (*key).to_owned(), probe: ProbeId::new(key).expect("an id") };
-    Outlets::by_key(keys.iter().map(outlet))
+    by_key(keys.iter().map(|key| (*key, *key)))
 }
 
 /// What the next `count` readings say, as they come.
 async fn next(meter: &mut Mqtt, count: usize) -> Vec<String> {
-    let mut said = Vec::new();
+    let mut outcome = Vec::new();
     let mut readings = Readings::default();
-    while said.len() < count {
+    while outcome.len() < count {
         let read = tokio::time::timeout(PATIENCE, meter.read(&mut readings)).await.expect("a message");
         if let Err(error) = read {
-            said.push(error.to_string());
+            outcome.push(error.to_string());
             break;
         }
-        said.extend(readings.drain().map(|(probe, reading)| match reading {
-            Ok(reading) => format!("{probe}: {reading}"),
-            Err(error) => format!("{probe}: {error}"),
-        }));
+        outcome.extend(lines(&mut readings));
     }
-    said
+    outcome
 }
 
 /// Waits until the broker has written the subscription down: it answers in order, so a ping of ours comes back after.
@@ -180,16 +176,16 @@ async fn messages_about_other_things_are_passed_over_and_make_no_probes() {
     let one = broker.config("topic = \"home/desk\"\nvalues = { power = \"/watts\" }");
     let mut wrong =
         Mqtt::open(&one, &Outlets::by_position([ProbeId::new("desk").ok()]), &brokers).await.expect("open");
-    while wrong.topics.messages < topics::TOLD_AFTER {
+    while wrong.topics.messages < topics::REPORTED_AFTER {
         broker.publish("home/desk", r#"{"power": 38.5}"#, &[]);
         let mut readings = Readings::default();
         wrong.read(&mut readings).await.expect("a broker");
-        let said: Vec<_> =
+        let outcome: Vec<_> =
             readings.drain().map(|(_, reading)| reading.expect_err("none").to_string()).collect();
         let expected = ["not available: home/desk: no value at /watts"];
         assert_eq!(
-            said,
-            if wrong.topics.messages < topics::TOLD_AFTER { &expected[..0] } else { &expected[..] }
+            outcome,
+            if wrong.topics.messages < topics::REPORTED_AFTER { &expected[..0] } else { &expected[..] }
         );
     }
 }
@@ -243,8 +239,8 @@ async fn a_lost_broker_is_a_lost_link_and_opening_again_works() {
     let mut meter = Mqtt::open(&config, &one, &brokers).await.expect("open");
     let Broker { lab, port, peer } = broker;
     drop(peer);
-    let said = next(&mut meter, 1).await.remove(0);
-    assert!(said.starts_with(&format!("link lost: broker 127.0.0.1:{port}: ")), "{said}");
+    let outcome = next(&mut meter, 1).await.remove(0);
+    assert!(outcome.starts_with(&format!("link lost: broker 127.0.0.1:{port}: ")), "{outcome}");
     let error = Mqtt::open(&config, &one, &brokers).await.expect_err("nobody there").to_string();
     assert!(error.contains("refused"), "{error}");
     let broker = Broker { peer: Broker::run(&lab, "m.conf", port), lab, port };
@@ -255,7 +251,7 @@ async fn a_lost_broker_is_a_lost_link_and_opening_again_works() {
 }
 
 #[tokio::test]
-async fn a_broker_with_users_and_tls_is_read_and_says_who_is_wrong() {
+async fn a_broker_with_users_and_tls_is_read_and_names_who_is_wrong() {
     let Some(broker) = Broker::start("secure.conf") else { return };
     let open = async |keys: &str| {
         let keys = format!(
@@ -291,7 +287,7 @@ async fn a_broker_with_users_and_tls_is_read_and_says_who_is_wrong() {
 }
 
 #[test]
-fn a_topic_that_cannot_tell_outlets_apart_is_refused() {
+fn a_topic_that_cannot_distinguish_outlets_is_refused() {
     let check =
         |topic: &str, outlets: &Outlets, expected: Result<&[&str], &str>| match filters(topic, outlets) {
             Ok(filters) => assert_eq!(
@@ -315,9 +311,9 @@ fn a_broker_is_read_from_its_address() {
     let check = |broker: &str, expected: &str| {
         let config = format!("broker = \"{broker}\"\ntopic = \"t\"\nvalues = {{}}");
         let config: MqttConfig = toml::from_str(&config).expect("a configuration");
-        let said =
+        let outcome =
             BrokerAddress::new(&config).map_or_else(|error| error.to_string(), |address| address.to_string());
-        assert_eq!(said, expected);
+        assert_eq!(outcome, expected);
     };
     check("mqtt://host", "broker host:1883");
     check("mqtts://host/", "broker host:8883");
@@ -373,13 +369,13 @@ async fn a_broker_that_has_nothing_to_hand_on_is_no_fault() {
 
 #[tokio::test]
 async fn a_refused_subscription_is_refused_and_garbage_is_a_lost_link() {
-    let said = against(&[0x90, 3, 0, 1, 0x80]).await;
+    let outcome = against(&[0x90, 3, 0, 1, 0x80]).await;
     assert!(
-        said.starts_with("refused: ") && said.ends_with("not authorized to subscribe to \"t\""),
-        "{said}"
+        outcome.starts_with("refused: ") && outcome.ends_with("not authorized to subscribe to \"t\""),
+        "{outcome}"
     );
-    let said = against(&[0xff; 64]).await;
-    assert!(said.starts_with("link lost: broker 127.0.0.1:"), "{said}");
-    let said = against(&[0x30, 0xff, 0xff, 0xff, 0x7f, 0, 0]).await;
-    assert!(said.starts_with("link lost: "), "a packet of 256 MiB: {said}");
+    let outcome = against(&[0xff; 64]).await;
+    assert!(outcome.starts_with("link lost: broker 127.0.0.1:"), "{outcome}");
+    let outcome = against(&[0x30, 0xff, 0xff, 0xff, 0x7f, 0, 0]).await;
+    assert!(outcome.starts_with("link lost: "), "a packet of 256 MiB: {outcome}");
 }

@@ -19,7 +19,7 @@ const TOPICS_MAX: usize = 10_000;
 /// While there are so many, it is looked for silent ones this often.
 const SWEEP_PAUSE: Duration = Duration::from_secs(60);
 /// So many messages of a named outlet that say nothing of power, and none that does, are told as no reading.
-pub(super) const TOLD_AFTER: u64 = 10;
+pub(super) const REPORTED_AFTER: u64 = 10;
 /// A topic that has carried no power for so long is no longer the source of its probe's.
 const SOURCE_LAPSES_AFTER: Duration = Duration::from_secs(600);
 /// So many topics are shown by `kwapi probe`.
@@ -34,7 +34,7 @@ pub(super) struct Topics {
     /// Stream, probe and outlet of each topic that carried something.
     topics: HashMap<String, (usize, ProbeId, String)>,
     /// What is known of each probe.
-    heard: HashMap<ProbeId, Heard>,
+    probes: HashMap<ProbeId, TopicProbe>,
     /// When it was last looked for silent ones among them.
     swept: Option<Instant>,
     /// How many messages came, but for retained ones.
@@ -54,7 +54,7 @@ pub(super) struct Stream {
 
 /// One probe, as its messages tell of it.
 #[derive(Debug, Default)]
-struct Heard {
+struct TopicProbe {
     memory: OutletMemory,
     /// For each stream the topic that carries it, and when it last did.
     sources: [Option<(String, Instant)>; 2],
@@ -70,7 +70,7 @@ impl Topics {
             outlets,
             streams,
             topics: HashMap::new(),
-            heard: HashMap::new(),
+            probes: HashMap::new(),
             swept: None,
             messages: 0,
             retained: 0,
@@ -90,7 +90,7 @@ impl Topics {
             self.passed_over += 1;
             return;
         };
-        let is_known = self.heard.contains_key(&probe);
+        let is_known = self.probes.contains_key(&probe);
         let has_room = is_known || self.has_room();
         let Some(Stream { values, is_counter, .. }) = self.streams.get(index) else { return };
         let document = serde_json::from_slice(&message.payload);
@@ -100,13 +100,13 @@ impl Topics {
             self.passed_over += 1;
             return;
         }
-        let heard = self.heard.entry(probe.clone()).or_default();
-        if !heard.is_from(index, &message.topic) {
+        let state = self.probes.entry(probe.clone()).or_default();
+        if !state.is_from(index, &message.topic) {
             self.passed_over += 1;
             return;
         }
         if is_about_power {
-            if let Some(source) = heard.sources.get_mut(index) {
+            if let Some(source) = state.sources.get_mut(index) {
                 *source = Some((message.topic.clone(), Instant::now()));
             }
             if self.topics.len() < TOPICS_MAX {
@@ -116,9 +116,9 @@ impl Topics {
         }
         let reading = match document {
             Ok(document) if *is_counter && is_about_power => {
-                let counter = values.read(probe.as_str(), &document, &outlet, &mut heard.memory);
+                let counter = values.read(probe.as_str(), &document, &outlet, &mut state.memory);
                 if let Some(counter) = counter.ok().and_then(|reading| reading.counter) {
-                    heard.counter = Some((counter, Instant::now()));
+                    state.counter = Some((counter, Instant::now()));
                 }
                 return;
             }
@@ -127,19 +127,19 @@ impl Topics {
                 return;
             }
             Ok(document) if is_about_power => {
-                let reading = values.read(probe.as_str(), &document, &outlet, &mut heard.memory);
-                let counter = heard.counter.take().filter(|(_, at)| at.elapsed() <= SOURCE_LAPSES_AFTER);
+                let reading = values.read(probe.as_str(), &document, &outlet, &mut state.memory);
+                let counter = state.counter.take().filter(|(_, at)| at.elapsed() <= SOURCE_LAPSES_AFTER);
                 let counter = counter.map(|(counter, _)| counter);
                 reading.map(|reading| Reading { counter: reading.counter.or(counter), ..reading })
             }
             Ok(document) => {
                 // It is about something else, unless nothing else ever comes.
                 self.passed_over += 1;
-                heard.without_power += 1;
-                if heard.sources.iter().any(Option::is_some) || heard.without_power < TOLD_AFTER {
+                state.without_power += 1;
+                if state.sources.iter().any(Option::is_some) || state.without_power < REPORTED_AFTER {
                     return;
                 }
-                values.read(probe.as_str(), &document, &outlet, &mut heard.memory)
+                values.read(probe.as_str(), &document, &outlet, &mut state.memory)
             }
             Err(_) => Err(NoReading::Implausible(format!("invalid JSON: {:?}", excerpt(&message.payload)))),
         };
@@ -150,12 +150,12 @@ impl Topics {
     fn has_room(&mut self) -> bool {
         let now = Instant::now();
         let is_due = self.swept.is_none_or(|swept| now.saturating_duration_since(swept) >= SWEEP_PAUSE);
-        if self.heard.len() >= TOPICS_MAX && is_due {
+        if self.probes.len() >= TOPICS_MAX && is_due {
             self.swept = Some(now);
-            self.heard.retain(|_, heard| !heard.has_lapsed());
-            self.topics.retain(|_, (_, probe, _)| self.heard.contains_key(probe));
+            self.probes.retain(|_, state| !state.has_lapsed());
+            self.topics.retain(|_, (_, probe, _)| self.probes.contains_key(probe));
         }
-        self.heard.len() < TOPICS_MAX
+        self.probes.len() < TOPICS_MAX
     }
 
     /// What `kwapi probe` shows; `dropped` messages came faster than they were read.
@@ -163,7 +163,7 @@ impl Topics {
         let mut topics: Vec<_> = self.topics.keys().take(TOPICS_SHOWN).cloned().collect();
         topics.sort();
         let filters: Vec<&str> = self.streams.iter().map(|stream| stream.topic.as_str()).collect();
-        let ignored = if self.heard.len() < TOPICS_MAX {
+        let ignored = if self.probes.len() < TOPICS_MAX {
             String::new()
         } else {
             format!("; at the limit of {TOPICS_MAX} probes, further topics are ignored")
@@ -177,7 +177,7 @@ impl Topics {
             is_used: true,
             why: format!("{} without power; received on {topics:?}{ignored}", self.passed_over),
         };
-        let left_out = self.heard.values().flat_map(|heard| heard.memory.findings());
+        let left_out = self.probes.values().flat_map(|state| state.memory.findings());
         std::iter::once(subscription).chain(left_out.take(TOPICS_SHOWN)).collect()
     }
 
@@ -187,17 +187,17 @@ impl Topics {
             return Some(known.clone());
         }
         self.streams.iter().enumerate().find_map(|(index, stream)| {
-            let is_its = |key: &str| rumqttc::matches(topic, &stream.topic.replace("{outlet}", key));
+            let is_of = |key: &str| rumqttc::matches(topic, &stream.topic.replace("{outlet}", key));
             let key = match self.outlets.named() {
-                [] => key_of(&stream.topic, topic).filter(|_| is_its("+"))?,
-                named => named.iter().find(|outlet| is_its(&outlet.key))?.key.clone(),
+                [] => key_of(&stream.topic, topic).filter(|_| is_of("+"))?,
+                named => named.iter().find(|outlet| is_of(&outlet.key))?.key.clone(),
             };
             Some((index, self.outlets.probe(&key, None)?, key))
         })
     }
 }
 
-impl Heard {
+impl TopicProbe {
     /// Whether nothing has carried it for long.
     fn has_lapsed(&self) -> bool {
         self.sources.iter().flatten().all(|(_, at)| at.elapsed() > SOURCE_LAPSES_AFTER)

@@ -30,9 +30,9 @@ pub(super) fn estimated(
             None => return choice.with(source),
         }
     }
-    let told = above(variables, device, "output.powerfactor", 0.0).filter(|(_, factor)| *factor <= 1.0);
-    let told = told.map(|(_, factor)| factor);
-    let factor = rating.power_factor.or(told);
+    let reported = above(variables, device, "output.powerfactor", 0.0).filter(|(_, factor)| *factor <= 1.0);
+    let reported = reported.map(|(_, factor)| factor);
+    let factor = rating.power_factor.or(reported);
     let by_factor = || load.and_then(|_| of_volt_amperes(variables, device, factor));
     let assumed = factor.unwrap_or(1.0);
     // What goes in last: the filters of an idle UPS take amperes, and hardly a watt.
@@ -104,13 +104,13 @@ fn of_volt_amperes(variables: &Variables, device: &str, factor: Option<f64>) -> 
 
 /// The volt-amperes of three phases: as they are told, or volts times amperes of each.
 fn phases(variables: &Variables, device: &str, side: &str, factor: f64) -> Option<NutSource> {
-    let told = |phase: String| Some(vec![format!("{phase}.power")]);
+    let reported = |phase: String| Some(vec![format!("{phase}.power")]);
     let multiplied = |phase: String| {
         let voltages = [format!("{phase}-N.voltage"), format!("{phase}.voltage")];
         let voltage = voltages.into_iter().find(|name| variables.volts(name).is_some_and(|it| it > 0.0))?;
         Some(vec![voltage, format!("{phase}.current")])
     };
-    let ways: [&dyn Fn(String) -> Option<Vec<String>>; 2] = [&told, &multiplied];
+    let ways: [&dyn Fn(String) -> Option<Vec<String>>; 2] = [&reported, &multiplied];
     let product =
         |term: &Vec<String>| term.iter().map(|name| variables.number(name)).product::<Option<f64>>();
     ways.iter().find_map(|way| {
@@ -129,9 +129,9 @@ fn current(variables: &Variables, device: &str, side: &str) -> Option<NutSource>
         let nominal = above(variables, device, "output.voltage.nominal", 90.0);
         nominal.filter(|(_, volts)| side == "output" && *volts < 500.0)
     };
-    let told = format!("{device}{side}.voltage");
-    let told = variables.volts(&told).filter(|volts| *volts > 0.0).map(|volts| (told, volts));
-    let (voltage, _) = told.or_else(nominal)?;
+    let reported = format!("{device}{side}.voltage");
+    let reported = variables.volts(&reported).filter(|volts| *volts > 0.0).map(|volts| (reported, volts));
+    let (voltage, _) = reported.or_else(nominal)?;
     Some(NutSource::Current { voltage: Some(voltage), current })
 }
 

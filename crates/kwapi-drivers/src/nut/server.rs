@@ -92,7 +92,7 @@ impl Server {
     ///
     /// # Errors
     /// `Refused` for any other answer.
-    pub(super) async fn ask(&mut self, command: &'static str, argument: &str) -> Result<(), DriverError> {
+    pub(super) async fn request(&mut self, command: &'static str, argument: &str) -> Result<(), DriverError> {
         if argument.contains(char::is_control) {
             return Err(DriverError::Refused(format!("{command}: contains a control character")));
         }

@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::outlets::Outlet;
+use crate::testing::{by_key, one, round_or_error as round};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -57,28 +57,12 @@ async fn open(port: u16, keys: &str, outlets: &Outlets) -> Result<Nut, DriverErr
     Nut::open(&config, outlets, &Arc::new(())).await
 }
 
-fn one() -> Outlets {
-    Outlets::by_position([ProbeId::new("A").ok()])
-}
-
-async fn round(meter: &mut Nut) -> String {
-    let mut readings = Readings::default();
-    if let Err(error) = meter.read(&mut readings).await {
-        return error.to_string();
-    }
-    let said = readings.drain().map(|(probe, reading)| match reading {
-        Ok(reading) => format!("{probe}: {reading}"),
-        Err(error) => format!("{probe}: {error}"),
-    });
-    said.collect::<Vec<_>>().join("\n")
-}
-
 /// The first round in which upsd has heard from its driver.
 async fn first_round(meter: &mut Nut) -> String {
     for _ in 0..100 {
-        let said = round(meter).await;
-        if said.contains(" W") {
-            return said;
+        let outcome = round(meter).await;
+        if outcome.contains(" W") {
+            return outcome;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -86,53 +70,53 @@ async fn first_round(meter: &mut Nut) -> String {
 }
 
 #[tokio::test]
-async fn a_pdu_says_its_watts_until_its_driver_dies() {
+async fn a_pdu_reports_its_watts_until_its_driver_dies() {
     let Some(mut upsd) = upsd() else { return };
     let mut meter = open(upsd.port, "", &one()).await.expect("open");
-    let said = first_round(&mut meter).await;
-    assert!(["A: 245 W", "A: 251 W"].contains(&said.as_str()), "{said}\n{:?}", upsd.lab);
-    let two = Outlets::by_key(
-        [("1", "one"), ("2", "two"), ("7", "seven")]
-            .map(|(key, probe)| Outlet { key: key.to_owned(), probe: ProbeId::new(probe).expect("an id") }),
-    );
+    let outcome = first_round(&mut meter).await;
+    assert!(["A: 245 W", "A: 251 W"].contains(&outcome.as_str()), "{outcome}\n{:?}", upsd.lab);
+    let two = by_key([("1", "one"), ("2", "two"), ("7", "seven")]);
     let mut outlets = open(upsd.port, "ups = \"pdu1\"\nusername = \"admin\"\npassword = \"secret\"", &two)
         .await
         .expect("open");
-    let said = round(&mut outlets).await;
-    assert!(said.contains("two: 144 W"), "{said}");
+    let outcome = round(&mut outlets).await;
+    assert!(outcome.contains("two: 144 W"), "{outcome}");
     assert!(
-        said.contains(
+        outcome.contains(
             "seven: no such outlet: \"7\": pdu1 reports no watts for it; available: [\"1\", \"2\"]"
         ),
-        "{said}"
+        "{outcome}"
     );
     let mut all = open(upsd.port, "", &Outlets::all("p.{outlet}")).await.expect("open");
     assert!(round(&mut all).await.contains("p.2: 144 W"));
     assert!(meter.findings()[0].value.contains("ups.realpower"), "{:?}", meter.findings());
 
     drop(upsd.driver.take());
-    let mut said = String::new();
+    let mut outcome = String::new();
     for _ in 0..100 {
-        said = round(&mut meter).await;
-        assert!(!said.contains(": 0 W"), "no watts are not zero: {said}");
-        if said.contains("the driver of") {
+        outcome = round(&mut meter).await;
+        assert!(!outcome.contains(": 0 W"), "no watts are not zero: {outcome}");
+        if outcome.contains("the driver of") {
             break;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    assert!(said.starts_with("A: stale: ") || said.starts_with("A: not ready: "), "{said}");
-    assert!(said.contains("the driver of pdu1"), "{said}");
+    assert!(outcome.starts_with("A: stale: ") || outcome.starts_with("A: not ready: "), "{outcome}");
+    assert!(outcome.contains("the driver of pdu1"), "{outcome}");
 }
 
 #[tokio::test]
 async fn a_wrong_password_or_name_is_refused_with_what_to_try() {
     let Some(upsd) = upsd() else { return };
     let wrong = "ups = \"pdu1\"\nusername = \"admin\"\npassword = \"hunter2\"";
-    let said = open(upsd.port, wrong, &one()).await.expect_err("wrong").to_string();
-    assert!(said.contains("LOGIN: ERR ACCESS-DENIED; check username") && !said.contains("hunter2"), "{said}");
+    let outcome = open(upsd.port, wrong, &one()).await.expect_err("wrong").to_string();
+    assert!(
+        outcome.contains("LOGIN: ERR ACCESS-DENIED; check username") && !outcome.contains("hunter2"),
+        "{outcome}"
+    );
     let mut meter = open(upsd.port, "ups = \"pdu9\"", &one()).await.expect("open");
-    let said = round(&mut meter).await;
-    assert!(said.starts_with("refused: ") && said.contains("unknown UPS \"pdu9\""), "{said}");
+    let outcome = round(&mut meter).await;
+    assert!(outcome.starts_with("refused: ") && outcome.contains("unknown UPS \"pdu9\""), "{outcome}");
     let error = open(upsd.port, "ups = \"a b\"", &one()).await.expect_err("no name").to_string();
     assert!(error.contains("invalid UPS name"), "{error}");
 }
@@ -143,8 +127,8 @@ async fn against(bytes: &'static [u8]) -> String {
     let port = listener.local_addr().expect("an address").port();
     tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.expect("a client");
-        let mut asked = [0; 64];
-        _ = stream.read(&mut asked).await;
+        let mut request = [0; 64];
+        _ = stream.read(&mut request).await;
         _ = stream.write_all(bytes).await;
     });
     let mut meter = open(port, "ups = \"u\"", &one()).await.expect("open");
@@ -152,7 +136,7 @@ async fn against(bytes: &'static [u8]) -> String {
 }
 
 #[tokio::test]
-async fn each_fault_of_a_server_says_what_it_is() {
+async fn each_fault_of_a_server_shows_what_it_is() {
     for (bytes, expected) in [
         (
             &b"ERR DATA-STALE\n"[..],
@@ -187,7 +171,7 @@ async fn each_fault_of_a_server_says_what_it_is() {
 }
 
 #[test]
-fn what_cannot_work_is_said_before_anything_is_asked() {
+fn what_cannot_work_is_reported_before_anything_is_queried() {
     let check = |keys: &str, expected: &str| {
         let config: NutConfig = toml::from_str(keys).expect("a configuration");
         match (Nut::check(&config), expected) {
@@ -214,9 +198,9 @@ async fn changing(rounds: &'static [&'static str], outlets: &Outlets, keys: &str
     let port = listener.local_addr().expect("an address").port();
     tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.expect("a client");
-        let mut asked = [0; 64];
+        let mut request = [0; 64];
         for round in 0.. {
-            let Ok(1..) = stream.read(&mut asked).await else { return };
+            let Ok(1..) = stream.read(&mut request).await else { return };
             let variables = rounds.get(round).or(rounds.last()).expect("a round");
             let lines = variables.split(' ').filter_map(|pair| pair.split_once('='));
             let lines: String = lines.map(|(name, value)| format!("VAR u {name} \"{value}\"\n")).collect();
@@ -231,12 +215,7 @@ async fn changing(rounds: &'static [&'static str], outlets: &Outlets, keys: &str
 
 #[track_caller]
 fn named(pairs: &[(&str, &str)]) -> Outlets {
-    Outlets::by_key(
-        pairs.iter().map(|(key, probe)| Outlet {
-            key: (*key).to_owned(),
-            probe: ProbeId::new(probe).expect("an id"),
-        }),
-    )
+    by_key(pairs.iter().copied())
 }
 
 #[tokio::test]
@@ -277,39 +256,42 @@ async fn outlets_come_later_and_one_that_is_gone_has_no_reading() {
     assert_eq!(round(&mut meter).await, "r.total: 300 W");
     assert_eq!(round(&mut meter).await, "r.web: 100 W\nr.db: 200 W");
     let expected = "r.web: 101 W\nr.2: not available: outlet.2.realpower has no value";
-    let said = round(&mut meter).await;
-    assert_eq!(said, expected.replace("r.2", "r.db"));
+    let outcome = round(&mut meter).await;
+    assert_eq!(outcome, expected.replace("r.2", "r.db"));
 }
 
 #[tokio::test]
-async fn a_template_of_a_device_whose_driver_is_gone_says_so() {
+async fn a_template_of_a_device_whose_driver_is_gone_reports_it() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
     tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.expect("a client");
-        let mut asked = [0; 64];
-        while let Ok(1..) = stream.read(&mut asked).await {
+        let mut request = [0; 64];
+        while let Ok(1..) = stream.read(&mut request).await {
             stream.write_all(b"ERR DRIVER-NOT-CONNECTED\n").await.expect("a client");
         }
     });
     let mut meter = open(port, "ups = \"u\"", &Outlets::all("r.{outlet}")).await.expect("open");
-    let said = round(&mut meter).await;
-    assert!(said.starts_with("busy: not ready: ") && said.contains("upsdrvctl start u"), "{said}");
+    let outcome = round(&mut meter).await;
+    assert!(outcome.starts_with("busy: not ready: ") && outcome.contains("upsdrvctl start u"), "{outcome}");
 }
 
 #[tokio::test]
-async fn a_ups_by_a_template_says_what_is_missing_and_a_pdu_without_outlets_is_busy() {
+async fn a_ups_by_a_template_shows_what_is_missing_and_a_pdu_without_outlets_is_busy() {
     let rounds = &["ups.load=30 battery.charge=100 outlet.1.switchable=yes"];
     let mut meter = changing(rounds, &Outlets::all("r.{outlet}"), "").await;
-    let said = round(&mut meter).await;
-    assert!(said.starts_with("r.total: not available: \"total\": u: ups.load needs nominal_watts"), "{said}");
+    let outcome = round(&mut meter).await;
+    assert!(
+        outcome.starts_with("r.total: not available: \"total\": u: ups.load needs nominal_watts"),
+        "{outcome}"
+    );
     let mut meter = changing(&["ups.status=OL"], &Outlets::all("r.{outlet}"), "").await;
-    let said = round(&mut meter).await;
-    assert!(said.starts_with("busy: ") && said.ends_with("u reports no watts yet"), "{said}");
+    let outcome = round(&mut meter).await;
+    assert!(outcome.starts_with("busy: ") && outcome.ends_with("u reports no watts yet"), "{outcome}");
 }
 
 #[tokio::test]
-async fn outlets_of_one_label_are_told_apart_or_refused_by_name() {
+async fn outlets_of_one_label_are_distinguished_or_refused_by_name() {
     let rounds = &["outlet.1.desc=web outlet.1.realpower=70 outlet.2.desc=web outlet.2.realpower=45 \
         outlet.3.desc=db outlet.3.realpower=20"];
     let mut meter = changing(rounds, &Outlets::all("r.{label}"), "").await;

@@ -5,7 +5,7 @@ use kwapi_peers::need;
 use kwapi_peers::nvml::{StandInGpu, StandInNvml};
 
 use super::*;
-use crate::outlets::Outlet;
+use crate::testing::{by_key, round};
 
 fn gpu(bus: u32, energy: u64, power: u64) -> StandInGpu {
     StandInGpu {
@@ -19,9 +19,8 @@ fn gpu(bus: u32, energy: u64, power: u64) -> StandInGpu {
 }
 
 fn named(keys: &[&str]) -> Outlets {
-    let outlet =
-        |key: &&str| Outlet { key: (*key).to_owned(), probe: ProbeId::new(format!("p{key}")).unwrap() };
-    Outlets::by_key(keys.iter().map(outlet))
+    let probes: Vec<String> = keys.iter().map(|key| format!("p{key}")).collect();
+    by_key(keys.iter().copied().zip(probes.iter().map(String::as_str)))
 }
 
 async fn open(library: &StandInNvml, outlets: &Outlets) -> Result<Nvml, DriverError> {
@@ -30,17 +29,11 @@ async fn open(library: &StandInNvml, outlets: &Outlets) -> Result<Nvml, DriverEr
 
 /// One round as text.
 async fn read(meter: &mut Nvml) -> Result<String, DriverError> {
-    let mut readings = Readings::default();
-    meter.read(&mut readings).await?;
-    let said = readings.drain().map(|(probe, reading)| match reading {
-        Ok(reading) => format!("{probe}: {reading}"),
-        Err(error) => format!("{probe}: {error}"),
-    });
-    Ok(said.collect::<Vec<_>>().join("; "))
+    Ok(round(meter).await?.join("; "))
 }
 
 #[tokio::test]
-async fn a_gpu_says_its_register_and_its_present_power_by_each_of_its_names() {
+async fn a_gpu_reports_its_register_and_its_present_power_by_each_of_its_names() {
     if !need(&["cc"]) {
         return;
     }
@@ -115,8 +108,8 @@ async fn a_lost_gpu_costs_itself_alone_and_is_read_again_when_it_is_back() {
     assert_eq!(library.log(), "i");
     tokio::time::advance(LOST_PAUSE).await;
     // Opened anew, and still lost: it cannot be opened.
-    let said = read(&mut meter).await.unwrap();
-    assert_eq!(said, "pgpu0: 70 W, 1 J; pgpu1: not available: GPU \"gpu1\" is not reported by the driver");
+    let outcome = read(&mut meter).await.unwrap();
+    assert_eq!(outcome, "pgpu0: 70 W, 1 J; pgpu1: not available: GPU \"gpu1\" is not reported by the driver");
     assert_eq!(library.log(), "isi", "a library that is never shut down does not find it again");
     let left_out = meter.findings().pop().unwrap();
     assert_eq!((left_out.what.as_str(), left_out.is_used), ("gpu1", false));
@@ -128,7 +121,7 @@ async fn a_lost_gpu_costs_itself_alone_and_is_read_again_when_it_is_back() {
 }
 
 #[tokio::test]
-async fn what_is_missing_says_what_to_do() {
+async fn what_is_missing_names_the_remedy() {
     if !need(&["cc"]) {
         return;
     }

@@ -18,7 +18,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(150);
 pub(crate) struct TelegramLine {
     pub(crate) port: Port,
     pub(crate) reader: LineBuffer,
-    heard: Instant,
+    received_at: Instant,
     /// What to look at when nothing comes.
     advice: &'static str,
 }
@@ -30,7 +30,7 @@ impl TelegramLine {
         advice: &'static str,
     ) -> Result<Self, DriverError> {
         let port = Port::open(config).await?;
-        Ok(Self { port, reader, heard: Instant::now(), advice })
+        Ok(Self { port, reader, received_at: Instant::now(), advice })
     }
 
     /// The next telegram; `None` after a while without one.
@@ -45,9 +45,9 @@ impl TelegramLine {
             match timeout(REST, self.port.read()).await {
                 Ok(bytes) => {
                     self.reader.feed(&bytes?);
-                    self.heard = Instant::now();
+                    self.received_at = Instant::now();
                 }
-                Err(_) if self.heard.elapsed() > SILENCE_MAX => {
+                Err(_) if self.received_at.elapsed() > SILENCE_MAX => {
                     let seconds = SILENCE_MAX.as_secs();
                     return Err(DriverError::link(format!(
                         "no data received for {seconds} s; {}",

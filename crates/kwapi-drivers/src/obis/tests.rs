@@ -11,7 +11,8 @@ use super::reader::{Damage, Telegram};
 use super::text::crc;
 use super::*;
 use crate::driver::Readings;
-use crate::outlets::{Outlet, Outlets};
+use crate::outlets::Outlets;
+use crate::testing::{by_key, lines};
 
 /// A telegram of these lines with the checksum of DSMR 4 and 5, which is right by `the_checksums_are_those_of_the_books`.
 fn checked(lines: &[&str]) -> Vec<u8> {
@@ -48,8 +49,7 @@ const DUTCH: [&str; 21] = [
 ];
 
 fn outlets(keys: &[&str]) -> Outlets {
-    let outlet = |key: &&str| Outlet { key: (*key).to_owned(), probe: ProbeId::new(*key).unwrap() };
-    Outlets::by_key(keys.iter().map(outlet))
+    by_key(keys.iter().map(|key| (*key, *key)))
 }
 
 /// All telegrams in `bytes`, as they come in pieces of `piece` bytes.
@@ -69,31 +69,28 @@ fn telegrams_of(mut reader: LineBuffer, bytes: &[u8], piece: usize) -> Vec<Resul
 }
 
 /// What a meter with these outlets says of the telegrams in `bytes`; what is damaged is told by its reason.
-fn said(expects: Expects, bytes: &[u8], keys: &[&str]) -> String {
-    said_through(LineBuffer::new(expects, None), bytes, keys)
+fn read_text(expects: Expects, bytes: &[u8], keys: &[&str]) -> String {
+    read_through(LineBuffer::new(expects, None), bytes, keys)
 }
 
-fn said_through(reader: LineBuffer, bytes: &[u8], keys: &[&str]) -> String {
+fn read_through(reader: LineBuffer, bytes: &[u8], keys: &[&str]) -> String {
     let mut meter = TelegramMeter::new(&outlets(keys)).unwrap();
-    let mut said = Vec::new();
+    let mut outcome = Vec::new();
     for telegram in telegrams_of(reader, bytes, 7) {
         let mut readings = Readings::default();
         match telegram {
             Ok(telegram) => meter.take(telegram.registers, &mut readings),
-            Err(Damage::Telegram(why, _)) => said.push(why.to_owned()),
-            Err(other) => said.push(into_error(other).to_string()),
+            Err(Damage::Telegram(why, _)) => outcome.push(why.to_owned()),
+            Err(other) => outcome.push(into_error(other).to_string()),
         }
-        said.extend(readings.drain().map(|(probe, reading)| match reading {
-            Ok(reading) => format!("{probe}: {reading}"),
-            Err(no_reading) => format!("{probe}: {no_reading}"),
-        }));
+        outcome.extend(lines(&mut readings));
     }
-    said.join("; ")
+    outcome.join("; ")
 }
 
 #[track_caller]
 fn check(bytes: &[u8], keys: &[&str], expected: &str) {
-    assert_eq!(said(Expects::P1, bytes, keys), expected);
+    assert_eq!(read_text(Expects::P1, bytes, keys), expected);
 }
 
 #[test]
@@ -227,9 +224,9 @@ fn the_text_of_an_optical_head_is_read_and_what_it_stored_is_not() {
     let mut bytes = text.into_bytes();
     bytes.push(block);
     let expected = "total: 0 W, 44444160000 J; export: 120 W, 25200000 J";
-    assert_eq!(said(Expects::Any, &bytes, &["total", "export"]), expected);
+    assert_eq!(read_text(Expects::Any, &bytes, &["total", "export"]), expected);
     *bytes.last_mut().unwrap() ^= 1;
-    assert_eq!(said(Expects::Any, &bytes, &["total"]), "wrong block check");
+    assert_eq!(read_text(Expects::Any, &bytes, &["total"]), "wrong block check");
 }
 
 #[test]

@@ -10,17 +10,17 @@ use kwapi_peers::{Lab, Peer, free_port, need};
 use kwapi_simulators::{HttpAnswer, HttpDevice, HttpRequest};
 
 use super::*;
-use crate::outlets::Outlet;
+use crate::testing::{by_key, one};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn round(url: &str, keys: &str, outlets: &Outlets) -> String {
     let config = toml::from_str(&format!("url = \"{url}\"\n{keys}")).expect("a configuration");
-    let said = async {
+    let outcome = async {
         let mut meter = Prometheus::open(&config, outlets, &Arc::default()).await?;
         let mut readings = Readings::default();
         meter.read(&mut readings).await?;
-        let said = readings.drain().map(|(probe, reading)| match reading {
+        let outcome = readings.drain().map(|(probe, reading)| match reading {
             Ok(reading) => {
                 let reset = reading.counter.and_then(|counter| counter.reset_at);
                 let since = reset.map(|at| format!(" since {}", at.seconds())).unwrap_or_default();
@@ -28,13 +28,9 @@ async fn round(url: &str, keys: &str, outlets: &Outlets) -> String {
             }
             Err(error) => format!("{probe}: {error}"),
         });
-        Ok::<_, DriverError>(said.collect::<Vec<_>>().join("\n"))
+        Ok::<_, DriverError>(outcome.collect::<Vec<_>>().join("\n"))
     };
-    said.await.unwrap_or_else(|error| error.to_string())
-}
-
-fn one() -> Outlets {
-    Outlets::by_position([ProbeId::new("A").ok()])
+    outcome.await.unwrap_or_else(|error| error.to_string())
 }
 
 #[tokio::test]
@@ -52,20 +48,17 @@ async fn prometheus_own_metrics_are_read() {
         .ready(PATIENCE, || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
     let url = format!("http://127.0.0.1:{port}/metrics");
     // Not watts, but numbers of a real exporter: a gauge, and a counter with a label.
-    let said = round(&url, "power = \"go_threads\"\nenergy = \"process_cpu_seconds_total\"", &one()).await;
-    assert!(said.starts_with("A: ") && said.contains(" W, ") && said.ends_with(" J"), "{said}");
-    let named = Outlets::by_key(
-        ["200", "nonsense"]
-            .map(|key| Outlet { key: key.to_owned(), probe: ProbeId::new(key).expect("an id") }),
-    );
+    let outcome = round(&url, "power = \"go_threads\"\nenergy = \"process_cpu_seconds_total\"", &one()).await;
+    assert!(outcome.starts_with("A: ") && outcome.contains(" W, ") && outcome.ends_with(" J"), "{outcome}");
+    let named = by_key(["200", "nonsense"].map(|key| (key, key)));
     let keys = "energy = \"promhttp_metric_handler_requests_total\"\nlabel = \"code\"";
-    let said = round(&url, keys, &named).await;
+    let outcome = round(&url, keys, &named).await;
     assert!(
-        said.contains("200: ") && said.contains("nonsense: no such outlet: \"nonsense\"; available: "),
-        "{said}"
+        outcome.contains("200: ") && outcome.contains("nonsense: no such outlet: \"nonsense\"; available: "),
+        "{outcome}"
     );
-    let said = round(&url, "power = \"node_watts\"", &one()).await;
-    assert!(said.starts_with("refused: no series of [\"node_watts\"] among "), "{said}");
+    let outcome = round(&url, "power = \"node_watts\"", &one()).await;
+    assert!(outcome.starts_with("refused: no series of [\"node_watts\"] among "), "{outcome}");
 }
 
 #[tokio::test]
@@ -167,10 +160,10 @@ async fn the_end_of_a_devices_field_is_no_value() {
     let simulator = HttpDevice::start(respond).await.expect("a port");
     let url = format!("http://{}/metrics", simulator.address());
     let keys = "power = 'w'\nenergy = 'j'\nlabel = 'o'";
-    let said = round(&url, keys, &Outlets::all("{outlet}")).await;
+    let outcome = round(&url, keys, &Outlets::all("{outlet}")).await;
     let expected = "a: implausible: 65535, a placeholder for no value\n\
                     b: implausible: 4294967295, a placeholder for no value\nc: 7 W";
-    assert_eq!(said, expected);
+    assert_eq!(outcome, expected);
 }
 
 #[tokio::test]
@@ -192,8 +185,8 @@ async fn an_exporter_that_starts_again_is_busy_and_not_refused() {
 
 #[tokio::test]
 async fn a_page_without_samples_may_pass_and_is_not_refused() {
-    let said = scrape("text/html", "<html>starting\u{2026}</html>", "power = \"w\"").await;
-    assert!(said.starts_with("malformed metrics: \"<html>"), "{said}");
+    let outcome = scrape("text/html", "<html>starting\u{2026}</html>", "power = \"w\"").await;
+    assert!(outcome.starts_with("malformed metrics: \"<html>"), "{outcome}");
 }
 
 #[tokio::test]
@@ -204,7 +197,7 @@ async fn what_cannot_work_is_refused_at_once() {
 }
 
 #[test]
-fn what_cannot_work_is_said_before_anything_is_asked() {
+fn what_cannot_work_is_reported_before_anything_is_queried() {
     let check = |keys: &str, expected: &str| {
         let config: PrometheusConfig = toml::from_str(keys).expect("a configuration");
         let message = Prometheus::check(&config).expect_err("a fault").to_string();
@@ -226,16 +219,16 @@ fn what_cannot_work_is_said_before_anything_is_asked() {
 
 #[tokio::test]
 async fn ten_thousand_series_where_a_few_were_are_refused_and_no_name_has_control_characters() {
-    let told = async |text: String| {
+    let outcome_of = async |text: String| {
         let simulator = HttpDevice::start(move |_: &HttpRequest| HttpAnswer::ok(text.clone())).await;
         let simulator = simulator.expect("a port");
         let url = format!("http://{}/metrics", simulator.address());
         round(&url, "power = \"w\"\nlabel = \"x\"", &Outlets::all("p.{outlet}")).await
     };
     let series = |count: usize| (0..count).map(|n| format!("w{{x=\"{n}\"}} 1\n")).collect::<String>();
-    assert_eq!(told(series(10_000)).await.lines().count(), 10_000);
-    let said = told(series(10_001)).await;
-    assert!(said.starts_with("refused: ") && said.contains("10000 series"), "{said}");
-    let said = told("w{x=\"\u{1b}[2Ja\"} 5\nw{x=\"b\"} 6\n".to_owned()).await;
-    assert!(said.ends_with("p.b: 6 W") && !said.contains('\u{1b}'), "{said:?}");
+    assert_eq!(outcome_of(series(10_000)).await.lines().count(), 10_000);
+    let outcome = outcome_of(series(10_001)).await;
+    assert!(outcome.starts_with("refused: ") && outcome.contains("10000 series"), "{outcome}");
+    let outcome = outcome_of("w{x=\"\u{1b}[2Ja\"} 5\nw{x=\"b\"} 6\n".to_owned()).await;
+    assert!(outcome.ends_with("p.b: 6 W") && !outcome.contains('\u{1b}'), "{outcome:?}");
 }

@@ -1,10 +1,9 @@
-use kwapi_core::ProbeId;
 use proptest::prelude::*;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 
 use super::*;
-use crate::outlets::Outlet;
+use crate::testing::by_key;
 
 #[track_caller]
 fn check(line: &str, expected: &str) {
@@ -16,7 +15,7 @@ fn check(line: &str, expected: &str) {
 }
 
 #[test]
-fn a_line_says_what_it_says_and_nothing_more() {
+fn a_line_yields_what_it_states_and_nothing_more() {
     check(r#"{"watts": 61.5}"#, "1: 61.5 W");
     check(r#"{"outlet":"7","amperes":0.5,"volts":230,"estimated":true}"#, "7: 230 V, 0.5 A (estimated)");
     check(r#"{"joules_total": 120000.5}"#, "1: 120000.5 J");
@@ -25,7 +24,7 @@ fn a_line_says_what_it_says_and_nothing_more() {
 }
 
 #[test]
-fn a_wrong_line_is_told_what_is_wrong() {
+fn a_wrong_line_is_reported_with_what_is_wrong() {
     check("{}", "one of `watts`, `amperes` and `joules_total` is required");
     check(r#"{"watts":-1}"#, "`watts` must not be negative without an import counter in `joules_total`");
     check(r#"{"watts":3e9}"#, "`watts` must not be 3000000000");
@@ -43,9 +42,8 @@ proptest! {
 }
 
 async fn open(listen: &str) -> Result<Push, DriverError> {
-    let probe = |key: &str| Outlet { key: key.to_owned(), probe: ProbeId::new(key).unwrap() };
     let config = PushConfig { listen: listen.to_owned() };
-    Push::open(&config, &Outlets::by_key([probe("1"), probe("2")]), &Arc::default()).await
+    Push::open(&config, &by_key([("1", "1"), ("2", "2")]), &Arc::default()).await
 }
 
 /// Reads until `count` readings have come.
@@ -119,7 +117,7 @@ async fn nobody_speaking_is_no_fault() {
 }
 
 #[test]
-fn a_place_nobody_may_listen_at_is_said_before_anything_starts() {
+fn a_place_nobody_may_listen_at_is_reported_before_anything_starts() {
     for (listen, expected) in [
         ("unix:boiler.sock", "use an absolute path"),
         ("0.0.0.0:4711", "is not a loopback address"),

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::zones::parse_microjoules;
 use super::*;
 use crate::driver::ReadRequest;
-use crate::outlets::Outlet;
+use crate::testing::by_key;
 
 /// Zones by path, with name and counter in microjoules; the range is that of many Xeons.
 fn tree(zones: &[(&str, &str, u64)]) -> TempDir {
@@ -40,7 +40,7 @@ fn set(root: &Path, zone: &str, energy: &str) {
 }
 
 fn named(key: &str) -> Outlets {
-    Outlets::by_key([Outlet { key: key.to_owned(), probe: ProbeId::new("cpu").unwrap() }])
+    by_key([(key, "cpu")])
 }
 
 async fn open(root: &Path, outlets: &Outlets) -> Result<Rapl, DriverError> {
@@ -55,21 +55,21 @@ async fn read(meter: &mut Rapl) -> Result<Vec<String>, DriverError> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_counter_that_is_read_more_often_than_it_steps_is_told_when_it_has_stepped() {
+async fn a_counter_that_is_read_more_often_than_it_steps_is_reported_when_it_has_stepped() {
     let root = tree(&[("intel-rapl:0", "package-0", 1_000_000)]);
     let mut meter = open(root.path(), &named("package-0")).await.unwrap();
     let mut readings = Readings::default();
-    readings.ask(ReadRequest { interval: Duration::from_millis(1), ..ReadRequest::default() });
-    let mut told = Vec::new();
+    readings.request(ReadRequest { interval: Duration::from_millis(1), ..ReadRequest::default() });
+    let mut reported = Vec::new();
     for (wait_ms, energy) in [(1, 1_000_000), (1, 1_000_000), (1, 1_062_000), (1, 1_062_000), (50, 1_062_000)]
     {
         set(root.path(), "intel-rapl:0", &energy.to_string());
         sleep(Duration::from_millis(wait_ms)).await;
         meter.read(&mut readings).await.unwrap();
-        let said: Vec<_> = readings.drain().map(|(_, reading)| reading.unwrap().to_string()).collect();
-        told.push(said.join(" "));
+        let outcome: Vec<_> = readings.drain().map(|(_, reading)| reading.unwrap().to_string()).collect();
+        reported.push(outcome.join(" "));
     }
-    assert_eq!(told, ["1 J", "", "1.062 J", "", "1.062 J"]);
+    assert_eq!(reported, ["1 J", "", "1.062 J", "", "1.062 J"]);
     // At its usual pace it is told at each reading.
     assert_eq!(read(&mut meter).await.unwrap(), ["cpu: 1.062 J"]);
     assert_eq!(read(&mut meter).await.unwrap(), ["cpu: 1.062 J"]);
@@ -123,47 +123,47 @@ async fn machine(rounds: &[(u64, u64)]) -> (Vec<String>, String) {
     ];
     let root = tree(&zones);
     let mut meter = open(root.path(), &named("1")).await.unwrap();
-    let mut said = Vec::new();
+    let mut outcome = Vec::new();
     for (package, psys) in rounds {
         set(root.path(), "intel-rapl:0", &package.to_string());
         set(root.path(), "intel-rapl:1", &psys.to_string());
         let mut readings = Readings::default();
         meter.read(&mut readings).await.unwrap();
         let (_, reading) = readings.drain().next().unwrap();
-        said.push(reading.map_or_else(|error| error.to_string(), |reading| reading.to_string()));
+        outcome.push(reading.map_or_else(|error| error.to_string(), |reading| reading.to_string()));
     }
     let psys = meter.findings().pop().unwrap();
-    (said, format!("{} {}", psys.is_used, psys.why))
+    (outcome, format!("{} {}", psys.is_used, psys.why))
 }
 
 const COMPARED: &str = "not ready: comparing psys with its packages";
 
 #[tokio::test(start_paused = true)]
 async fn the_platform_is_the_total_where_there_is_one_that_counts() {
-    let (said, psys) =
+    let (outcome, psys) =
         machine(&[(1_000_000, 7_000_000), (3_000_000, 10_000_000), (4_000_000, 12_000_000)]).await;
-    assert_eq!(said, [COMPARED, "10 J", "12 J"]);
+    assert_eq!(outcome, [COMPARED, "10 J", "12 J"]);
     assert!(psys.starts_with("true ") && psys.ends_with("used as the total"), "{psys}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_platform_that_counts_less_than_its_packages_is_not_the_total() {
-    let (said, psys) = machine(&[(3_000_000, 7_000_000), (4_000_000, 7_000_000)]).await;
-    assert_eq!(said, ["2 J", "3 J"]);
+    let (outcome, psys) = machine(&[(3_000_000, 7_000_000), (4_000_000, 7_000_000)]).await;
+    assert_eq!(outcome, ["2 J", "3 J"]);
     assert!(psys.starts_with("false ") && psys.contains("not wired on this machine"), "{psys}");
     // It creeps, or stops later.
-    let (said, _) = machine(&[(3_000_000, 7_100_000)]).await;
-    assert_eq!(said, ["2 J"]);
-    let (said, _) =
+    let (outcome, _) = machine(&[(3_000_000, 7_100_000)]).await;
+    assert_eq!(outcome, ["2 J"]);
+    let (outcome, _) =
         machine(&[(3_000_000, 10_000_000), (9_000_000, 10_000_000), (10_000_000, 20_000_000)]).await;
-    assert_eq!(said, ["10 J", "8 J", "9 J"]);
+    assert_eq!(outcome, ["10 J", "8 J", "9 J"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_platform_that_is_never_proven_is_left_out() {
-    let (said, psys) = machine(&[(1_000_000, 7_000_000); 12]).await;
-    assert_eq!(said.iter().filter(|said| *said == COMPARED).count(), 8, "{said:?}");
-    assert_eq!(said.last().unwrap(), "0 J");
+    let (outcome, psys) = machine(&[(1_000_000, 7_000_000); 12]).await;
+    assert_eq!(outcome.iter().filter(|outcome| *outcome == COMPARED).count(), 8, "{outcome:?}");
+    assert_eq!(outcome.last().unwrap(), "0 J");
     assert!(psys.starts_with("false ") && psys.contains("not enough load to verify it"), "{psys}");
 }
 
@@ -198,7 +198,7 @@ async fn zones_that_come_later_are_read() {
 }
 
 #[tokio::test]
-async fn zones_of_one_name_are_told_apart_or_refused_by_name() {
+async fn zones_of_one_name_are_distinguished_or_refused_by_name() {
     let root = tree(&[("intel-rapl:0", "package-0", 1_000_000), ("intel-rapl:1", "package-0", 2_000_000)]);
     let mut meter = open(root.path(), &Outlets::all("{outlet}")).await.unwrap();
     assert_eq!(read(&mut meter).await.unwrap(), ["intel-rapl:0: 1 J", "intel-rapl:1: 2 J"]);
@@ -220,7 +220,7 @@ async fn a_single_counter_carries_its_range() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_says_what_to_do() {
+async fn what_cannot_be_read_names_the_remedy() {
     let message = |result: Result<Rapl, DriverError>| match result {
         Err(DriverError::Refused(message)) => message,
         other => panic!("{other:?}"),
@@ -274,12 +274,15 @@ async fn registers(meter: &mut Rapl) -> Vec<Arc<Register>> {
 async fn a_zones_register_is_of_the_host_by_its_name_and_a_sum_of_zones_is_of_the_session() {
     let root = two_packages();
     let mut meter = open(root.path(), &Outlets::all("{outlet}")).await.unwrap();
-    let told = registers(&mut meter).await;
-    let paths: Vec<_> = told.iter().filter_map(|register| register.path.as_deref()).collect();
+    let reported = registers(&mut meter).await;
+    let paths: Vec<_> = reported.iter().filter_map(|register| register.path.as_deref()).collect();
     assert_eq!(paths, ["package-0", "package-0.dram", "package-1"]);
-    assert!(told.iter().all(|register| register.is_in_host && !register.is_of_session), "{told:?}");
+    assert!(reported.iter().all(|register| register.is_in_host && !register.is_of_session), "{reported:?}");
     let again = registers(&mut meter).await;
-    assert!(told.iter().zip(&again).all(|(before, after)| Arc::ptr_eq(before, after)), "one name a session");
+    assert!(
+        reported.iter().zip(&again).all(|(before, after)| Arc::ptr_eq(before, after)),
+        "one name a session"
+    );
 
     // Several zones, each with a wrap of its own, have no register that another session could go on with.
     let mut meter = open(root.path(), &named("total")).await.unwrap();

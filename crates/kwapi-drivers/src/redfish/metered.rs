@@ -18,8 +18,8 @@ use crate::driver::{DriverError, Finding};
 use crate::http::DeviceClient;
 
 /// While there is no number, the places known are asked so often; and so often while there is one, but not of the best.
-const ASK_MISSING: Duration = Duration::from_secs(10);
-const ASK_BETTER: Duration = Duration::from_secs(60);
+const QUERY_MISSING: Duration = Duration::from_secs(10);
+const QUERY_BETTER: Duration = Duration::from_secs(60);
 /// And so often the whole chassis is searched.
 const SEARCH_AGAIN: Duration = Duration::from_secs(600);
 
@@ -166,13 +166,13 @@ impl Metered {
             return Ok(reading);
         }
         let now = Instant::now();
-        let ask_again = self.requested + if is_missing { ASK_MISSING } else { ASK_BETTER };
+        let next_query = self.requested + if is_missing { QUERY_MISSING } else { QUERY_BETTER };
         if now >= self.searched + SEARCH_AGAIN || is_missing && !self.is_searched_through {
             (self.requested, self.searched) = (now, now);
             self.search(device).await?;
-        } else if now >= ask_again {
+        } else if now >= next_query {
             self.requested = now;
-            self.ask(device).await?;
+            self.query(device).await?;
         } else {
             return Ok(reading.map(zero_is_estimated));
         }
@@ -183,7 +183,7 @@ impl Metered {
     }
 
     /// Asks the places that are known, up to the first that has a number.
-    async fn ask(&mut self, device: &DeviceClient) -> Result<(), DriverError> {
+    async fn query(&mut self, device: &DeviceClient) -> Result<(), DriverError> {
         let mut search = Search::new(device);
         for source in &mut self.sources {
             source.shown = search.shown(&source.paths, source.place).await?;

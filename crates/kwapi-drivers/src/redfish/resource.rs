@@ -136,7 +136,7 @@ impl Shown {
     /// The watts, if they can be those of something that is on.
     pub(super) fn watts(self) -> Option<f64> {
         match self {
-            Self::Number(watts) if watts > 0.0 && believed(watts).is_ok() => Some(watts),
+            Self::Number(watts) if watts > 0.0 && plausible(watts).is_ok() => Some(watts),
             Self::Number(_) | Self::Absent | Self::Empty | Self::Null => None,
         }
     }
@@ -153,7 +153,7 @@ impl Shown {
 }
 
 /// The watts a card says, unless it says so that it has none.
-fn believed(watts: f64) -> Result<Watts, NoReading> {
+fn plausible(watts: f64) -> Result<Watts, NoReading> {
     if Sentinel::any_written(&Sentinel::WRITTEN, watts) {
         return Err(NoReading::Implausible(format!("{watts} W, a placeholder for no value")));
     }
@@ -194,7 +194,7 @@ impl PowerPlace {
         }
         let counter = energy.read(resource)?;
         let power = match self.power(resource) {
-            Shown::Number(watts) => Some(believed(watts)?),
+            Shown::Number(watts) => Some(plausible(watts)?),
             Shown::Null if counter.is_none() => {
                 let why = format!("{}: power is null; the host may be off", self.name);
                 return Err(NoReading::NotAvailable(why));

@@ -119,12 +119,12 @@ impl Search<'_> {
             return Ok(vec![RedfishSource { name: at, accuracy, ..source }]);
         }
         let mut candidates = self.members(&collection).await?;
-        let says_so = |path: &String| {
+        let is_stated = |path: &String| {
             let name = segment(path).to_ascii_lowercase();
             ["power", "watt", "energy"].iter().any(|word| name.contains(word))
         };
-        if candidates.iter().any(says_so) {
-            candidates.retain(says_so);
+        if candidates.iter().any(is_stated) {
+            candidates.retain(is_stated);
         }
         // What may be the whole is asked first, where there are many.
         candidates.sort_by_key(|path| match role(own_name(segment(path), id), false) {

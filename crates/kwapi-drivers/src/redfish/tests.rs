@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::*;
 use crate::outlets::Outlet as Named;
+use crate::testing::round_or_error;
 
 mod choosing;
 mod hostile;
@@ -31,15 +32,7 @@ async fn round(config: &RedfishConfig, outlets: &Outlets) -> String {
         Ok(driver) => driver,
         Err(error) => return error.to_string(),
     };
-    let mut readings = Readings::default();
-    if let Err(error) = driver.read(&mut readings).await {
-        return error.to_string();
-    }
-    let said = readings.drain().map(|(probe, reading)| match reading {
-        Ok(reading) => format!("{probe}: {reading}"),
-        Err(error) => format!("{probe}: {error}"),
-    });
-    said.collect::<Vec<_>>().join("\n")
+    round_or_error(&mut driver).await
 }
 
 /// A service of these resources, with sessions for admin/secret.
@@ -83,7 +76,7 @@ fn two_chassis() -> Value {
 }
 
 #[tokio::test]
-async fn the_emulator_says_its_watts_and_refuses_a_wrong_password() {
+async fn the_emulator_reports_its_watts_and_refuses_a_wrong_password() {
     if !need_python("python") {
         return;
     }
@@ -92,25 +85,25 @@ async fn the_emulator_says_its_watts_and_refuses_a_wrong_password() {
     let _emulator = devices::python(&lab, "redfish/emu_power.py", port, [lab.join("watts")]);
     let host = format!("127.0.0.1:{port}");
 
-    let said = round(&config(&host, "password = \"secret\""), &one()).await;
-    assert!(said.starts_with("web1: 236.5 W, ") && said.ends_with(" J"), "{said}");
-    let said = round(&config(&host, "password = \"hunter2\""), &one()).await;
-    assert!(said.starts_with("refused: ") && said.contains("401"), "{said}");
-    assert!(said.contains("check username and password") && !said.contains("hunter2"), "{said}");
-    let said = round(&config(&host, "password = \"secret\"\nauth = \"session\""), &one()).await;
-    assert!(said.contains("set auth = \"basic\""), "{said}");
+    let outcome = round(&config(&host, "password = \"secret\""), &one()).await;
+    assert!(outcome.starts_with("web1: 236.5 W, ") && outcome.ends_with(" J"), "{outcome}");
+    let outcome = round(&config(&host, "password = \"hunter2\""), &one()).await;
+    assert!(outcome.starts_with("refused: ") && outcome.contains("401"), "{outcome}");
+    assert!(outcome.contains("check username and password") && !outcome.contains("hunter2"), "{outcome}");
+    let outcome = round(&config(&host, "password = \"secret\"\nauth = \"session\""), &one()).await;
+    assert!(outcome.contains("set auth = \"basic\""), "{outcome}");
     // The host goes off: its power is null, not nothing and not zero.
     std::fs::write(lab.join("watts"), "off").expect("room");
-    let said = round(&config(&host, "password = \"secret\""), &one()).await;
-    assert!(!said.contains("236") && !said.contains("0 W"), "{said}");
+    let outcome = round(&config(&host, "password = \"secret\""), &one()).await;
+    assert!(!outcome.contains("236") && !outcome.contains("0 W"), "{outcome}");
 }
 
 #[tokio::test]
 async fn several_chassis_are_never_added() {
     let service = service(two_chassis()).await;
     let host = service.address().to_string();
-    let said = round(&config(&host, "password = \"secret\""), &one()).await;
-    assert!(said.contains("set chassis to one of [\"node\", \"sled\"]"), "{said}");
+    let outcome = round(&config(&host, "password = \"secret\""), &one()).await;
+    assert!(outcome.contains("set chassis to one of [\"node\", \"sled\"]"), "{outcome}");
     let chosen = config(&host, "password = \"secret\"\nchassis = \"sled\"");
     assert_eq!(round(&chosen, &one()).await, "web1: 400 W, 4500000 J");
     let named =
@@ -209,15 +202,15 @@ async fn a_session_that_the_card_forgets_is_opened_anew() {
 #[tokio::test]
 async fn a_wrong_password_of_a_session_is_refused_and_not_shown() {
     let service = service(two_chassis()).await;
-    let said = round(&config(&service.address().to_string(), "password = \"hunter2\""), &one()).await;
-    assert!(said.contains("check username and password") && !said.contains("hunter2"), "{said}");
+    let outcome = round(&config(&service.address().to_string(), "password = \"hunter2\""), &one()).await;
+    assert!(outcome.contains("check username and password") && !outcome.contains("hunter2"), "{outcome}");
 }
 
 #[tokio::test]
-async fn a_card_without_power_says_what_was_tried() {
+async fn a_card_without_power_shows_what_was_tried() {
     let service = service(json!({"/redfish/v1/": {}, "/redfish/v1/Chassis": {"Members": []}})).await;
-    let said = round(&config(&service.address().to_string(), "password = \"secret\""), &one()).await;
-    assert!(said.starts_with("refused: http://") && said.contains("licence"), "{said}");
+    let outcome = round(&config(&service.address().to_string(), "password = \"secret\""), &one()).await;
+    assert!(outcome.starts_with("refused: http://") && outcome.contains("licence"), "{outcome}");
 }
 
 #[tokio::test]
@@ -243,11 +236,11 @@ async fn the_outlets_of_a_pdu_come_in_one_request_with_their_consumers() {
     let before = service.requests().len();
     let mut readings = Readings::default();
     driver.read(&mut readings).await.expect("a round");
-    let said: Vec<_> = readings
+    let outcome: Vec<_> = readings
         .drain()
         .map(|(probe, reading)| format!("{probe}: {}", reading.expect("a reading")))
         .collect();
-    assert_eq!(said, ["web1: 10 W, 5400000 J", "2: 20 W, 5400000 J"]);
+    assert_eq!(outcome, ["web1: 10 W, 5400000 J", "2: 20 W, 5400000 J"]);
     assert_eq!(service.requests().len() - before, 1, "the outlets together, and not what counts them again");
 }
 
@@ -266,8 +259,8 @@ async fn a_pdu_of_a_room_or_a_shelf_is_read_and_its_total_where_no_outlet_is_mea
         resources["/pe"][collection] = at("/pdus");
         let service = service(resources.clone()).await;
         let keys = config(&service.address().to_string(), "password = \"secret\"");
-        let said = round(&keys, &Outlets::all("hall.{label}")).await;
-        assert_eq!(said, "hall.total: 9100 W, 43200000 J", "{collection}");
+        let outcome = round(&keys, &Outlets::all("hall.{label}")).await;
+        assert_eq!(outcome, "hall.total: 9100 W, 43200000 J", "{collection}");
         // What a chassis says comes before what feeds the room.
         resources["/redfish/v1/"]["Chassis"] = at("/c");
         resources["/c"] = json!({"Members": [at("/c/1")]});
@@ -290,12 +283,12 @@ async fn an_expired_session_is_a_lost_link_and_not_a_wrong_password() {
     })
     .await
     .expect("a port");
-    let said = round(&config(&service.address().to_string(), "password = \"secret\""), &one()).await;
-    assert!(said.starts_with("link lost: ") && said.ends_with("session expired"), "{said}");
+    let outcome = round(&config(&service.address().to_string(), "password = \"secret\""), &one()).await;
+    assert!(outcome.starts_with("link lost: ") && outcome.ends_with("session expired"), "{outcome}");
 }
 
 #[test]
-fn what_cannot_work_is_said_before_anything_is_asked() {
+fn what_cannot_work_is_reported_before_anything_is_queried() {
     let check = |keys: &str, expected: &str| {
         let config: RedfishConfig = toml::from_str(keys).expect("a configuration");
         let message = Redfish::check(&config).expect_err("a fault").to_string();

@@ -165,7 +165,7 @@ fn the_keys_a_driver_names_are_those_its_configuration_takes() {
 }
 
 #[test]
-fn what_a_key_says_of_its_default_is_so() {
+fn what_a_key_states_of_its_default_is_so() {
     for entry in DRIVERS {
         let keys: toml::Table = required(entry.name).parse().expect("TOML");
         let without = shown(entry, &keys);
@@ -212,7 +212,7 @@ fn a_key_that_is_no_secret_shows_and_one_that_is_does_not() {
 }
 
 #[test]
-fn a_key_is_described_and_a_number_of_seconds_or_watts_says_so() {
+fn a_key_is_described_and_a_number_of_seconds_or_watts_reports_it() {
     for entry in DRIVERS {
         for (index, key) in entry.keys.iter().enumerate() {
             assert!(!key.meaning.is_empty() && !key.meaning.ends_with('.'), "{}: {}", entry.name, key.name);
@@ -226,7 +226,7 @@ fn a_key_is_described_and_a_number_of_seconds_or_watts_says_so() {
 }
 
 #[test]
-fn what_a_meters_keys_name_on_this_machine_is_told() {
+fn what_a_meters_keys_name_on_this_machine_is_reported() {
     let paths = |driver: &str, keys: &str| {
         let keys = format!("{}\n{keys}", required(driver)).parse().expect("TOML");
         let configured = find(driver).expect("a driver").configure(keys).expect("keys");

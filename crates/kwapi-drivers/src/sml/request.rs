@@ -25,7 +25,7 @@ const IDENTIFICATION_BYTES_MAX: usize = 64;
 ///
 /// # Errors
 /// `Link` when the meter does not answer, `Malformed` when what it says is damaged.
-pub(super) async fn ask(line: &mut TelegramLine) -> Result<TelegramValues, DriverError> {
+pub(super) async fn exchange(line: &mut TelegramLine) -> Result<TelegramValues, DriverError> {
     line.reader.clear();
     line.port.set_baud(BAUD_START)?;
     line.port.write(REQUEST).await?;
@@ -46,7 +46,7 @@ pub(super) async fn ask(line: &mut TelegramLine) -> Result<TelegramValues, Drive
         if let Some(found) = line.reader.next() {
             return found.map(|telegram| telegram.registers).map_err(crate::obis::into_error);
         }
-        let bytes = heard(line, "response incomplete").await?;
+        let bytes = receive(line, "response incomplete").await?;
         line.reader.feed(&bytes);
     }
 }
@@ -56,7 +56,7 @@ pub(super) async fn ask(line: &mut TelegramLine) -> Result<TelegramValues, Drive
 async fn identification(line: &mut TelegramLine) -> Result<(String, Vec<u8>, Vec<u8>), DriverError> {
     let mut bytes = Vec::new();
     loop {
-        bytes.extend(heard(line, "no response").await?);
+        bytes.extend(receive(line, "no response").await?);
         while let Some(end) = bytes.iter().position(|byte| byte & 0x7f == b'\n') {
             let rest = bytes.split_off(end + 1);
             let text: String = bytes.iter().map(|byte| char::from(byte & 0x7f)).collect();
@@ -75,7 +75,7 @@ async fn identification(line: &mut TelegramLine) -> Result<(String, Vec<u8>, Vec
     }
 }
 
-async fn heard(line: &mut TelegramLine, what: &str) -> Result<Vec<u8>, DriverError> {
+async fn receive(line: &mut TelegramLine, what: &str) -> Result<Vec<u8>, DriverError> {
     let Ok(bytes) = timeout(SILENCE_MAX, line.port.read()).await else {
         let advice = "check the head's position and that this meter answers requests";
         return Err(DriverError::link(format!("timed out after {SILENCE_MAX:?}; {what}; {advice}")));

@@ -51,7 +51,7 @@ async fn read(keys: &str) -> Result<String, DriverError> {
 }
 
 #[test]
-fn the_fifth_character_says_how_fast_a_meter_goes_on() {
+fn the_fifth_character_shows_how_fast_a_meter_goes_on() {
     let check = |identification: &str, expected: Option<(u32, bool)>| {
         let found = speed(identification).map(|Speed { baud, is_acknowledged, .. }| (baud, is_acknowledged));
         assert_eq!(found, expected, "{identification}");
@@ -65,7 +65,7 @@ fn the_fifth_character_says_how_fast_a_meter_goes_on() {
 }
 
 #[tokio::test]
-async fn a_meter_is_asked_at_300_bits_a_second_and_answers_as_fast_as_it_says() {
+async fn a_meter_is_queried_at_300_bits_a_second_and_answers_as_fast_as_it_reports() {
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
     grantpt(&master).unwrap();
     unlockpt(&master).unwrap();
@@ -88,9 +88,9 @@ async fn a_meter_is_asked_at_300_bits_a_second_and_answers_as_fast_as_it_says() 
         // Until the driver has hung up.
         (meter, computers_end)
     });
-    let said =
+    let outcome =
         tokio::time::timeout(PATIENCE, read(&format!("device = '{path}'\nrequest_seconds = 60"))).await;
-    assert_eq!(said.unwrap().unwrap(), "433800000 J");
+    assert_eq!(outcome.unwrap().unwrap(), "433800000 J");
     drop(meter.join().unwrap());
 }
 
@@ -106,14 +106,14 @@ async fn behind_a_converter_a_meter_goes_on_at_the_first_speed() {
         meter.write_all(&data()).unwrap();
         meter
     });
-    let said =
+    let outcome =
         tokio::time::timeout(PATIENCE, read(&format!("host = '{address}'\nrequest_seconds = 60"))).await;
-    assert_eq!(said.unwrap().unwrap(), "433800000 J");
+    assert_eq!(outcome.unwrap().unwrap(), "433800000 J");
     drop(meter.join().unwrap());
 }
 
 #[tokio::test]
-async fn a_meter_that_does_not_answer_is_a_lost_link_that_says_what_to_look_at() {
+async fn a_meter_that_does_not_answer_is_a_lost_link_that_names_what_to_check() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let error = read(&format!("host = '{address}'\nrequest_seconds = 60")).await.unwrap_err();

@@ -246,7 +246,7 @@ impl Agent {
                         }
                         let requested = places.get(chunk.request_range).unwrap_or_default();
                         let missing = take(oids, requested, &chunk.response.varbinds, values);
-                        waiting.extend(self.ask_again(requested.len(), missing));
+                        waiting.extend(self.retry(requested.len(), missing));
                         continue;
                     }
                     Err(error) => error,
@@ -272,7 +272,7 @@ impl Agent {
 
     /// What to ask for again when an answer left objects out: those alone, if it had others; else all of them by halves.
     /// One object that is left out of its own answer is not asked for again. So it ends.
-    fn ask_again(&mut self, requested: usize, missing: Vec<usize>) -> Vec<Vec<usize>> {
+    fn retry(&mut self, requested: usize, missing: Vec<usize>) -> Vec<Vec<usize>> {
         if missing.is_empty() || requested <= 1 {
             return Vec::new();
         }

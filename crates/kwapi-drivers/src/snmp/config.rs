@@ -105,9 +105,12 @@ impl SnmpConfig {
         DriverKey::new("version", "1, 2c or 3").login().otherwise("3 with a user, else 2c"),
         DriverKey::new("community", "of versions 1 and 2c").otherwise("public").secret(),
         DriverKey::new("user", "of version 3").login(),
-        DriverKey::new("auth_protocol", "how version 3 signs: MD5, SHA, SHA-224, SHA-256, SHA-384, SHA-512")
-            .login()
-            .otherwise("SHA with an auth_password"),
+        DriverKey::new(
+            "auth_protocol",
+            "authentication of version 3: MD5, SHA, SHA-224, SHA-256, SHA-384, SHA-512",
+        )
+        .login()
+        .otherwise("SHA with an auth_password"),
         DriverKey::new("auth_password", "password of 8 characters or more").secret(),
         DriverKey::new(
             "privacy_protocol",
@@ -119,12 +122,14 @@ impl SnmpConfig {
         DriverKey::new("profile", "family of PDU").or("\"auto\""),
         DriverKey::new("profile_directory", "directory of your own profiles, *.toml")
             .naming(Names::Definitions { chosen_by: "profile" }),
-        DriverKey::new("unit", "which unit of a daisy chain plain outlet numbers mean"),
-        DriverKey::new("oids", "objects for what no profile covers, by outlet key"),
-        DriverKey::new("timeout_seconds", "of one request, with what is sent again").in_unit("s").or("2.0"),
-        DriverKey::new("retransmits", "how often it is sent again within that time").or("1"),
-        DriverKey::new("max_varbinds", "objects asked for at once").otherwise("as the profile says"),
-        DriverKey::new("voltage_and_current", "ask for them also where the PDU says watts").or("false"),
+        DriverKey::new("unit", "unit of a daisy chain that plain outlet numbers refer to"),
+        DriverKey::new("oids", "objects that no profile covers, by outlet key"),
+        DriverKey::new("timeout_seconds", "maximum time for a request, including retransmissions")
+            .in_unit("s")
+            .or("2.0"),
+        DriverKey::new("retransmits", "retransmissions within that time").or("1"),
+        DriverKey::new("max_varbinds", "objects per request").otherwise("as the profile says"),
+        DriverKey::new("voltage_and_current", "request them also if the PDU reports watts").or("false"),
     ];
 
     /// Which version the keys ask for.

@@ -153,20 +153,21 @@ impl Usefulness {
 /// The section as a device has it whose rows these are. Families measure less on their cheaper models, which leave the
 /// watts out or say -1 throughout, and keep the amperes; some of them those of the line alone.
 pub(super) fn on_device(section: &Section, rows: &[ColumnValues]) -> Section {
-    let is_told = |field: Field, not_available: Option<&Vec<i64>>| {
+    let is_reported = |field: Field, not_available: Option<&Vec<i64>>| {
         not_available.is_some_and(|missing| {
-            let told = |row| matches!(number(row, field, field, 1.0, false, missing), FieldValue::Number(_));
-            rows.iter().any(told)
+            let reported =
+                |row| matches!(number(row, field, field, 1.0, false, missing), FieldValue::Number(_));
+            rows.iter().any(reported)
         })
     };
     let mut adapted = section.clone();
     let line = adapted.line_current.take();
-    if is_told(Field::Power, section.power.as_ref().map(|power| &power.not_available)) {
+    if is_reported(Field::Power, section.power.as_ref().map(|power| &power.not_available)) {
         return adapted;
     }
-    if is_told(Field::Current, section.current.as_ref().map(|current| &current.not_available)) {
+    if is_reported(Field::Current, section.current.as_ref().map(|current| &current.not_available)) {
         adapted.power = None;
-    } else if is_told(Field::LineCurrent, line.as_ref().map(|current| &current.not_available)) {
+    } else if is_reported(Field::LineCurrent, line.as_ref().map(|current| &current.not_available)) {
         adapted.power = None;
         adapted.voltage = None;
         adapted.current = line;

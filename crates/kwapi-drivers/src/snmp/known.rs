@@ -44,7 +44,7 @@ pub(super) struct ListedRow {
     /// The operator's name of it on the device.
     pub label: Option<String>,
     /// Whether the device says something of it, if only that it cannot measure now.
-    pub is_told: bool,
+    pub is_reported: bool,
 }
 
 /// What one meter's device was seen to have.
@@ -124,7 +124,7 @@ impl Known {
             row.is_listed = true;
             // An agent that has just started may not have read its names yet.
             row.label = listed.label.or(row.label.take());
-            if listed.is_told {
+            if listed.is_reported {
                 row.seen_at = Some(now);
             }
         }

@@ -20,7 +20,7 @@ use super::profile::{Column, Profile, ProfileCatalogue, ProfileKind};
 use super::shared::SnmpShared;
 use super::sys_up_time;
 use super::value::ObjectValue;
-pub(super) use choice::is_told;
+pub(super) use choice::is_reported;
 pub(super) use points::ago;
 use points::{named_points, sources};
 
@@ -283,7 +283,7 @@ async fn with_tables(
     let mut tables = Vec::new();
     for (place, profile) in candidates.iter().enumerate() {
         for (kind, section) in profile.kinds() {
-            tables.extend(section.telling().filter_map(base).map(|base| (place, kind, base)));
+            tables.extend(section.measured_columns().filter_map(base).map(|base| (place, kind, base)));
         }
     }
     let bases: Vec<Oid> = tables.iter().map(|(_, _, base)| base.clone()).collect();

@@ -41,7 +41,7 @@ impl Point {
         index: &[u32],
         voltage_and_current: bool,
     ) -> Self {
-        let wants = |field: Field| match field {
+        let requires = |field: Field| match field {
             Field::Voltage | Field::VoltageDigits | Field::Current | Field::CurrentDigits => {
                 voltage_and_current || section.power.is_none()
             }
@@ -57,7 +57,7 @@ impl Point {
         let columns = section
             .columns()
             .into_iter()
-            .filter(|(field, _)| wants(*field))
+            .filter(|(field, _)| requires(*field))
             .map(|(field, column)| (field, column.at(index)))
             .collect();
         let section = Arc::clone(section);

@@ -75,7 +75,7 @@ async fn a_pdu_is_recognised_and_all_its_outlets_come_in_two_requests() {
 }
 
 #[tokio::test]
-async fn findings_say_what_was_chosen_and_why() {
+async fn findings_report_what_was_chosen_and_why() {
     let rack = rack(2).await;
     let mut driver = open(&rack, "", &outlets(&["1", "inlet"])).await.unwrap();
     assert_eq!(read(&mut driver).await.unwrap(), ["1: 101 W, 3600000 J", "inlet: 203 W, 10800000 J"]);
@@ -109,7 +109,7 @@ async fn a_missing_row_is_no_such_outlet_and_the_others_keep_theirs() {
 }
 
 #[tokio::test]
-async fn an_agent_of_small_means_is_asked_in_smaller_requests_from_then_on() {
+async fn an_agent_of_small_means_is_queried_in_smaller_requests_from_then_on() {
     for fault in [AgentFault::TooBig(5), AgentFault::SilentAbove(5)] {
         let rack = rack(3).await;
         rack.set_fault(Some(fault));
@@ -220,7 +220,7 @@ async fn raw_objects_are_read_by_their_own_names() {
 }
 
 #[tokio::test]
-async fn a_configuration_that_cannot_work_says_why() {
+async fn a_configuration_that_cannot_work_gives_the_reason() {
     let rack = rack(2).await;
     for (more, keys, expected) in [
         ("profile = 'raritan'", ["1"], "unknown profile \"raritan\"; available: apc_easy_epdu"),
@@ -246,7 +246,7 @@ async fn a_pdu_that_meters_no_outlet_is_read_by_its_inlet() {
 }
 
 #[tokio::test]
-async fn a_recorded_rack_yields_what_the_rack_said() {
+async fn a_recorded_rack_yields_what_the_rack_reported() {
     let rack = rack(2).await;
     let shared = Arc::new(SnmpShared::default());
     let text = record(&config(rack.address(), ""), &shared).await.unwrap();
@@ -279,7 +279,7 @@ async fn many_agents_share_one_socket() {
 }
 
 #[test]
-fn an_outlet_that_no_pdu_of_the_family_has_is_said_before_anything_is_asked() {
+fn an_outlet_that_no_pdu_of_the_family_has_is_reported_before_anything_is_queried() {
     let check = |keys: &str, key: &str, expected: &str| {
         let config: SnmpConfig = toml::from_str(&format!("host = 'pdu1'\n{keys}")).unwrap();
         match Snmp::check_outlets(&config, &outlets(&[key])) {

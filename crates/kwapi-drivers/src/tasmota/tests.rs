@@ -1,12 +1,11 @@
 //! Answers shaped after the documentation and after what devices publish, in numbers of our own; the device is
 //! simulated.
 
-use kwapi_core::ProbeId;
 use kwapi_simulators::{HttpAnswer, HttpDevice, HttpRequest};
 use proptest::prelude::*;
 
 use super::*;
-use crate::outlets::Outlet;
+use crate::testing::{self, by_key, one};
 
 const PLUG: &str = r#"{"TotalStartTime":"2023-01-05T09:18:00","Total":52.438,"Yesterday":0.211,"Today":0.087,
     "Power":12,"ApparentPower":21,"ReactivePower":17,"Factor":0.58,"Voltage":231,"Current":0.091}"#;
@@ -15,15 +14,15 @@ const TWO: &str =
 
 #[track_caller]
 fn check(energy: &str, expected: &[&str]) {
-    let said: Vec<_> = read(&serde_json::from_str(energy).expect("JSON"), &mut Notes::default())
+    let outcome: Vec<_> = read(&serde_json::from_str(energy).expect("JSON"), &mut Notes::default())
         .into_iter()
         .map(|(key, reading)| format!("{key}: {}", reading.map_or_else(|e| e.to_string(), |r| r.to_string())))
         .collect();
-    assert_eq!(said, expected);
+    assert_eq!(outcome, expected);
 }
 
 #[test]
-fn a_plug_says_watts_and_its_total() {
+fn a_plug_reports_watts_and_its_total() {
     let plug = "12 W, 231 V, 0.091 A, 188776800 J";
     check(PLUG, &[&format!("total: {plug}"), &format!("1: {plug}")]);
 }
@@ -70,27 +69,27 @@ fn what_flows_back_is_neither_taken_off_nor_added() {
 }
 
 #[test]
-fn a_house_meter_is_told_how_it_is_read() {
-    let told = |status: &str| no_energy(&serde_json::from_str(status).expect("JSON"), "http://meter/");
+fn a_house_meter_is_reported_with_how_it_is_read() {
+    let message = |status: &str| no_energy(&serde_json::from_str(status).expect("JSON"), "http://meter/");
     let optical =
         r#"{"StatusSNS":{"Time":"2026-02-03T04:05:06","MT175":{"P":412.5,"E_in":8123.4,"Meter_id":"0a01"}}}"#;
     assert_eq!(
-        told(optical),
+        message(optical),
         "no StatusSNS.ENERGY, but MT175: E_in, P; if power is among these, use driver = \"http_json\", \
          url = \"http://meter/cm?cmnd=Status%208\", values = { power = \"/StatusSNS/MT175/E_in\" }"
     );
     let named = optical.replace("\"P\"", "\"Power_now\"");
-    assert!(told(&named).ends_with("values = { power = \"/StatusSNS/MT175/Power_now\" }"));
-    assert!(told(r#"{"StatusSNS":{"Time":"x"}}"#).ends_with("that its template is right"));
+    assert!(message(&named).ends_with("values = { power = \"/StatusSNS/MT175/Power_now\" }"));
+    assert!(message(r#"{"StatusSNS":{"Time":"x"}}"#).ends_with("that its template is right"));
     let hostile = format!("{{\"StatusSNS\":{{\"a\\u001b[2J{}\":{{\"b\":1}}}}}}", "x".repeat(10_000));
-    assert!(told(&hostile).len() < 400 && !told(&hostile).contains(char::is_control));
+    assert!(message(&hostile).len() < 400 && !message(&hostile).contains(char::is_control));
 }
 
 #[test]
 fn a_number_in_quotation_marks_counts_and_a_start_before_the_clock_was_set_does_not() {
     let scripted = r#"{"TotalStartTime":"1970-01-01T00:00:00","Total":"17.250","Power":"23","Voltage":229,"Current":0.17}"#;
-    let said = "23 W, 229 V, 0.17 A, 62100000 J";
-    check(scripted, &[&format!("total: {said}"), &format!("1: {said}")]);
+    let outcome = "23 W, 229 V, 0.17 A, 62100000 J";
+    check(scripted, &[&format!("total: {outcome}"), &format!("1: {outcome}")]);
     let channels = read(&serde_json::from_str(scripted).expect("JSON"), &mut Notes::default());
     let counter = channels[0].1.as_ref().expect("a reading").counter.expect("a counter");
     assert_eq!(counter.reset_at, None, "else setting the clock would look like a reset");
@@ -99,9 +98,7 @@ fn a_number_in_quotation_marks_counts_and_a_start_before_the_clock_was_set_does_
 #[test]
 fn a_channel_is_a_number_or_total() {
     let config = toml::from_str("host = 'plug1'").expect("a configuration");
-    let outlets = |key: &str| {
-        Outlets::by_key([Outlet { key: key.to_owned(), probe: ProbeId::new("a").expect("an id") }])
-    };
+    let outlets = |key: &str| by_key([(key, "a")]);
     for good in ["1", "2", "total"] {
         Tasmota::check_outlets(&config, &outlets(good)).expect("no fault");
     }
@@ -122,17 +119,17 @@ fn a_missing_power_is_not_zero() {
 
 #[tokio::test]
 async fn a_plug_that_answers_nothing_of_the_kind_for_once_is_busy_and_not_refused() {
-    let asked = std::sync::atomic::AtomicUsize::new(0);
+    let requests = std::sync::atomic::AtomicUsize::new(0);
     let respond = move |request: &HttpRequest| match request.target.as_str() {
         // Its own start, or its web server's, which answers first.
-        "/cm?cmnd=Status%208" if asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst) > 0 => {
+        "/cm?cmnd=Status%208" if requests.fetch_add(1, std::sync::atomic::Ordering::SeqCst) > 0 => {
             HttpAnswer::ok(r#"{"Command":"Error"}"#)
         }
         _ => HttpAnswer::ok(format!(r#"{{"StatusSNS":{{"ENERGY":{PLUG}}}}}"#)),
     };
     let simulator = HttpDevice::start(respond).await.expect("a port");
     let config = toml::from_str(&format!("host = \"{}\"", simulator.address())).expect("a configuration");
-    let one = Outlets::by_position([ProbeId::new("A").ok()]);
+    let one = one();
     let mut meter = Tasmota::open(&config, &one, &Arc::default()).await.expect("open");
     let mut readings = Readings::default();
     meter.read(&mut readings).await.expect("a reading");
@@ -155,17 +152,11 @@ async fn round(
     let simulator = HttpDevice::start(respond).await.expect("a port");
     let host = simulator.address().to_string();
     let config = toml::from_str(&format!("host = \"{host}\"\n{keys}")).expect("a configuration");
-    let said = async {
+    let outcome = async {
         let mut meter = Tasmota::open(&config, outlets, &Arc::default()).await?;
-        let mut readings = Readings::default();
-        meter.read(&mut readings).await?;
-        let said = readings.drain().map(|(probe, reading)| match reading {
-            Ok(reading) => format!("{probe}: {reading}"),
-            Err(error) => format!("{probe}: {error}"),
-        });
-        Ok::<_, DriverError>(said.collect::<Vec<_>>().join("\n"))
+        Ok::<_, DriverError>(testing::round(&mut meter).await?.join("\n"))
     };
-    said.await.unwrap_or_else(|error| error.to_string()).replace(&host, "HOST")
+    outcome.await.unwrap_or_else(|error| error.to_string()).replace(&host, "HOST")
 }
 
 fn device(energy: &'static str) -> impl Fn(&HttpRequest) -> HttpAnswer + Send + Sync {
@@ -179,18 +170,24 @@ fn device(energy: &'static str) -> impl Fn(&HttpRequest) -> HttpAnswer + Send + 
 }
 
 #[tokio::test]
-async fn a_device_is_read_with_its_password_and_says_when_it_wants_one() {
-    let one = Outlets::by_position([ProbeId::new("A").ok()]);
-    let said = round(device(PLUG), "password = \"p&é\"", &one).await;
-    assert_eq!(said, "A: 12 W, 231 V, 0.091 A, 188776800 J");
-    let said = round(device(PLUG), "", &one).await;
-    assert!(said.starts_with("refused: http://HOST/cm: ") && said.ends_with("web password"), "{said}");
-    let said = round(device(PLUG), "password = \"hunter2\"", &one).await;
-    assert!(said.contains("check that the device measures power") && !said.contains("hunter2"), "{said}");
+async fn a_device_is_read_with_its_password_and_reports_when_it_wants_one() {
+    let one = one();
+    let outcome = round(device(PLUG), "password = \"p&é\"", &one).await;
+    assert_eq!(outcome, "A: 12 W, 231 V, 0.091 A, 188776800 J");
+    let outcome = round(device(PLUG), "", &one).await;
+    assert!(
+        outcome.starts_with("refused: http://HOST/cm: ") && outcome.ends_with("web password"),
+        "{outcome}"
+    );
+    let outcome = round(device(PLUG), "password = \"hunter2\"", &one).await;
+    assert!(
+        outcome.contains("check that the device measures power") && !outcome.contains("hunter2"),
+        "{outcome}"
+    );
 }
 
 #[tokio::test]
-async fn a_counter_is_known_by_its_channel_and_the_hardware_address_that_is_asked_for_once() {
+async fn a_counter_is_known_by_its_channel_and_the_hardware_address_that_is_requested_once() {
     let energy = device(PLUG);
     let with_address = move |request: &HttpRequest| match request.target.as_str() {
         "/cm?cmnd=Status%205&user=admin&password=p%26%c3%a9" => {
@@ -198,14 +195,14 @@ async fn a_counter_is_known_by_its_channel_and_the_hardware_address_that_is_aske
         }
         _ => energy(request),
     };
-    for (simulator, serial, asked) in [
+    for (simulator, serial, requests) in [
         (HttpDevice::start(with_address).await, Some("5C:CF:7F:00:A1"), 1),
         (HttpDevice::start(device(PLUG)).await, None, 1),
     ] {
         let simulator = simulator.expect("a port");
         let keys = format!("host = \"{}\"\npassword = \"p&é\"", simulator.address());
         let config = toml::from_str(&keys).expect("a configuration");
-        let one = Outlets::by_position([ProbeId::new("A").ok()]);
+        let one = one();
         let mut meter = Tasmota::open(&config, &one, &Arc::default()).await.expect("a session");
         for _ in 0..2 {
             let mut readings = Readings::default();
@@ -214,31 +211,31 @@ async fn a_counter_is_known_by_its_channel_and_the_hardware_address_that_is_aske
             let register = reading.expect("a reading").register.expect("a counter");
             assert_eq!((register.serial.as_deref(), register.path.as_deref()), (serial, Some("1")));
         }
-        let asks = |request: &HttpRequest| request.target.contains("Status%205");
-        assert_eq!(simulator.requests().iter().filter(|request| asks(request)).count(), asked);
+        let is_query = |request: &HttpRequest| request.target.contains("Status%205");
+        assert_eq!(simulator.requests().iter().filter(|request| is_query(request)).count(), requests);
     }
 }
 
 #[tokio::test]
-async fn a_newer_firmware_says_401_to_a_missing_or_wrong_password() {
-    let one = Outlets::by_position([ProbeId::new("A").ok()]);
+async fn a_newer_firmware_answers_401_to_a_missing_or_wrong_password() {
+    let one = one();
     let locked = |_: &HttpRequest| HttpAnswer::status(401);
-    let said = round(locked, "", &one).await;
-    assert!(said.starts_with("refused: ") && said.ends_with("set username and password"), "{said}");
-    let said = round(locked, "password = \"hunter2\"", &one).await;
-    assert!(said.ends_with("check username and password") && !said.contains("hunter2"), "{said}");
+    let outcome = round(locked, "", &one).await;
+    assert!(outcome.starts_with("refused: ") && outcome.ends_with("set username and password"), "{outcome}");
+    let outcome = round(locked, "password = \"hunter2\"", &one).await;
+    assert!(outcome.ends_with("check username and password") && !outcome.contains("hunter2"), "{outcome}");
 }
 
 #[tokio::test]
 async fn all_outlets_are_the_channels_and_never_their_total_too() {
     let all = Outlets::all("p.{outlet}");
-    let said = round(device(TWO), "password = \"p&é\"", &all).await;
-    assert_eq!(said, "p.1: 10 W, 230 V, 0.05 A\np.2: 20 W, 230 V, 0.09 A");
-    let said = round(device(PLUG), "password = \"p&é\"", &all).await;
-    assert_eq!(said, "p.total: 12 W, 231 V, 0.091 A, 188776800 J");
-    let named = Outlets::by_key([Outlet { key: "3".to_owned(), probe: ProbeId::new("C").expect("an id") }]);
-    let said = round(device(TWO), "password = \"p&é\"", &named).await;
-    assert_eq!(said, "C: no such outlet: \"3\"; number of channels: 2");
+    let outcome = round(device(TWO), "password = \"p&é\"", &all).await;
+    assert_eq!(outcome, "p.1: 10 W, 230 V, 0.05 A\np.2: 20 W, 230 V, 0.09 A");
+    let outcome = round(device(PLUG), "password = \"p&é\"", &all).await;
+    assert_eq!(outcome, "p.total: 12 W, 231 V, 0.091 A, 188776800 J");
+    let named = by_key([("3", "C")]);
+    let outcome = round(device(TWO), "password = \"p&é\"", &named).await;
+    assert_eq!(outcome, "C: no such outlet: \"3\"; number of channels: 2");
 }
 
 proptest! {

@@ -22,7 +22,7 @@ const VERSION: u8 = 0xA0;
 
 /// Signatures by keys on the curve P-521, which we cannot verify: offered so that a device that has no other shows its
 /// certificate, where it would else end the handshake as it does for want of a common cipher.
-pub(super) const TOLD_APART: SignatureScheme = SignatureScheme::ECDSA_NISTP521_SHA512;
+pub(super) const MARKER: SignatureScheme = SignatureScheme::ECDSA_NISTP521_SHA512;
 
 /// Verifies a signature of the handshake by the key in `certificate`, in which nothing else is looked at.
 ///

@@ -67,8 +67,8 @@ async fn a_card_that_does_not_measure_is_not_at_0_w() {
         };
         let mut readings = Readings::default();
         if session.read(&mut readings).await.is_ok() {
-            let said: Vec<Result<_, NoReading>> = readings.drain().map(|(_, reading)| reading).collect();
-            assert!(said.iter().all(Result::is_err), "{dcmi:?}: {said:?}");
+            let outcome: Vec<Result<_, NoReading>> = readings.drain().map(|(_, reading)| reading).collect();
+            assert!(outcome.iter().all(Result::is_err), "{dcmi:?}: {outcome:?}");
         }
     }
 }

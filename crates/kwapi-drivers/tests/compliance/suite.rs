@@ -60,7 +60,7 @@ pub(crate) async fn complies<D: Device>(make: impl AsyncFn() -> D) {
     for fault in [Fault::Hang, Fault::Garbage, Fault::HalfAnswer, Fault::Disconnect, Fault::WrongSecret] {
         a_fault_is_named_for_what_to_do(make().await, fault).await;
     }
-    what_is_not_said_is_not_zero(make().await).await;
+    what_is_not_reported_is_not_zero(make().await).await;
 }
 
 fn configured<D: Device>(device: &D) -> ConfiguredDriver {
@@ -103,12 +103,12 @@ async fn read(session: &mut MeterSession) -> Result<Vec<(ProbeId, Result<Reading
 
 async fn a_healthy_device_is_read_and_explained<D: Device>(device: D) {
     let mut session = open(&device).await.expect("a session");
-    let mut heard = Vec::new();
+    let mut received = Vec::new();
     for _ in 0..2 {
-        heard = timeout(FIRST_READING, read(&mut session)).await.expect("in time").expect("readings");
+        received = timeout(FIRST_READING, read(&mut session)).await.expect("in time").expect("readings");
     }
     let wanted = device.outlets();
-    for (probe, reading) in &heard {
+    for (probe, reading) in &received {
         let reading = reading.as_ref().unwrap_or_else(|error| panic!("{}: {probe}: {error}", D::DRIVER));
         assert!(!reading.is_empty(), "{}: {probe} says nothing", D::DRIVER);
         let is_wanted = wanted.wants_all() || wanted.named().iter().any(|outlet| outlet.probe == *probe);
@@ -156,7 +156,7 @@ async fn a_fault_is_named_for_what_to_do<D: Device>(mut device: D, fault: Fault)
     keeps_secrets(&device, &format!("{error} {error:?}"));
 }
 
-async fn what_is_not_said_is_not_zero<D: Device>(mut device: D) {
+async fn what_is_not_reported_is_not_zero<D: Device>(mut device: D) {
     let mut session = open(&device).await.expect("a session");
     timeout(FIRST_READING, read(&mut session)).await.expect("in time").expect("readings");
     if !device.inflict(Fault::NoPower).await {

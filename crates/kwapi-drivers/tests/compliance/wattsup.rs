@@ -31,7 +31,7 @@ impl Device for Meter {
             Fault::Hang => meter.silence(true),
             Fault::Garbage => {
                 meter.silence(true);
-                meter.says(&[0xff; 600]);
+                meter.send(&[0xff; 600]);
             }
             Fault::Disconnect => {
                 meter.unplug().await;
@@ -39,11 +39,11 @@ impl Device for Meter {
             }
             Fault::HalfAnswer => {
                 meter.silence(true);
-                meter.says(b"#d,-,18,97;");
+                meter.send(b"#d,-,18,97;");
             }
             Fault::NoPower => {
                 meter.silence(true);
-                meter.says(b"#d,-,18,_,2277,433,_,_,_,_,_,_,_,_,_,_,_,_,_,_,_;");
+                meter.send(b"#d,-,18,_,2277,433,_,_,_,_,_,_,_,_,_,_,_,_,_,_,_;");
             }
             Fault::WrongSecret => return false,
         }
@@ -68,14 +68,14 @@ async fn half_a_record_costs_that_record_only_and_the_owners_log_is_left_alone()
 
     let mut readings = Readings::default();
     session.read(&mut readings).await.expect("the record that follows the command");
-    meter.says(b"#d,-,18,97;");
+    meter.send(b"#d,-,18,97;");
     let error = session.read(&mut readings).await.expect_err("a cut record");
     assert!(matches!(error, DriverError::Malformed { .. }), "{error}");
-    meter.says(b"23#d,-,18,9");
+    meter.send(b"23#d,-,18,9");
     session.read(&mut readings).await.expect("the next record, whatever came before it");
-    let said: Vec<_> =
+    let outcome: Vec<_> =
         readings.drain().map(|(probe, reading)| format!("{probe}: {}", reading.unwrap())).collect();
-    assert_eq!(said, ["A: 35.6 W, 230 V, 0.155 A", "A: 35.6 W, 230 V, 0.155 A"]);
+    assert_eq!(outcome, ["A: 35.6 W, 230 V, 0.155 A", "A: 35.6 W, 230 V, 0.155 A"]);
     assert_eq!(meter.erasures(), 0);
 }
 

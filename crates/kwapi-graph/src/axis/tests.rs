@@ -21,7 +21,7 @@ fn a_power_axis_has_round_lines_and_names_its_unit_once() {
 }
 
 #[test]
-fn a_fixed_axis_ends_where_it_was_told() {
+fn a_fixed_axis_ends_where_configured() {
     let axis = power_axis(20.0, Some(250.0), 4);
     assert_eq!(axis.max, 250.0);
     assert_eq!(axis.ticks.last().unwrap().1, "200 W");

@@ -72,8 +72,8 @@ fn each_status_has_its_form_its_place_in_the_lane_and_its_name() {
         assert_eq!(svg.matches(&format!(">{word}</text>")).count(), 1, "{word}: {svg}");
     }
     assert!(svg.contains("data-status=\"mmmmeeeeuuuubbbbmmmmaaaa\""), "{svg}");
-    let told = "; estimated from 10:40 to 11:20; unknown from 11:20 to 12:00; bridged from 12:00 to 12:40; absent from 13:20 to 14:00\"";
-    assert!(svg.contains(told), "{svg}");
+    let title = "; estimated from 10:40 to 11:20; unknown from 11:20 to 12:00; bridged from 12:00 to 12:40; absent from 13:20 to 14:00\"";
+    assert!(svg.contains(title), "{svg}");
 }
 
 #[test]
@@ -123,8 +123,8 @@ fn a_period_has_the_marks_of_a_range() {
     for word in ["estimated", "unknown", "bridged"] {
         assert_eq!(svg.matches(&format!(">{word}</text>")).count(), 1, "{word}: {svg}");
     }
-    let told = "; estimated from 15:00 to 20:00; unknown from 20:00 to 01:00; bridged from 01:00 to 06:00\"";
-    assert!(svg.contains(told) && svg.contains(&format!("data-status=\"{day}\"")), "{svg}");
+    let title = "; estimated from 15:00 to 20:00; unknown from 20:00 to 01:00; bridged from 01:00 to 06:00\"";
+    assert!(svg.contains(title) && svg.contains(&format!("data-status=\"{day}\"")), "{svg}");
     let area = svg.split("class=\"kw-area\" fill-opacity=\".75\" d=\"").nth(1).unwrap();
     assert_eq!(area.split('"').next().unwrap().matches('M').count(), 2, "of what was measured alone: {svg}");
     // The frame is 150 W high of an axis that ends above 280 W, and of one that the frame alone needs.
@@ -253,7 +253,7 @@ fn stacked(probes: u32, gap: std::ops::Range<usize>) -> crate::Stacked {
 }
 
 #[test]
-fn a_summary_says_in_its_lane_how_sure_it_is_and_stays_small() {
+fn a_summary_reports_in_its_lane_how_sure_it_is_and_stays_small() {
     let sum = stacked(3, 20..40);
     let marks = shared(&["m".repeat(20), "u".repeat(20), "m".repeat(56)].concat(), 1.0 / 3.0);
     let size = Size { width: 1_120, height: 240, framed: false };

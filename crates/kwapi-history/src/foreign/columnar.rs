@@ -131,7 +131,7 @@ impl Columnar {
         for ((_, meaning), reader) in self.columns.iter().zip(&mut self.readers) {
             let cells = cells(reader, *meaning, count)?;
             if cells.len() != count {
-                return Err(ParquetError::General("a column has fewer rows than the file says".to_owned()));
+                return Err(ParquetError::General("a column has fewer rows than the file states".to_owned()));
             }
             self.chunk.push(cells);
         }

@@ -114,8 +114,8 @@ impl History {
     /// Counts a file that could not be read for somebody who asked, and warns of the probe once.
     fn notice_unreadable(&self, probe: &ProbeFiles, error: &RrdFileError) {
         self.counts.read_failures.fetch_add(1, Ordering::Relaxed);
-        let mut told = self.unreadable.lock();
-        if told.len() < UNREADABLE_MAX && told.insert(probe.id.clone()) {
+        let mut reported = self.unreadable.lock();
+        if reported.len() < UNREADABLE_MAX && reported.insert(probe.id.clone()) {
             tracing::warn!(probe = %probe.id, error = %chain(error), "cannot read the history of a probe");
         }
     }

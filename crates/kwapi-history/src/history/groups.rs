@@ -40,7 +40,7 @@ pub struct GroupsConfig {
     /// Sums of others: they are members of no group.
     pub sums: HashSet<ProbeId>,
     /// Probes heard within a day, which are members before they are heard again.
-    pub heard: Vec<ProbeId>,
+    pub recent: Vec<ProbeId>,
 }
 
 /// What the history of groups counts.
@@ -69,7 +69,7 @@ impl Groups {
     /// When their directory belongs to another process or cannot be read.
     pub fn open(config: GroupsConfig, journal: &Journal, now: Timestamp) -> Result<Self, OpenError> {
         let mut fold = GroupFold::new(config.gaps, config.sums);
-        fold.note_heard(&config.heard, now);
+        fold.note_recent(&config.recent, now);
         let files = HistoryConfig {
             rrd_directory: Some(journal.home().join(FOLDER)),
             flush_interval: config.flush_interval,

@@ -54,7 +54,7 @@ pub(super) struct Late {
     /// When rows were last made again.
     pub(super) ended: Duration,
     /// Whether it was told that rows lack late samples.
-    pub(super) is_told: bool,
+    pub(super) is_reported: bool,
 }
 
 impl Late {

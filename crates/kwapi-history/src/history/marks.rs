@@ -36,24 +36,24 @@ impl ReadMarks {
 
     /// The newest mark of which the files have all, now that they have what groups have told (see
     /// [`ReadMarks::take_written`]). It and those before it are forgotten.
-    pub(super) fn take_told(&mut self, has_told: impl Fn(Reached) -> bool) -> Option<Position> {
-        let mut told = None;
-        while self.marks.front().is_some_and(|mark| mark.reached.is_none_or(&has_told)) {
-            told = self.marks.pop_front().map(|mark| mark.position);
+    pub(super) fn take_completed(&mut self, has_completed: impl Fn(Reached) -> bool) -> Option<Position> {
+        let mut completed = None;
+        while self.marks.front().is_some_and(|mark| mark.reached.is_none_or(&has_completed)) {
+            completed = self.marks.pop_front().map(|mark| mark.position);
         }
-        told
+        completed
     }
 
-    /// The newest mark before which all has waited for longer than `interval`, in which each file is written once; `has_told`
+    /// The newest mark before which all has waited for longer than `interval`, in which each file is written once; `has_completed`
     /// says whether groups have told what they had reached. It and those before it are forgotten.
     pub(super) fn take_written(
         &mut self,
         now: Duration,
         interval: Duration,
-        has_told: impl Fn(Reached) -> bool,
+        has_completed: impl Fn(Reached) -> bool,
     ) -> Option<Position> {
         let open = self.marks.iter_mut().skip_while(|mark| mark.waits_since.is_some());
-        for mark in open.take_while(|mark| mark.reached.is_none_or(&has_told)) {
+        for mark in open.take_while(|mark| mark.reached.is_none_or(&has_completed)) {
             mark.waits_since = Some(now);
         }
         let mut written = None;

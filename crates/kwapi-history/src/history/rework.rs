@@ -85,7 +85,7 @@ impl History {
             return;
         }
         self.counts.late_left_out.fetch_add(count as u64, Ordering::Relaxed);
-        if !std::mem::replace(&mut self.late.lock().is_told, true) {
+        if !std::mem::replace(&mut self.late.lock().is_reported, true) {
             tracing::warn!(
                 count,
                 "late measurements are missing from rows of RRD files: there are too many of them, or the journal since then is too long to be read again"
@@ -134,7 +134,7 @@ impl History {
         let (around, chosen, left_out) = {
             let mut fold = fold.lock();
             let around = Around::of_groups(&fold);
-            let until = Timestamp::from_seconds(fold.told_until());
+            let until = Timestamp::from_seconds(fold.open_from());
             let chosen = fold.choose_late(limits.samples_max as u64, |late| {
                 // A sample after it holds since then, if it is not further than a gap.
                 if late.after(around.gap).seconds() + 1 >= until.seconds() {

@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn each_probe_is_due_once_in_an_interval_however_it_is_asked() {
+    fn each_probe_is_due_once_in_an_interval_however_it_is_queried() {
         check(120, (1..=120).map(f64::from), 1..=1);
         check(120, (1..=1_200).map(f64::from), 10..=10);
         check(120, (1..=240).map(|tick| f64::from(tick) * 1.013), 2..=3);

@@ -257,20 +257,20 @@ mod tests {
             assert_eq!((folded.len(), waiting.len()), (122, 122), "{rate}: the first stands alone");
             assert!(waiting.bytes() <= 2_200, "{rate}: {} bytes", waiting.bytes());
             assert_eq!(folded.last().unwrap().at, samples.last().unwrap().at);
-            let (truth, told) = (joules(&samples), joules(&folded));
-            assert!((told / truth - 1.0).abs() < 1e-9, "{rate}: {told} J of {truth} J");
+            let (truth, reported) = (joules(&samples), joules(&folded));
+            assert!((reported / truth - 1.0).abs() < 1e-9, "{rate}: {reported} J of {truth} J");
         }
     }
 
     #[test]
-    fn what_has_been_told_is_folded_no_further_and_can_be_forgotten() {
+    fn what_has_been_reported_is_folded_no_further_and_can_be_forgotten() {
         let (mut waiting, samples) = (WaitingSamples::default(), fast(10));
         samples[..24].iter().for_each(|sample| waiting.push(sample));
         waiting.close();
-        let told = waiting.samples();
+        let reported = waiting.samples();
         samples[24..26].iter().for_each(|sample| waiting.push(sample));
-        assert_eq!(waiting.samples()[..told.len()], told);
-        waiting.forget(told.len());
+        assert_eq!(waiting.samples()[..reported.len()], reported);
+        waiting.forget(reported.len());
         let left = waiting.samples();
         assert_eq!((left.len(), left[0].at, left[0].held), (1, samples[25].at, samples[24].held * 2));
         samples[26..].iter().for_each(|sample| waiting.push(sample));
@@ -283,9 +283,9 @@ mod tests {
         for (number, sample) in samples[..60].iter().enumerate().filter(|(number, _)| *number != 30) {
             waiting.push(&FileSample { is_after_loss: number == 50, ..*sample });
         }
-        let told: Vec<_> =
+        let reported: Vec<_> =
             waiting.samples().iter().map(|sample| (sample.held.as_millis(), sample.is_after_loss)).collect();
-        assert_eq!(told, [(10, false), (290, false), (190, false), (100, true)]);
+        assert_eq!(reported, [(10, false), (290, false), (190, false), (100, true)]);
     }
 
     #[test]

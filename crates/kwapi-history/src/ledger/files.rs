@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_say_what_a_part_is() {
+    fn names_show_what_a_part_is() {
         let from = Position { segment: 3, offset: 123_456 };
         let part = Part { step: RowStep::Quarter, day: 20_783, from, number: 2 };
         let path = Files::new(Path::new("/h"), None).path(&part);

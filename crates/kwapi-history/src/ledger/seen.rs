@@ -82,16 +82,16 @@ impl Ledger {
     }
 
     /// The probes whose newest stamp is not before `at` (Unix milliseconds), in order of their ids.
-    pub(crate) fn heard_since(&self, at: u64) -> Vec<ProbeId> {
-        self.state.lock().heard_since(at)
+    pub(crate) fn measured_since(&self, at: u64) -> Vec<ProbeId> {
+        self.state.lock().measured_since(at)
     }
 }
 
 impl State {
     /// The probes whose newest stamp is not before `at` (Unix milliseconds), in order of their ids.
-    pub(super) fn heard_since(&self, at: u64) -> Vec<ProbeId> {
-        let heard = self.book.probes.iter().filter(|probe| probe.open.closed_until() >= at);
-        let mut probes: Vec<_> = heard.map(|probe| probe.id.clone()).collect();
+    pub(super) fn measured_since(&self, at: u64) -> Vec<ProbeId> {
+        let recent = self.book.probes.iter().filter(|probe| probe.open.closed_until() >= at);
+        let mut probes: Vec<_> = recent.map(|probe| probe.id.clone()).collect();
         probes.sort_unstable();
         probes
     }

@@ -76,8 +76,8 @@ impl StoppedLedger {
     }
 
     /// The probes whose newest stamp is not before `at` (Unix milliseconds), in order of their ids.
-    pub(crate) fn heard_since(&self, at: u64) -> Vec<ProbeId> {
-        self.state.heard_since(at)
+    pub(crate) fn measured_since(&self, at: u64) -> Vec<ProbeId> {
+        self.state.measured_since(at)
     }
 
     pub(crate) fn sight(&self, probes: &[ProbeId], from: u64, to: u64) -> LedgerSight<'static> {

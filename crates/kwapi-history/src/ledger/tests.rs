@@ -50,7 +50,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    fn hear(&mut self, probe: &str, message: Accounting) {
+    fn receive(&mut self, probe: &str, message: Accounting) {
         let probe = ProbeId::new(probe).unwrap();
         let account = self.accounts.entry(probe.clone()).or_default();
         let Ok(credit) = account.credit(&message, Duration::ZERO, Duration::from_secs(60)) else { return };
@@ -71,15 +71,15 @@ impl World {
         let mut late = Vec::new();
         for (n, second) in (0..30 * HOUR).step_by(420).enumerate() {
             let session = if second < 9 * HOUR { 0 } else { 9 * HOUR };
-            world.hear("lyon.a", message(session, second / 10 * 10));
+            world.receive("lyon.a", message(session, second / 10 * 10));
             let message = message(0, second / 10 * 10 + 10);
             if n % 7 == 3 {
                 late.push(message);
             } else {
-                world.hear("lyon.b", message);
+                world.receive("lyon.b", message);
             }
             if n % 20 == 19 {
-                late.drain(..).for_each(|message| world.hear("lyon.b", message));
+                late.drain(..).for_each(|message| world.receive("lyon.b", message));
             }
         }
         world
@@ -202,7 +202,7 @@ fn the_rows_are_those_of_the_journal_before_and_after_a_restart() {
 }
 
 #[test]
-fn a_correction_says_why_and_has_a_number_of_its_own() {
+fn a_correction_gives_the_reason_and_has_a_number_of_its_own() {
     let (lab, world) = (Lab::empty(), World::of_a_day());
     let journal = journal(&lab);
     append(&journal, &world.records);
@@ -270,7 +270,7 @@ fn minutes_are_kept_for_a_week_and_quarter_hours_for_longer() {
     ledger.retain(wall(4_000 * 86_400));
     assert_eq!((count(&lab, "minute"), count(&lab, "quarter")), (2, 2));
     let mut later = World::default();
-    later.hear("lyon.c", message(8 * 86_400 + 10, 8 * 86_400 + 10));
+    later.receive("lyon.c", message(8 * 86_400 + 10, 8 * 86_400 + 10));
     append(&journal, &later.records);
     ledger.catch_up(wall(0));
     ledger.retain(wall(8 * 86_400 + 20));
@@ -284,7 +284,7 @@ fn a_week_that_comes_at_once_is_written_as_it_is_taken() {
     let probes: Vec<String> = (0..20).map(|n| format!("rack{n:02}")).collect();
     for second in [0, week] {
         for probe in &probes {
-            world.hear(probe, message(0, second));
+            world.receive(probe, message(0, second));
         }
     }
     let journal = journal(&lab);
@@ -322,7 +322,7 @@ fn a_clock_that_jumps_an_hour_either_way_moves_no_joule_and_makes_none() {
             // Wrong for a while, and set right again.
             let is_wrong = (500..600).contains(&n);
             let second = (4 * HOUR + n * 10).checked_add_signed(if is_wrong { jump } else { 0 }).unwrap();
-            world.hear(
+            world.receive(
                 "lyon.a",
                 Accounting { timestamp: wall(second), seq: n, ..message(4 * HOUR, 4 * HOUR + n * 10) },
             );

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kwapi_core::{ProbeId, Timestamp};
 
-use super::{Ask, EnergySpan, EnergyStep, ProbeEnergy, Query};
+use super::{EnergyRequest, EnergySpan, EnergyStep, ProbeEnergy, Query};
 use crate::journal::Position;
 use crate::ledger::{LedgerSight, UnreadableRows};
 
@@ -38,27 +38,27 @@ pub struct Batches<'a> {
 
 impl<'a> Batches<'a> {
     /// The answer to a question that was checked.
-    pub(super) fn new(query: &'a Query, ask: &Ask) -> Self {
-        let (start, end) = (ask.start.micros() / 1_000, ask.end.micros() / 1_000);
-        let probes = ask.sorted_probes();
-        let is_to_now = ask.is_to_now;
+    pub(super) fn new(query: &'a Query, request: &EnergyRequest) -> Self {
+        let (start, end) = (request.start.micros() / 1_000, request.end.micros() / 1_000);
+        let probes = request.sorted_probes();
+        let is_to_now = request.is_to_now;
         let sight = query.sight(&probes, start, if is_to_now { Edges::far(end) } else { end });
-        let spans = usize::try_from(ask.step.spans_max(ask.start, ask.end)).unwrap_or(CELLS);
-        let window = spans.clamp(1, CELLS);
+        // Exactly: several probes share a part only if it has all their spans.
+        let window = edges(&request.step, start, end, CELLS).len().max(1);
         Self {
             query,
             sight,
             probes,
             together: CELLS / window,
             probe: 0,
-            step: ask.step.clone(),
+            step: request.step.clone(),
             start,
             end,
             at: start,
             window,
             edges: Edges::default(),
             is_to_now,
-            now: ask.now,
+            now: request.now,
             unreadable: BTreeMap::new(),
             without_samples: BTreeSet::new(),
         }

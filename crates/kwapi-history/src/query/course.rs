@@ -6,6 +6,7 @@ use std::ops::Range;
 use kwapi_core::{Increment, ProbeId};
 
 use super::SamplesSource;
+use super::settled::settled;
 use super::stretch::{Course, Point, Stretch};
 use crate::samples::SampleRow;
 
@@ -20,6 +21,8 @@ const SAMPLES_MAX: usize = 1 << 22;
 #[derive(Debug, Default)]
 pub(super) struct Courses {
     points: HashMap<ProbeId, Vec<Point>>,
+    /// The same as they would be had everything come in its time, where that is otherwise.
+    settled: HashMap<ProbeId, Vec<Point>>,
     samples: usize,
 }
 
@@ -40,6 +43,9 @@ impl Courses {
             far.iter().for_each(|probe| _ = courses.points.remove(probe));
             courses.add(samples, &far, rows, FAR_BESIDE_MS);
         }
+        let settled =
+            courses.points.iter().filter_map(|(probe, points)| Some((probe.clone(), settled(points)?)));
+        courses.settled = settled.collect();
         courses
     }
 
@@ -58,10 +64,11 @@ impl Courses {
             }
             let times = span.start.saturating_mul(1_000)..span.end.saturating_mul(1_000);
             let unreadable =
-                samples.energies(probes, times, |probe, SampleRow { at, total, quality, .. }| {
+                samples.energies(probes, times, |probe, SampleRow { at, total, power, quality, .. }| {
                     let Some(total) = total.filter(|_| self.samples < SAMPLES_MAX) else { return };
                     self.samples += 1;
-                    let point = Point { at: at.micros() / 1_000, total: total.millijoules(), quality };
+                    let (at, total, watts) = (at.micros() / 1_000, total.millijoules(), power.0);
+                    let point = Point { at, total, watts, quality };
                     if let Some(points) = self.points.get_mut(probe) {
                         points.push(point);
                     } else {
@@ -78,12 +85,24 @@ impl Courses {
         }
     }
 
-    /// Where in a row its energy lies; `None` where the samples do not come to it.
+    /// Where in a row its energy lies; `None` where the samples do not tell.
     pub(super) fn course(&self, probe: &ProbeId, row: Range<u64>, increment: &Increment) -> Option<Course> {
-        let points = self.points.get(probe)?;
-        let first = points.partition_point(|point| point.at <= row.start).saturating_sub(1);
-        let last = points.partition_point(|point| point.at < row.end);
-        let points = points.get(first..=last.min(points.len().checked_sub(1)?))?;
-        Course::new(Stretch::between_all(points, &row)?, row, *increment)
+        let (points, settled) = (self.points.get(probe)?, self.settled.get(probe));
+        let exact = |points: &Vec<Point>| Course::exact(stretches(points, &row)?, row.clone(), *increment);
+        let [_, _, bridged_ms] = increment.ms;
+        // What was bridged in a row came later; where nothing was, the samples have it as it was used.
+        let course = if bridged_ms == 0 {
+            exact(points).or_else(|| settled.and_then(exact))
+        } else {
+            settled.and_then(exact).or_else(|| exact(points))
+        };
+        course.or_else(|| Course::near(stretches(points, &row)?, row.clone(), *increment))
     }
+}
+
+/// The stretches of a row; `None` where a total falls.
+fn stretches(points: &[Point], row: &Range<u64>) -> Option<Vec<Stretch>> {
+    let first = points.partition_point(|point| point.at <= row.start).saturating_sub(1);
+    let last = points.partition_point(|point| point.at < row.end);
+    Stretch::between_all(points.get(first..=last.min(points.len().checked_sub(1)?))?, row)
 }

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 
 use kwapi_core::{Gaps, ProbeId, Timestamp, Watts};
 
-use super::{Ask, AskError, Query, SamplesSource};
+use super::{EnergyRequest, EnergyRequestError, Query, SamplesSource};
 use crate::samples::UnreadableSamples;
 
 use courses::{PowerCourses, SampleTime};
@@ -136,21 +136,25 @@ impl Query {
     /// Prepares to answer what power there was: of each of a question's probes, or of the sums of `members`.
     ///
     /// # Errors
-    /// See [`AskError`].
-    pub fn power(&self, ask: &Ask, members: Option<&PowerMembers>) -> Result<PowerQuery<'_>, AskError> {
-        ask.check(members.map_or(ask.probes.len(), PowerMembers::sums), ROWS_MAX)?;
+    /// See [`EnergyRequestError`].
+    pub fn power(
+        &self,
+        request: &EnergyRequest,
+        members: Option<&PowerMembers>,
+    ) -> Result<PowerQuery<'_>, EnergyRequestError> {
+        request.check(members.map_or(request.probes.len(), PowerMembers::sums), ROWS_MAX)?;
         let kept_from = self.samples.as_ref().and_then(SamplesSource::kept_from).map(Timestamp::micros);
         let kept_from = kept_from.unwrap_or(u64::MAX);
-        let of_samples = ask.end.micros().saturating_sub(ask.start.micros().max(kept_from));
+        let of_samples = request.end.micros().saturating_sub(request.start.micros().max(kept_from));
         // Of very many sums an hour is read several times.
-        let (probes, times) = members.map_or((ask.probes.len(), 1), PowerMembers::effort);
+        let (probes, times) = members.map_or((request.probes.len(), 1), PowerMembers::effort);
         let hours = of_samples.div_ceil(HOUR_US).saturating_mul(probes as u64).saturating_mul(times);
         if hours > SAMPLE_HOURS_MAX {
-            return Err(AskError::TooManySamples { hours, max: SAMPLE_HOURS_MAX });
+            return Err(EnergyRequestError::TooManySamples { hours, max: SAMPLE_HOURS_MAX });
         }
         let gaps = self.history.as_ref().map(|history| history.gaps().clone()).unwrap_or_default();
         let (points_max, unreadable) = (POINTS_MAX, BTreeSet::new());
-        Ok(PowerQuery { query: self, now: ask.now, gaps, kept_from, points_max, unreadable })
+        Ok(PowerQuery { query: self, now: request.now, gaps, kept_from, points_max, unreadable })
     }
 }
 

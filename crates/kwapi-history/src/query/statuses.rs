@@ -110,7 +110,7 @@ impl SettledSpans {
     }
 
     /// See [`super::Windows::statuses`] and [`super::Windows::sum_statuses`], by `query`.
-    pub(super) fn ask(
+    pub(super) fn read(
         this: &Mutex<Self>,
         query: &Query,
         whose: Whose,
@@ -123,7 +123,7 @@ impl SettledSpans {
         let key = (whose, [end.saturating_sub(start), length]);
         let (start, end) = (start - start % length, end.div_ceil(length).saturating_mul(length));
         // A mark may be late by a moment: a page has many graphs, and none of them waits.
-        let sight = query.sight_as_it_is(key.0.probes(), start, end);
+        let sight = query.sight_now(key.0.probes(), start, end);
         let newest = key.0.probes().iter().map(|probe| until_of(&sight, probe)).max().filter(|at| *at > 0)?;
         let mut spans = this.lock().take(&key, &sight, start);
         let at = spans.last().map_or(start, |last| last.end.micros() / 1_000);

@@ -97,7 +97,7 @@ impl EnergyStep {
         }
     }
 
-    /// How many spans there are between two instants, at most.
+    /// About how many spans there are between two instants: one more where both are within a step.
     pub(super) fn spans_max(&self, start: Timestamp, end: Timestamp) -> u64 {
         let length = (end.micros() / 1_000).saturating_sub(start.micros() / 1_000);
         let step = match self {

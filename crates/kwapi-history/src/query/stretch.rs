@@ -2,16 +2,21 @@
 //!
 //! The ledger has laid the energy between two successive samples evenly, and so it is taken here. Its statuses are known of
 //! the row as a whole. Where the row is not measured throughout, what is bridged or unknown lies in its longest stretches:
-//! in the fewest that leave room for it. A row to which its samples do not come (some are missing, or came late) is not
-//! taken from them.
+//! in the fewest that leave room for it. Of a row to which the totals of its samples do not come (some came late, or a
+//! register was found again after a stop, see [`settled`](super::settled)) the energy is laid as the power of the samples
+//! was: then it is near what was used, and not exact.
 
 use std::cmp::Reverse;
 use std::ops::Range;
 
-use kwapi_core::{Increment, Quality};
+use kwapi_core::{Increment, Quality, Watts};
+
+use crate::samples::held_mj;
 
 /// Rows' shares of a stretch are whole numbers: its parts may differ by so much, in millijoules and milliseconds.
 const ROUNDING: i64 = 3;
+/// Energy that is so many times more than the power of its samples comes to, or less, is not laid by it.
+const SCALE_MAX: u128 = 2;
 
 /// A sample.
 #[derive(Clone, Copy, Debug)]
@@ -20,7 +25,17 @@ pub(super) struct Point {
     pub(super) at: u64,
     /// The millijoules that its probe's account had come to.
     pub(super) total: u64,
+    /// The power that it had, in watts.
+    pub(super) watts: f64,
     pub(super) quality: Quality,
+}
+
+impl Point {
+    /// What this power comes to since the sample before, in millijoules.
+    pub(super) fn held_since(&self, before: &Self) -> u64 {
+        let held = held_mj(Watts(self.watts), self.at.saturating_sub(before.at).saturating_mul(1_000));
+        u64::try_from(held).unwrap_or(0)
+    }
 }
 
 /// The time between two successive samples, as far as it lies in a row.
@@ -31,6 +46,8 @@ pub(super) struct Stretch {
     to: u64,
     /// What the second has over the first, in millijoules.
     gained: u64,
+    /// What the power of the second comes to.
+    held: u64,
     /// Its part in the row.
     begin: u64,
     end: u64,
@@ -54,7 +71,8 @@ impl Stretch {
                     Quality::Estimated => 1,
                 };
                 let (from, to) = (before.at, after.at);
-                all.push(Self { from, to, gained, begin, end, status, is_mixed: false });
+                let held = after.held_since(&before);
+                all.push(Self { from, to, gained, held, begin, end, status, is_mixed: false });
             }
         }
         Some(all)
@@ -93,33 +111,63 @@ pub(super) struct Course {
     mixed: Increment,
     /// …which gain so much together, energy and time.
     of_mixed: (i64, i64),
+    /// Whether the totals of the samples come to the row.
+    is_exact: bool,
 }
 
 impl Course {
-    /// `None` where the stretches do not come to the row.
-    pub(super) fn new(mut stretches: Vec<Stretch>, row: Range<u64>, whole: Increment) -> Option<Self> {
-        let mut mixed = whole;
-        for stretch in &stretches {
-            mixed.add(&stretch.own(), -1);
-        }
+    /// By the totals of the samples. `None` where they do not come to the row.
+    pub(super) fn exact(stretches: Vec<Stretch>, row: Range<u64>, whole: Increment) -> Option<Self> {
         let gained: i64 = stretches.iter().fold(0, |sum, stretch| sum.saturating_add(stretch.all().0));
-        if gained.abs_diff(whole.energy_mj()) > ROUNDING.unsigned_abs() {
+        let is_all = gained.abs_diff(whole.energy_mj()) <= ROUNDING.unsigned_abs();
+        let (mixed, of_mixed) = (whole, (0, 0));
+        let course = Self { stretches, row, whole, mixed, of_mixed, is_exact: true };
+        if is_all { course.mix(ROUNDING) } else { None }
+    }
+
+    /// By the power of the samples, which comes to the row when it is scaled. `None` where it is too far from it.
+    pub(super) fn near(mut stretches: Vec<Stretch>, row: Range<u64>, whole: Increment) -> Option<Self> {
+        for stretch in &mut stretches {
+            stretch.gained = stretch.held;
+        }
+        let held = stretches.iter().map(|stretch| u128::try_from(stretch.all().0).unwrap_or(0)).sum::<u128>();
+        let energy = u128::try_from(whole.energy_mj()).ok().filter(|energy| *energy > 0 && held > 0)?;
+        if energy > held * SCALE_MAX || held > energy * SCALE_MAX {
             return None;
         }
-        let mut of_mixed = (0, 0);
-        let is_zero = |part: &i64| part.abs() <= ROUNDING;
-        if !mixed.mj.iter().chain(&mixed.ms).all(is_zero) {
-            let mut longest: Vec<usize> = (0..stretches.len()).collect();
-            longest.sort_by_key(|index| Reverse(stretches.get(*index).map(Stretch::length)));
+        for stretch in &mut stretches {
+            let scaled = u128::from(stretch.gained) * energy / held;
+            stretch.gained = u64::try_from(scaled).unwrap_or(u64::MAX);
+        }
+        // Each is rounded.
+        let rounding = ROUNDING.saturating_add(saturated(stretches.len() as u128));
+        let (mixed, of_mixed) = (whole, (0, 0));
+        Self { stretches, row, whole, mixed, of_mixed, is_exact: false }.mix(rounding)
+    }
+
+    /// Finds the stretches in which the statuses lie that no sample has; `None` where there is no room for them.
+    fn mix(mut self, rounding: i64) -> Option<Self> {
+        for stretch in &self.stretches {
+            self.mixed.add(&stretch.own(), -1);
+        }
+        let is_zero = |part: &i64| part.abs() <= rounding;
+        if !self.mixed.mj.iter().chain(&self.mixed.ms).all(is_zero) {
+            let mut longest: Vec<usize> = (0..self.stretches.len()).collect();
+            longest.sort_by_key(|index| Reverse(self.stretches.get(*index).map(Stretch::length)));
             let mut next = longest.into_iter();
-            while !has_room(&mixed, of_mixed) {
-                let stretch = next.next().and_then(|index| stretches.get_mut(index))?;
+            while !has_room(&self.mixed, self.of_mixed, rounding) {
+                let stretch = next.next().and_then(|index| self.stretches.get_mut(index))?;
                 stretch.is_mixed = true;
-                mixed.add(&stretch.own(), 1);
-                of_mixed = sum(of_mixed, stretch.all());
+                self.mixed.add(&stretch.own(), 1);
+                self.of_mixed = sum(self.of_mixed, stretch.all());
             }
         }
-        Some(Self { stretches, row, whole, mixed, of_mixed })
+        Some(self)
+    }
+
+    /// Whether what it tells is what the samples have, to the millijoule.
+    pub(super) fn is_exact(&self) -> bool {
+        self.is_exact
     }
 
     /// What lies between two instants.
@@ -162,9 +210,9 @@ impl Course {
 
 /// Whether what no stretch has by itself can lie in the mixed ones, which gain so much energy and time together: nothing is
 /// taken twice, and no more time is known than there is.
-fn has_room(mixed: &Increment, (_, ms): (i64, i64)) -> bool {
-    let is_left = |part: &i64| *part >= -ROUNDING;
-    mixed.mj.iter().chain(&mixed.ms).all(is_left) && mixed.known_ms() <= ms.saturating_add(ROUNDING)
+fn has_room(mixed: &Increment, (_, ms): (i64, i64), rounding: i64) -> bool {
+    let is_left = |part: &i64| *part >= -rounding;
+    mixed.mj.iter().chain(&mixed.ms).all(is_left) && mixed.known_ms() <= ms.saturating_add(rounding)
 }
 
 fn of_status(status: usize, (of_mj, of_ms): (i64, i64)) -> Increment {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use kwapi_core::{ProbeId, Timestamp};
 
-use super::{Ask, AskError, Batches, CELLS_MAX, EnergySpan, Query};
+use super::{Batches, CELLS_MAX, EnergyRequest, EnergyRequestError, EnergySpan, Query};
 use crate::journal::Position;
 use crate::ledger::UnreadableRows;
 
@@ -53,11 +53,15 @@ impl Query {
     /// Answers a question for sums: the probes are those of `members`, not the question's.
     ///
     /// # Errors
-    /// See [`AskError`].
-    pub fn sums(&self, ask: &Ask, members: &SumMembers) -> Result<SumEnergy, AskError> {
-        ask.check(members.sums, CELLS_MAX)?;
-        let ask = Ask { probes: members.of.keys().cloned().collect(), ..ask.clone() };
-        let mut batches = Batches::new(self, &ask);
+    /// See [`EnergyRequestError`].
+    pub fn sums(
+        &self,
+        request: &EnergyRequest,
+        members: &SumMembers,
+    ) -> Result<SumEnergy, EnergyRequestError> {
+        request.check(members.sums, CELLS_MAX)?;
+        let request = EnergyRequest { probes: members.of.keys().cloned().collect(), ..request.clone() };
+        let mut batches = Batches::new(self, &request);
         let mut sums: Vec<Vec<EnergySpan>> = vec![batches.empty(); members.sums];
         let mut done: Option<(ProbeId, usize)> = None;
         while let Some(batch) = batches.next_batch() {

@@ -72,8 +72,8 @@ pub(super) fn house(records: Vec<Credited>) -> House {
     House { lab, query: Query::new(ledger, None), journal }
 }
 
-fn ask(house: &House, from: u64, to: u64, step: Option<u64>) -> Vec<EnergySpan> {
-    let ask = Ask {
+fn energy_spans(house: &House, from: u64, to: u64, step: Option<u64>) -> Vec<EnergySpan> {
+    let request = EnergyRequest {
         probes: vec![probe("a")],
         start: at(from),
         end: at(to),
@@ -81,7 +81,7 @@ fn ask(house: &House, from: u64, to: u64, step: Option<u64>) -> Vec<EnergySpan> 
         is_to_now: false,
         now: at(1_000_000),
     };
-    let answer = house.query.energy(&ask).unwrap();
+    let answer = house.query.energy(&request).unwrap();
     assert_eq!((answer.position, answer.unreadable.len()), (house.journal.end(), 0));
     answer.probes.into_iter().next().unwrap().spans
 }
@@ -91,33 +91,33 @@ fn between_any_two_ends_of_rows_it_is_exact() {
     // From 01:00 to 50 hours later, 40 W.
     let house = house(records("a", 3_600, 180_000, 40));
     for (from, to) in [(0, 200_000), (3_600, 7_200), (7_260, 180_000), (86_400, 172_800), (3_660, 86_400)] {
-        let [span] = ask(&house, from, to, None)[..] else { panic!("one span") };
-        let heard = to.min(180_000) - from.max(3_600);
-        assert_eq!(span.known.mj, [(heard * 40_000) as i64, 0, 0], "{from}..{to}");
-        assert_eq!(span.known.ms, [(heard * 1_000) as i64, 0, 0], "{from}..{to}");
-        assert_eq!((span.unknown_ms, span.absent_ms), (0, (to - from - heard) * 1_000), "{from}..{to}");
+        let [span] = energy_spans(&house, from, to, None)[..] else { panic!("one span") };
+        let measured = to.min(180_000) - from.max(3_600);
+        assert_eq!(span.known.mj, [(measured * 40_000) as i64, 0, 0], "{from}..{to}");
+        assert_eq!(span.known.ms, [(measured * 1_000) as i64, 0, 0], "{from}..{to}");
+        assert_eq!((span.unknown_ms, span.absent_ms), (0, (to - from - measured) * 1_000), "{from}..{to}");
         assert!(!span.is_interpolated, "{from}..{to}");
     }
 }
 
 #[test]
-fn within_a_row_it_is_in_proportion_and_says_so_and_adds_up() {
+fn within_a_row_it_is_in_proportion_and_reports_it_and_adds_up() {
     let house = house(records("a", 0, 3_600, 40));
-    let [half] = ask(&house, 90, 1_000, None)[..] else { panic!("one span") };
+    let [half] = energy_spans(&house, 90, 1_000, None)[..] else { panic!("one span") };
     assert!(half.is_interpolated);
     assert_eq!(half.known.mj, [910 * 40_000, 0, 0]);
     let [left, right, whole] = [(17, 1_003), (1_003, 2_999), (17, 2_999)]
-        .map(|(from, to)| ask(&house, from, to, None)[0].known.mj[0]);
+        .map(|(from, to)| energy_spans(&house, from, to, None)[0].known.mj[0]);
     assert_eq!(left + right, whole);
 }
 
 #[test]
-fn the_row_in_which_a_probe_was_first_heard_begins_there() {
+fn the_row_in_which_a_probe_was_first_received_begins_there() {
     let house = house(records("a", 30, 600, 40));
-    let [first] = ask(&house, 0, 40, None)[..] else { panic!("one span") };
+    let [first] = energy_spans(&house, 0, 40, None)[..] else { panic!("one span") };
     assert_eq!((first.known.mj[0], first.known.ms[0], first.absent_ms), (10 * 40_000, 10_000, 30_000));
     assert!(first.is_interpolated);
-    let [before, after] = ask(&house, 0, 40, Some(20))[..] else { panic!("two spans") };
+    let [before, after] = energy_spans(&house, 0, 40, Some(20))[..] else { panic!("two spans") };
     assert_eq!((before.peak, after.peak), (None, Some(Watts(40.0))), "before it there is no peak either");
 }
 
@@ -126,7 +126,7 @@ fn an_answer_in_parts_is_the_answer_at_once() {
     let mut all = records("a", 0, 7_200, 40);
     all.extend(records("b", 60, 7_200, 3));
     let house = house(all);
-    let ask = Ask {
+    let request = EnergyRequest {
         probes: vec![probe("b"), probe("nobody"), probe("a"), probe("a")],
         start: at(7),
         end: at(7_100),
@@ -134,15 +134,15 @@ fn an_answer_in_parts_is_the_answer_at_once() {
         is_to_now: false,
         now: at(7_200),
     };
-    let whole = house.query.energy(&ask).unwrap();
-    let mut batches = house.query.batches(&ask).unwrap();
+    let whole = house.query.energy(&request).unwrap();
+    let mut batches = house.query.batches(&request).unwrap();
     assert_eq!(batches.position(), whole.position);
     let parts: Vec<ProbeEnergy> = std::iter::from_fn(|| batches.next_batch()).flatten().collect();
     assert_eq!(parts, whole.probes);
     assert_eq!(parts.iter().map(|of| of.probe.as_str()).collect::<Vec<_>>(), ["a", "b", "nobody"]);
     assert!(parts.iter().all(|of| of.spans.len() == 119));
     // What comes while it is read is not in it.
-    let mut batches = house.query.batches(&ask).unwrap();
+    let mut batches = house.query.batches(&request).unwrap();
     house.journal.append(&Arc::new(records("c", 0, 60, 1)), at(0)).unwrap();
     let LedgerSource::Running(ledger) = &house.query.source else { panic!("it runs") };
     ledger.catch_up(at(0));
@@ -152,11 +152,39 @@ fn an_answer_in_parts_is_the_answer_at_once() {
 }
 
 #[test]
+fn a_question_that_begins_and_ends_within_steps_has_each_probe_once_and_its_sums_in_order() {
+    let mut all = records("a", 0, 7_200, 40);
+    all.extend(records("b", 0, 7_200, 3));
+    let house = house(all);
+    // A step more than the time between them has.
+    let request = EnergyRequest {
+        probes: vec![probe("a"), probe("b")],
+        start: at(50),
+        end: at(7_150),
+        step: EnergyStep::Every(Duration::from_secs(60)),
+        is_to_now: false,
+        now: at(7_200),
+    };
+    let answer = house.query.energy(&request).unwrap();
+    let spans: Vec<_> = answer.probes.iter().map(|of| (of.probe.as_str(), of.spans.len())).collect();
+    assert_eq!(spans, [("a", 120), ("b", 120)]);
+    let mut members = SumMembers::new(1);
+    ["a", "b"].iter().for_each(|name| members.add(&probe(name), 0, MemberCounts::In));
+    let sums = house.query.sums(&request, &members).unwrap();
+    for (place, sum) in sums.sums[0].iter().enumerate() {
+        let of_probes = || answer.probes.iter().map(|of| &of.spans[place]);
+        let seconds = sum.end.since(sum.start).as_secs();
+        assert_eq!(sum.energy_mj(), of_probes().map(EnergySpan::energy_mj).sum::<i64>(), "span {place}");
+        assert_eq!(sum.energy_mj(), (43_000 * seconds).cast_signed(), "span {place}");
+    }
+}
+
+#[test]
 fn a_sum_is_that_of_its_probes_less_what_is_counted_elsewhere() {
     let mut all = records("rack", 0, 3_600, 100);
     all.extend(records("rack.a", 0, 3_600, 30));
     let house = house(all);
-    let ask = Ask {
+    let request = EnergyRequest {
         probes: Vec::new(),
         start: at(0),
         end: at(3_600),
@@ -169,7 +197,7 @@ fn a_sum_is_that_of_its_probes_less_what_is_counted_elsewhere() {
     members.add(&probe("rack"), 1, MemberCounts::In);
     members.add(&probe("rack.a"), 1, MemberCounts::Away);
     members.add(&probe("rack.a"), 2, MemberCounts::In);
-    let sums = house.query.sums(&ask, &members).unwrap();
+    let sums = house.query.sums(&request, &members).unwrap();
     let of = |sum: usize| (sums.sums[sum][0].energy_mj(), sums.sums[sum][0].known_ms());
     assert_eq!(of(0), (360_000_000, 3_600_000));
     assert_eq!(of(1), (252_000_000, 3_600_000), "its rest, over its own time");
@@ -184,7 +212,7 @@ fn a_file_that_cannot_be_read_marks_its_time_and_no_other() {
     let file = std::fs::read_dir(first).unwrap().next().unwrap().unwrap().path();
     for bytes in [&b""[..], b"PAR1", b"no file of ours at all, but as long as one might be"] {
         std::fs::write(&file, bytes).unwrap();
-        let ask = Ask {
+        let request = EnergyRequest {
             probes: vec![probe("a")],
             start: at(0),
             end: at(2 * 86_400),
@@ -192,7 +220,7 @@ fn a_file_that_cannot_be_read_marks_its_time_and_no_other() {
             is_to_now: false,
             now: at(3 * 86_400),
         };
-        let answer = house.query.energy(&ask).unwrap();
+        let answer = house.query.energy(&request).unwrap();
         let marks: Vec<_> = answer.probes[0].spans.iter().map(|span| span.is_incomplete).collect();
         assert_eq!(marks, [true, false]);
         let [unreadable] = &answer.unreadable[..] else { panic!("{:?}", answer.unreadable) };
@@ -203,7 +231,7 @@ fn a_file_that_cannot_be_read_marks_its_time_and_no_other() {
 }
 
 #[test]
-fn a_stopped_ledger_says_what_the_running_one_said_and_changes_nothing() {
+fn a_stopped_ledger_shows_what_the_running_one_reported_and_changes_nothing() {
     let mut all = records("a", 0, 7_200, 40);
     all.extend(records("b", 60, 7_200, 3));
     let house = house(all);
@@ -212,7 +240,7 @@ fn a_stopped_ledger_says_what_the_running_one_said_and_changes_nothing() {
     house.journal.append(&Arc::new(beyond), at(0)).unwrap();
     let LedgerSource::Running(ledger) = &house.query.source else { panic!("it runs") };
     ledger.catch_up(at(0));
-    let ask = Ask {
+    let request = EnergyRequest {
         probes: ["a", "b", "c"].map(probe).into(),
         start: at(0),
         end: at(7_000),
@@ -220,7 +248,7 @@ fn a_stopped_ledger_says_what_the_running_one_said_and_changes_nothing() {
         is_to_now: false,
         now: at(7_200),
     };
-    let running = house.query.energy(&ask).unwrap();
+    let running = house.query.energy(&request).unwrap();
     let House { lab, query, journal } = house;
     assert!(
         matches!(crate::StoppedLedger::open(lab.path()), Err(crate::OpenError::InUse(_))),
@@ -249,7 +277,7 @@ fn a_stopped_ledger_says_what_the_running_one_said_and_changes_nothing() {
     });
     let query = Query::of_stopped(stopped, None);
     assert_eq!(query.probes(), ["a", "b", "c"].map(probe));
-    assert_eq!(query.energy(&ask).unwrap(), running);
+    assert_eq!(query.energy(&request).unwrap(), running);
     assert_eq!(listed(), before);
     std::fs::write(lab.join("ledger-open"), b"spoiled").unwrap();
     std::fs::write(lab.join("ledger-open.before"), b"spoiled").unwrap();
@@ -261,16 +289,16 @@ fn a_stopped_ledger_says_what_the_running_one_said_and_changes_nothing() {
 #[test]
 fn spans_of_a_step_meet_and_add_up() {
     let house = house(records("a", 0, 100_000, 25));
-    let spans = ask(&house, 1_000, 99_000, Some(3_600));
+    let spans = energy_spans(&house, 1_000, 99_000, Some(3_600));
     assert_eq!((spans.len(), spans[1].start, spans[27].end), (28, at(3_600), at(99_000)));
     assert!(spans.windows(2).all(|pair| pair[0].end == pair[1].start));
     let sum: i64 = spans.iter().map(|span| span.known.mj[0]).sum();
-    assert_eq!(sum, ask(&house, 1_000, 99_000, None)[0].known.mj[0]);
+    assert_eq!(sum, energy_spans(&house, 1_000, 99_000, None)[0].known.mj[0]);
     assert_eq!(sum, 98_000 * 25_000);
 }
 
 #[test]
-fn what_the_ledger_has_not_heard_is_absent_and_what_was_lost_unknown() {
+fn what_the_ledger_has_not_received_is_absent_and_what_was_lost_unknown() {
     let mut all = records("a", 0, 600, 10);
     // A second session, an hour later: nothing is known of the time between.
     let mut later = records("a", 4_200, 4_800, 10);
@@ -284,10 +312,10 @@ fn what_the_ledger_has_not_heard_is_absent_and_what_was_lost_unknown() {
     }
     all.extend(later);
     let house = house(all);
-    let [span] = ask(&house, 0, 6_000, None)[..] else { panic!("one span") };
+    let [span] = energy_spans(&house, 0, 6_000, None)[..] else { panic!("one span") };
     assert_eq!((span.known.mj[0], span.known.ms[0]), (12_000_000, 1_200_000));
     assert_eq!((span.unknown_ms, span.absent_ms), (3_600_000, 1_200_000));
-    let nobody = Ask {
+    let nobody = EnergyRequest {
         probes: vec![probe("nobody")],
         start: at(0),
         end: at(60),
@@ -300,11 +328,11 @@ fn what_the_ledger_has_not_heard_is_absent_and_what_was_lost_unknown() {
 }
 
 #[test]
-fn a_question_that_makes_no_sense_is_told() {
+fn a_question_that_makes_no_sense_is_reported() {
     let house = house(records("a", 0, 60, 10));
-    let ask = |from, to, step: Option<Duration>| {
+    let refusal = |from, to, step: Option<Duration>| {
         let step = step.map_or(EnergyStep::Whole, EnergyStep::Every);
-        let ask = Ask {
+        let refusal = EnergyRequest {
             probes: vec![probe("a")],
             start: at(from),
             end: at(to),
@@ -312,12 +340,15 @@ fn a_question_that_makes_no_sense_is_told() {
             is_to_now: false,
             now: at(60),
         };
-        house.query.energy(&ask).map(|_| ())
+        house.query.energy(&refusal).map(|_| ())
     };
-    assert_eq!(ask(60, 0, None), Err(AskError::Reversed));
-    assert_eq!(ask(60, 60, None), Err(AskError::Reversed));
-    assert_eq!(ask(0, 60, Some(Duration::from_millis(1))), Err(AskError::Step));
-    assert!(matches!(ask(0, 86_400 * 400, Some(Duration::from_secs(1))), Err(AskError::TooMany { .. })));
+    assert_eq!(refusal(60, 0, None), Err(EnergyRequestError::Reversed));
+    assert_eq!(refusal(60, 60, None), Err(EnergyRequestError::Reversed));
+    assert_eq!(refusal(0, 60, Some(Duration::from_millis(1))), Err(EnergyRequestError::Step));
+    assert!(matches!(
+        refusal(0, 86_400 * 400, Some(Duration::from_secs(1))),
+        Err(EnergyRequestError::TooMany { .. })
+    ));
 }
 
 #[test]
@@ -345,7 +376,7 @@ fn a_file_that_begins_with_the_ledger_adds_nothing_before_it() {
     let ledger = Arc::new(Ledger::open(LedgerConfig::default(), &journal).unwrap());
     ledger.catch_up(at(0));
     let query = Query::new(ledger, Some(history));
-    let ask = Ask {
+    let request = EnergyRequest {
         probes: vec![probe("a")],
         start: at(0),
         end: at(700),
@@ -353,7 +384,7 @@ fn a_file_that_begins_with_the_ledger_adds_nothing_before_it() {
         is_to_now: false,
         now: at(700),
     };
-    let span = query.energy(&ask).unwrap().probes[0].spans[0];
+    let span = query.energy(&request).unwrap().probes[0].spans[0];
     assert_eq!((span.rrd_mj, span.rrd_ms, span.absent_ms), (0, 0, 100_000));
     assert_eq!(span.energy_mj(), 600 * 50_000);
 }
@@ -373,7 +404,7 @@ fn before_the_ledger_the_rrd_file_answers_and_is_marked() {
     let ledger = Arc::new(Ledger::open(LedgerConfig::default(), &journal).unwrap());
     ledger.catch_up(at(0));
     let query = Query::new(ledger, Some(history));
-    let question = Ask {
+    let question = EnergyRequest {
         probes: vec![probe("a")],
         start: at(0),
         end: at(7_200),

@@ -94,7 +94,7 @@ impl Windows {
 
     /// What `probes` have come to, and used in each of `windows` (begin and end) as they stand at `now`. They end with the
     /// newest measurement, as totals do. Reads files, and may take a while.
-    pub fn ask(
+    pub fn energy(
         &self,
         probes: &[ProbeId],
         windows: &[(Timestamp, Timestamp)],
@@ -131,7 +131,7 @@ impl Windows {
         step: Duration,
         now: Timestamp,
     ) -> Option<Vec<EnergySpan>> {
-        SettledSpans::ask(&self.settled, &self.query, Whose::Probe(probe.clone()), window, step, now)
+        SettledSpans::read(&self.settled, &self.query, Whose::Probe(probe.clone()), window, step, now)
     }
 
     /// The same of `probes` together: energy and time are the sums of theirs. `None` where the ledger knows none of them, or
@@ -146,7 +146,7 @@ impl Windows {
         let mut probes = probes.to_vec();
         probes.sort_unstable();
         probes.dedup();
-        SettledSpans::ask(&self.settled, &self.query, Whose::Sum(probes.into()), window, step, now)
+        SettledSpans::read(&self.settled, &self.query, Whose::Sum(probes.into()), window, step, now)
     }
 
     /// How many stretches are kept.

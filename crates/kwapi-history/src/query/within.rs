@@ -1,5 +1,5 @@
-//! A row that belongs to a span as a whole or in part. What lies within a row its samples tell; without them energy and time
-//! are taken in proportion, and the span says so.
+//! A row that belongs to a span as a whole or in part. What lies within a row its samples tell; where their totals do not,
+//! energy is taken as their power was, or without samples in proportion to time, and the span says so.
 
 use std::collections::BTreeMap;
 
@@ -48,7 +48,7 @@ impl CoveredRow {
     }
 }
 
-/// Adds a row, or as much of it as belongs to the span; says whether that was taken in proportion to time. Its probe was
+/// Adds a row, or as much of it as belongs to the span; says whether that was not told by the totals of samples. Its probe was
 /// first heard at `since`: nothing of it was before.
 pub(super) fn add(
     span: &mut EnergySpan,
@@ -75,7 +75,8 @@ pub(super) fn add(
         if to > from {
             span.known.add(&course.between(from, to), 1);
         }
-        return false;
+        span.is_interpolated |= !course.is_exact();
+        return !course.is_exact();
     }
     span.is_interpolated = true;
     let length = i128::from(end.saturating_sub(begin).max(1));

@@ -183,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_say_what_a_part_is() {
+    fn names_show_what_a_part_is() {
         let part =
             SamplePart { hour: 20_783 * 24 + 7, from: Position { segment: 3, offset: 123_456 }, bytes: 0 };
         let path = SampleFiles::new(Path::new("/h"), None).path(&part);

@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_is_away_is_asked_once() {
+    fn a_server_that_is_away_is_queried_once() {
         let (shelf, file) = open(BLOCK_BYTES * 9);
         shelf.is_away.store(true, Ordering::Relaxed);
         for block in 0..9 {

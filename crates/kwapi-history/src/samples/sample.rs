@@ -51,6 +51,6 @@ impl SampleRow {
 
 /// Millijoules of a power held for so long, as files leave them out: what is written is what a total has over them.
 #[expect(clippy::cast_possible_truncation, reason = "saturates, and reading does what writing did")]
-pub(super) fn held_mj(power: Watts, micros: u64) -> i64 {
+pub(crate) fn held_mj(power: Watts, micros: u64) -> i64 {
     (power.0 * micros as f64 / 1e3).round() as i64
 }

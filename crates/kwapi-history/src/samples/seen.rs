@@ -36,7 +36,7 @@ pub enum SamplesError {
     #[error("the end must be after the start")]
     Reversed,
     /// More than go into one file.
-    #[error("more than {max} samples; one file has at most so many: ask for less time")]
+    #[error("more than {max} samples, the limit of one file: request less time")]
     TooMany {
         /// How many do.
         max: u64,

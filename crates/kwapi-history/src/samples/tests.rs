@@ -32,7 +32,7 @@ struct World {
 
 impl World {
     /// A message stamped so many milliseconds after midnight, of a session begun there.
-    fn hear(&mut self, probe: &str, ms: u64, seq: u64, watts: f64, is_estimated: bool) {
+    fn receive(&mut self, probe: &str, ms: u64, seq: u64, watts: f64, is_estimated: bool) {
         let id = ProbeId::new(probe).unwrap();
         let used = Energy::from_millijoules(ms * 70 + ms % 13);
         let mut totals = Totals { energy: used, measured_ms: ms, ..Totals::default() };
@@ -68,16 +68,16 @@ impl World {
         let mut late = Vec::new();
         for n in 0..300 {
             let ms = n * 30_000;
-            world.hear("lyon.a", ms, n, 70.0 + (n % 9) as f64 / 10.0, false);
-            world.hear("lyon.b", ms, n, (n * n % 311) as f64, false);
-            world.hear("paris.c", ms + n % 17, n, 1.0 / (n + 3) as f64, true);
+            world.receive("lyon.a", ms, n, 70.0 + (n % 9) as f64 / 10.0, false);
+            world.receive("lyon.b", ms, n, (n * n % 311) as f64, false);
+            world.receive("paris.c", ms + n % 17, n, 1.0 / (n + 3) as f64, true);
             if n % 7 == 3 {
                 late.push((ms, n));
             } else {
-                world.hear("lyon.late", ms, n, 12.0, false);
+                world.receive("lyon.late", ms, n, 12.0, false);
             }
             if n % 90 == 89 {
-                late.drain(..).for_each(|(ms, n)| world.hear("lyon.late", ms, n, 9.5, false));
+                late.drain(..).for_each(|(ms, n)| world.receive("lyon.late", ms, n, 9.5, false));
             }
         }
         world
@@ -233,7 +233,7 @@ fn an_hour_that_is_over_becomes_one_file_with_the_same_rows() {
     let before = samples.counters().files;
     // A part is merged once even the older place has it.
     let mut later = World::default();
-    later.hear("lyon.later", 5 * HOUR * 1_000, 0, 1.0, false);
+    later.receive("lyon.later", 5 * HOUR * 1_000, 0, 1.0, false);
     append(&journal, &later.records);
     samples.catch_up(wall(0));
     samples.write(wall(0)).unwrap();
@@ -271,7 +271,7 @@ fn old_hours_go_by_age_and_by_bytes() {
     samples.retain(wall(4_000 * 86_400));
     assert_eq!(samples.counters().hours_removed, 0);
     let mut later = World::default();
-    later.hear("lyon.a", (86_400 + HOUR) * 1_000 + 5, 0, 1.0, false);
+    later.receive("lyon.a", (86_400 + HOUR) * 1_000 + 5, 0, 1.0, false);
     append(&journal, &later.records);
     samples.catch_up(wall(0));
     samples.retain(wall(86_400 + HOUR + 10));
@@ -288,7 +288,7 @@ fn old_hours_go_by_age_and_by_bytes() {
 fn what_comes_at_once_of_many_hours_is_written_as_it_is_taken() {
     let (lab, mut world) = (Lab::empty(), World::default());
     for n in 0..100 {
-        world.hear("lyon.a", n * HOUR * 1_000, n, 5.0, false);
+        world.receive("lyon.a", n * HOUR * 1_000, n, 5.0, false);
     }
     let journal = journal(&lab);
     world.records.chunks(10).for_each(|records| append(&journal, records));

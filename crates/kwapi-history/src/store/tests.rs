@@ -58,7 +58,7 @@ fn an_index_without_first_stamps_is_read() {
 }
 
 #[test]
-fn a_flipped_bit_in_the_index_costs_at_most_its_line_and_is_told() {
+fn a_flipped_bit_in_the_index_costs_at_most_its_line_and_is_reported() {
     let lab = Lab::empty();
     let written: Vec<_> = ["A", "a \"quoted\" id", "nœud/é"]
         .iter()
@@ -110,7 +110,7 @@ fn probes_that_the_disk_refused_are_written_down_later() {
 }
 
 #[test]
-fn a_lock_says_who_has_it() {
+fn a_lock_names_who_has_it() {
     let lab = Lab::empty();
     let _lock = DirectoryLock::take(lab.path()).unwrap();
     let refused = DirectoryLock::take(lab.path()).unwrap_err().to_string();

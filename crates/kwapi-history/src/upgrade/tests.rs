@@ -33,7 +33,7 @@ fn accounts(state: &Path) -> String {
 }
 
 #[test]
-fn a_new_directory_says_which_version_wrote_it_and_keeps_no_copy() {
+fn a_new_directory_names_which_version_wrote_it_and_keeps_no_copy() {
     let lab = Lab::empty();
     let outcome = taken(&lab.join("state")).unwrap();
     assert!(outcome.from.is_none() && outcome.copy.is_none() && outcome.trouble.is_none(), "{outcome:?}");
@@ -48,7 +48,7 @@ fn one_of_an_older_version_is_kept_as_it_was_and_comes_back_by_a_restore() {
         let lab = Lab::empty();
         let state = state(&lab, "old", version);
         let outcome = taken(&state).unwrap();
-        assert_eq!(outcome.from.as_deref(), version.filter(|told| *told != "gibberish").or(Some("0.1.0")));
+        assert_eq!(outcome.from.as_deref(), version.filter(|name| *name != "gibberish").or(Some("0.1.0")));
         let copy = outcome.copy.unwrap();
         assert_eq!(copy, state.join(format!("before-{PROGRAM}")));
         assert_eq!(written(&state).as_deref(), Some(PROGRAM));
@@ -67,7 +67,7 @@ fn one_of_an_older_version_is_kept_as_it_was_and_comes_back_by_a_restore() {
             assert_eq!(text, format!("old of {segment}"));
         }
         assert!(state.join("history/ledger/step=day/date=2026-11/part-1.parquet").is_file());
-        let expected = version.filter(|told| *told != "gibberish");
+        let expected = version.filter(|name| *name != "gibberish");
         assert_eq!(written(&state).as_deref(), expected, "they are the old version's again");
     }
 }
@@ -108,16 +108,16 @@ fn one_of_a_later_version_is_refused_by_name_and_untouched() {
     let lab = Lab::empty();
     let state = state(&lab, "later", Some("9.3.1"));
     let refused = |state: &Path| chain(&taken(state).unwrap_err());
-    let told = refused(&state);
+    let message = refused(&state);
     for part in ["was written by kwapi 9.3.1", PROGRAM, "install kwapi 9.3.1 or later"] {
-        assert!(told.contains(part), "{told}");
+        assert!(message.contains(part), "{message}");
     }
-    assert!(!told.contains("restore"), "there is nothing to go back to: {told}");
+    assert!(!message.contains("restore"), "there is nothing to go back to: {message}");
     let copy = state.join("before-9.3.1");
     fs::create_dir(&copy).unwrap();
     fs::write(copy.join(LIST), "{}").unwrap();
-    let told = refused(&state);
-    assert!(told.contains(&format!("kwapi restore {} --replace", copy.display())), "{told}");
+    let message = refused(&state);
+    assert!(message.contains(&format!("kwapi restore {} --replace", copy.display())), "{message}");
     assert_eq!(written(&state).as_deref(), Some("9.3.1"));
     assert_eq!(accounts(&state), "later of accounts");
     assert!(!state.join("kwapi.lock").exists());
@@ -138,8 +138,8 @@ fn a_backup_of_a_later_version_is_refused_and_one_of_this_version_stays_its() {
     let lab = Lab::empty();
     let state = state(&lab, "new", Some("9.3.1"));
     back_up(&state, &lab.join("later"), Timestamp::EPOCH, |_| Position::default()).unwrap();
-    let told = restore(&lab.join("later"), &lab.join("other"), false).unwrap_err().to_string();
-    assert!(told.contains("was made by kwapi 9.3.1"), "{told}");
+    let message = restore(&lab.join("later"), &lab.join("other"), false).unwrap_err().to_string();
+    assert!(message.contains("was made by kwapi 9.3.1"), "{message}");
     assert!(!lab.join("other").exists());
     record(&state, Some(PROGRAM)).unwrap();
     back_up(&state, &lab.join("own"), Timestamp::EPOCH, |_| Position::default()).unwrap();

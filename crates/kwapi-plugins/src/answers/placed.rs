@@ -36,7 +36,7 @@ impl PreparedAnswer {
             let places: usize = self.probes.iter().map(|probe| groups_of(probe).count()).sum();
             if places > PLACES_MAX {
                 let error = format!(
-                    "The probes have {places} places in groups; at most {PLACES_MAX} are answered at once: ask for single \
+                    "The probes have {places} places in groups; the limit is {PLACES_MAX}: request single \
                      groups (group=PATH) or fewer probes."
                 );
                 return Err(HttpError::bad_request(error));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use kwapi_core::{ProbeId, Timestamp};
-use kwapi_history::{Ask, CalendarStep, EnergyStep};
+use kwapi_history::{CalendarStep, EnergyRequest, EnergyStep};
 
 use super::when;
 use crate::choice::ProbeChoice;
@@ -142,9 +142,10 @@ impl EnergyQuestion {
         if let Some(name) = &zone {
             question.zone = when::zone(name).map_err(|error| wrong("zone", name, &error))?;
         }
-        let told = zone.is_some().then(|| question.zone.clone());
+        let named_zone = zone.is_some().then(|| question.zone.clone());
         let instant = |name: &str, text: &str| {
-            let at = when::instant(text, told.as_ref(), now).map_err(|error| wrong(name, text, &error))?;
+            let at =
+                when::instant(text, named_zone.as_ref(), now).map_err(|error| wrong(name, text, &error))?;
             if at.since(now) > AHEAD_MAX {
                 let now = when::rfc3339(now, &question.zone);
                 return Err(wrong(name, text, &format!("is in the future: it is {now}; use end=now")));
@@ -219,8 +220,8 @@ impl EnergyQuestion {
         self.format
     }
 
-    pub(crate) fn ask(&self, probes: Vec<ProbeId>) -> Ask {
-        Ask {
+    pub(crate) fn request(&self, probes: Vec<ProbeId>) -> EnergyRequest {
+        EnergyRequest {
             probes,
             start: self.start,
             end: self.end,
@@ -238,7 +239,7 @@ pub(crate) fn series_step(length: Duration) -> u64 {
 }
 
 pub(crate) fn no_parameter(name: &str, known: &[&str]) -> HttpError {
-    HttpError::bad_request(format!("There is no parameter {name:?}; there are {}.", known.join(", ")))
+    HttpError::bad_request(format!("Unknown parameter {name:?}; available: {}.", known.join(", ")))
 }
 
 fn wrong(name: &str, value: &str, why: &dyn std::fmt::Display) -> HttpError {
@@ -332,10 +333,10 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_told_with_what_to_write() {
+    fn what_makes_no_sense_is_reported_with_what_to_write() {
         refused(
             "stp=60",
-            "There is no parameter \"stp\"; there are probe, pattern, label, group, start, end, step, by, zone, format.",
+            "Unknown parameter \"stp\"; available: probe, pattern, label, group, start, end, step, by, zone, format.",
         );
         refused(
             "step=0",
@@ -370,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn a_series_has_a_step_of_its_own_where_none_is_asked_for() {
+    fn a_series_has_a_step_of_its_own_where_none_is_requested() {
         let step = |query: &str| {
             let pairs = form_urlencoded::parse(query.as_bytes());
             let question = EnergyQuestion::of_series(pairs, "", NOW).unwrap();
@@ -387,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_a_little_ahead_asks_until_now() {
+    fn a_clock_that_is_a_little_ahead_queries_until_now() {
         assert_eq!(parse("end=1795393650").unwrap().end, NOW);
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kwapi_core::ProbeId;
-use kwapi_history::{Ask, AskError, EnergySpan, EnergyStep};
+use kwapi_history::{EnergyRequest, EnergyRequestError, EnergySpan, EnergyStep};
 use serde::{Serialize, Serializer};
 
 use super::EnergyAnswers;
@@ -75,25 +75,25 @@ impl EnergyAnswers {
         &self,
         members: &GroupMembers,
         group: Option<&str>,
-        asked_for: &Ask,
-    ) -> Result<MeterRests, AskError> {
+        request: &EnergyRequest,
+    ) -> Result<MeterRests, EnergyRequestError> {
         let meters = members.meters(group);
         let mut all = MeterRests::default();
         let mut meters = meters.iter().peekable();
         while meters.peek().is_some() {
-            let (mut asked, mut probes) = (Vec::new(), Vec::new());
+            let (mut queried, mut probes) = (Vec::new(), Vec::new());
             while let Some((meter, below)) =
                 meters.next_if(|(_, below)| probes.is_empty() || probes.len() + below.len() < PROBES_MAX)
             {
                 probes.extend(below.iter().chain([meter]).cloned());
-                asked.push((meter, below));
+                queried.push((meter, below));
             }
-            let step = parts(asked_for.end.since(asked_for.start), probes.len());
-            let answer = self.query.energy(&Ask { probes, step, ..asked_for.clone() })?;
+            let step = parts(request.end.since(request.start), probes.len());
+            let answer = self.query.energy(&EnergyRequest { probes, step, ..request.clone() })?;
             all.position = answer.position.to_string();
             let spans: BTreeMap<&ProbeId, &[EnergySpan]> =
                 answer.probes.iter().map(|of| (&of.probe, of.spans.as_slice())).collect();
-            for (meter, below) in asked {
+            for (meter, below) in queried {
                 let Some(own) = spans.get(meter) else { continue };
                 let below: Vec<(&ProbeId, &[EnergySpan])> =
                     below.iter().filter_map(|probe| Some((probe, *spans.get(probe)?))).collect();

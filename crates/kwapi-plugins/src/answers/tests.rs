@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use kwapi_core::{Accounting, Decision, Energy, Quality, SegmentKind, Timestamp, Totals, Watts};
 use kwapi_history::journal::{Credited, Journal, JournalConfig, Taken};
-use kwapi_history::{Ask, EnergyStep, Ledger, LedgerConfig};
+use kwapi_history::{EnergyRequest, EnergyStep, Ledger, LedgerConfig};
 use kwapi_peers::Lab;
 use serde_json::{Value, json};
 
@@ -92,11 +92,11 @@ fn house_of(probes: &[(&str, u64)], accuracy: Option<f64>) -> House {
     House { lab, answers: EnergyAnswers::new(Query::new(ledger, None), directory) }
 }
 
-fn ask(house: &House, query: &str) -> Value {
-    ask_until(house, query, BEGIN, BEGIN + 3_600)
+fn energy_of(house: &House, query: &str) -> Value {
+    energy_until(house, query, BEGIN, BEGIN + 3_600)
 }
 
-fn ask_until(house: &House, query: &str, start: u64, now: u64) -> Value {
+fn energy_until(house: &House, query: &str, start: u64, now: u64) -> Value {
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     let pairs = pairs.map(|(name, value)| (Cow::from(name), Cow::from(value)));
     let start = [(Cow::from("start"), Cow::from(start.to_string()))];
@@ -127,10 +127,13 @@ fn sums(answer: &Value, name: &str) -> Vec<(Value, f64, Value)> {
 #[test]
 fn a_total_counts_each_joule_once_along_a_path() {
     let house = house();
-    assert_eq!(sums(&ask(&house, "by=total"), "total"), [(json!(null), 107.0, json!(5))]);
+    assert_eq!(sums(&energy_of(&house, "by=total"), "total"), [(json!(null), 107.0, json!(5))]);
     // Of what is asked for: without its meter a rack is the sum of its machines.
-    assert_eq!(sums(&ask(&house, "by=total&pattern=lyon.r3.*"), "total"), [(json!(null), 75.0, json!(3))]);
-    let probes = sums(&ask(&house, "step=minute"), "probe");
+    assert_eq!(
+        sums(&energy_of(&house, "by=total&pattern=lyon.r3.*"), "total"),
+        [(json!(null), 75.0, json!(3))]
+    );
+    let probes = sums(&energy_of(&house, "step=minute"), "probe");
     assert_eq!(probes.len(), 6, "each is shown by itself");
     assert_eq!(probes[0], (json!("all"), 107.0, json!(null)));
 }
@@ -138,29 +141,29 @@ fn a_total_counts_each_joule_once_along_a_path() {
 #[test]
 fn labels_add_up_to_the_whole_with_a_line_for_what_has_none() {
     let house = house();
-    let by_owner = sums(&ask(&house, "by=owner"), "label");
+    let by_owner = sums(&energy_of(&house, "by=owner"), "label");
     let expected = [
         (json!(null), 30.0, json!(2)),
         (json!("biology"), 40.0, json!(1)),
         (json!("physics"), 37.0, json!(2)),
     ];
     assert_eq!(by_owner, expected);
-    let by_nothing = sums(&ask(&house, "by=floor"), "label");
+    let by_nothing = sums(&energy_of(&house, "by=floor"), "label");
     assert_eq!(by_nothing, [(json!(null), 107.0, json!(5))]);
 }
 
 #[test]
 fn groups_are_the_prefixes_of_paths() {
     let house = house();
-    let groups = sums(&ask(&house, "by=group"), "group");
+    let groups = sums(&energy_of(&house, "by=group"), "group");
     let expected = [
         (json!("lyon"), 100.0, json!(4)),
         (json!("lyon.r3"), 100.0, json!(4)),
         (json!("lyon.r3.c"), 5.0, json!(1)),
     ];
     assert_eq!(groups, expected);
-    let asked = sums(&ask(&house, "group=lyon.r3&step=900"), "group");
-    assert_eq!(asked, [(json!("lyon.r3"), 100.0, json!(4))]);
+    let selected = sums(&energy_of(&house, "group=lyon.r3&step=900"), "group");
+    assert_eq!(selected, [(json!("lyon.r3"), 100.0, json!(4))]);
 }
 
 #[test]
@@ -168,7 +171,7 @@ fn a_sum_draws_what_its_probes_draw_together() {
     let house = house();
     // Over an hour watts and watt-hours are the same number; over two, of which one is absent, the watts stay.
     for (until, query) in [(3_600, "by=total"), (7_200, "by=total"), (7_200, "by=owner")] {
-        let answer = ask_until(&house, query, BEGIN, BEGIN + until);
+        let answer = energy_until(&house, query, BEGIN, BEGIN + until);
         for sum in answer["energy"].as_array().unwrap() {
             let row = &sum["rows"][0];
             let (watts, hours) =
@@ -189,15 +192,16 @@ fn check_rests(
     let house = house_of(probes, accuracy);
     let members = GroupMembers::new(&house.answers.query().probes(), &house.answers.directory, &Scope::All);
     let (start, end) = (Timestamp::from_seconds(BEGIN + span.0), Timestamp::from_seconds(BEGIN + span.1));
-    let asked = Ask { probes: Vec::new(), start, end, step: EnergyStep::Whole, is_to_now: false, now: end };
-    let rests = house.answers.rests(&members, None, &asked).unwrap();
+    let request =
+        EnergyRequest { probes: Vec::new(), start, end, step: EnergyStep::Whole, is_to_now: false, now: end };
+    let rests = house.answers.rests(&members, None, &request).unwrap();
     assert_eq!(rests.position.is_empty(), expected.is_empty());
-    let told: Vec<_> = rests
+    let found: Vec<_> = rests
         .rests
         .iter()
         .map(|rest| (rest.meter.as_str(), rest.rest_mj.unwrap() as f64 / 3.6e6, rest.finding.is_some()))
         .collect();
-    assert_eq!(told, expected);
+    assert_eq!(found, expected);
 }
 
 #[test]
@@ -228,7 +232,7 @@ fn a_meter_is_judged_by_the_time_that_it_has_measured_and_not_by_a_short_one() {
 }
 
 #[test]
-fn the_watch_finds_a_negative_rest_tells_it_and_forgets_it() {
+fn the_watch_finds_a_negative_rest_reports_it_and_forgets_it() {
     let probes: Vec<(String, u64)> =
         (0..12).flat_map(|n| [(format!("r{n:02}"), 10), (format!("r{n:02}.a"), 30)]).collect();
     let probes: Vec<(&str, u64)> = probes.iter().map(|(name, watts)| (name.as_str(), *watts)).collect();

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kwapi_core::{Timestamp, chain};
-use kwapi_history::{Ask, EnergyStep, Query};
+use kwapi_history::{EnergyRequest, EnergyStep, Query};
 use parking_lot::Mutex;
 
 use super::EnergyAnswers;
 use super::rests::MeterRest;
 use crate::directory::Directory;
 use crate::groups::GroupMembers;
-use crate::metrics::{Exposition, Kind, MetricSource};
+use crate::metrics::{Exposition, MetricSource};
 use crate::scope::Scope;
 
 /// The time by which meters are judged.
@@ -19,7 +19,7 @@ const JUDGED: Duration = Duration::from_secs(3_600);
 /// What was measured later than this may not have come yet.
 const BEHIND: Duration = Duration::from_secs(120);
 /// Findings that are told one by one.
-const TOLD_MAX: usize = 10;
+const REPORTED_MAX: usize = 10;
 
 /// Watches the meters of all subtrees. Clones are the same.
 #[derive(Clone, Debug)]
@@ -49,9 +49,9 @@ impl RestWatch {
         let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         let end = now.micros().saturating_sub(micros(BEHIND)) / minute * minute;
         let start = end.saturating_sub(micros(JUDGED));
-        let probes = answers.query.heard_since(Timestamp::from_micros(start));
+        let probes = answers.query.measured_since(Timestamp::from_micros(start));
         let members = GroupMembers::new(&probes, &answers.directory, &Scope::All);
-        let asked = Ask {
+        let request = EnergyRequest {
             probes: Vec::new(),
             start: Timestamp::from_micros(start),
             end: Timestamp::from_micros(end),
@@ -59,7 +59,7 @@ impl RestWatch {
             is_to_now: false,
             now,
         };
-        let rests = match answers.rests(&members, None, &asked) {
+        let rests = match answers.rests(&members, None, &request) {
             Ok(rests) => rests.rests,
             Err(error) => {
                 // Only a clock that is in 1970 makes an hour that is none.
@@ -70,10 +70,10 @@ impl RestWatch {
         let now_found: Vec<MeterRest> = rests.into_iter().filter(|rest| rest.finding.is_some()).collect();
         let mut found = found.lock();
         let is_in = |all: &[MeterRest], rest: &MeterRest| all.iter().any(|other| other.meter == rest.meter);
-        for rest in now_found.iter().filter(|rest| !is_in(&found, rest)).take(TOLD_MAX) {
+        for rest in now_found.iter().filter(|rest| !is_in(&found, rest)).take(REPORTED_MAX) {
             tracing::warn!("{}", sentence(rest));
         }
-        for rest in found.iter().filter(|rest| !is_in(&now_found, rest)).take(TOLD_MAX) {
+        for rest in found.iter().filter(|rest| !is_in(&now_found, rest)).take(REPORTED_MAX) {
             tracing::info!(meter = %rest.meter, "measures no less than the probes below it again");
         }
         *found = now_found;
@@ -82,8 +82,8 @@ impl RestWatch {
     /// What was found, a sentence each.
     pub fn troubles(&self) -> Vec<String> {
         let found = self.0.found.lock();
-        let mut all: Vec<String> = found.iter().take(TOLD_MAX).map(sentence).collect();
-        if let Some(more) = found.len().checked_sub(TOLD_MAX).filter(|more| *more > 0) {
+        let mut all: Vec<String> = found.iter().take(REPORTED_MAX).map(sentence).collect();
+        if let Some(more) = found.len().checked_sub(REPORTED_MAX).filter(|more| *more > 0) {
             all.push(format!("{more} more meters measured less than the probes below them"));
         }
         all
@@ -111,11 +111,6 @@ impl MetricSource for RestWatch {
         // Where meters are named by whoever sees all, they are counted as well.
         let count = found.iter().filter(|rest| out.may_name(&rest.meter)).count();
         drop(found);
-        out.family(
-            "kwapi_group_negative_rests",
-            Kind::Gauge,
-            "Meters that measured less within an hour than the probes below them, beyond their accuracy.",
-        )
-        .count(&[], count as u64);
+        out.count("kwapi_group_negative_rests", &[], count as u64);
     }
 }

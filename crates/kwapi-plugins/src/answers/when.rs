@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_answer_or_two_is_told_with_what_to_write() {
+    fn what_has_no_answer_or_two_is_reported_with_what_to_write() {
         check(
             "2026-11-22T14:00",
             "",

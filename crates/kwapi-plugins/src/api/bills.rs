@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::Api;
 use crate::answers::{accepts_csv, no_parameter};
-use crate::bills::{BillAsked, BillFormat, Bills, unreadable};
+use crate::bills::{BillFormat, BillRequest, Bills, unreadable};
 use crate::http::{HttpError, StreamHead};
 use crate::scope::Scope;
 
@@ -77,7 +77,8 @@ impl Api {
     pub(super) async fn bill(&self, month: &str, uri: &Uri, headers: &HeaderMap, scope: Scope) -> Response {
         let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
         let pairs = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
-        let prepared = BillQuestion::parse(pairs, accept).and_then(|asked| Ok((asked, self.bills_served()?)));
+        let prepared =
+            BillQuestion::parse(pairs, accept).and_then(|wanted| Ok((wanted, self.bills_served()?)));
         let (question, bills) = match prepared {
             Ok(prepared) => prepared,
             Err(error) => return error.into_response(),
@@ -88,8 +89,8 @@ impl Api {
             .turns
             .answer(move |sink| {
                 let BillQuestion { by, correction, format } = &question;
-                let asked = BillAsked { month: &month, by: by.as_deref(), correction: *correction };
-                let text = bills.text(answers.as_ref(), asked, *format, &scope, now)?;
+                let wanted = BillRequest { month: &month, by: by.as_deref(), correction: *correction };
+                let text = bills.text(answers.as_ref(), wanted, *format, &scope, now)?;
                 let (media_type, header) = match question.format {
                     BillFormat::Csv | BillFormat::Profile => ("text/csv; charset=utf-8", None),
                     BillFormat::Html => ("text/html; charset=utf-8", Some(POLICY)),

@@ -46,13 +46,13 @@ impl Api {
     pub(super) fn groups(&self, query: &ListParameters, scope: &Scope) -> Response {
         let mut page = Page::limited(query, PAGE_MAX);
         // Prefixes of ids are as good as ids.
-        let is_asked = |group: &str| {
+        let is_requested = |group: &str| {
             let is_after = query.after.as_deref().is_none_or(|after| group > after);
             is_after && ProbeId::new(group).is_ok_and(|name| query.takes(&name))
         };
         let mut shown = Vec::new();
         // One more tells that there is another page.
-        for group in self.groups_now(is_asked, page.limit().saturating_add(1), scope).1 {
+        for group in self.groups_now(is_requested, page.limit().saturating_add(1), scope).1 {
             let Ok(name) = ProbeId::new(&group.group) else { continue };
             if page.take(query, &Scope::All, &name, || shown.push(group)).is_break() {
                 break;
@@ -115,13 +115,13 @@ impl Api {
         if !all.has(group) && !members.has(group) {
             return Err(no_group(group));
         }
-        let asked = question.ask(Vec::new());
+        let request = question.request(Vec::new());
         let prepared = answers.prepare(question, scope)?;
         let rests = match format {
-            EnergyFormat::Json => answers.rests(&all, Some(group), &asked).map_err(refused)?,
+            EnergyFormat::Json => answers.rests(&all, Some(group), &request).map_err(refused)?,
             EnergyFormat::Csv => MeterRests::default(),
         };
-        let silent = GroupNow::silent(group, asked.now);
+        let silent = GroupNow::silent(group, request.now);
         let now = now.into_iter().next().unwrap_or(silent);
         let mut is_whole = true;
         // Both need the sink, one after the other.

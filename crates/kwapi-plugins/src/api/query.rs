@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_said() {
+    fn what_makes_no_sense_is_reported() {
         check("limit=0", Err("limit=\"0\": must be 1 to 100000"));
         check("probe=", Err("probe=\"\": a probe id must not be empty"));
         let many = "probe=a&".repeat(101);
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_page_asks_for_the_same_probes() {
+    fn the_next_page_requests_the_same_probes() {
         let uri: Uri = "/v1/probes/?pattern=lyon.*&probe=a%2Fb&limit=2".parse().unwrap();
         let query = ListParameters::parse(&uri).unwrap();
         let next = query.next(2, &ProbeId::new("a/b").unwrap());

@@ -68,8 +68,8 @@ impl Stand {
         let api = Api::new(directory.clone()).with_energy(query).with_bills(bills(&lab));
         let stand = Self { live, intake, api, directory, millis, ledger, lab };
         for (probe, watts) in [("C.1", 12.5), ("A", 94.0), ("B", 80.0)] {
-            stand.hear(probe, 0, watts, 0);
-            stand.hear(probe, 1, watts, 1_584);
+            stand.receive(probe, 0, watts, 0);
+            stand.receive(probe, 1, watts, 1_584);
         }
         stand
     }
@@ -79,7 +79,7 @@ impl Stand {
         self.lab.join("state")
     }
 
-    pub(crate) fn hear(&self, probe: &str, seq: u64, watts: f64, joules: u64) {
+    pub(crate) fn receive(&self, probe: &str, seq: u64, watts: f64, joules: u64) {
         let session = Timestamp::from_micros(1_795_393_617_857_424);
         let accounting = Accounting {
             timestamp: session.after(Duration::from_secs(seq)),
@@ -103,8 +103,8 @@ impl Stand {
             current: None,
             accounting: Some(accounting),
         };
-        let (heard, arrived) = (self.live.now(), session);
-        let received = Received { measurement, key: None, description: None, arrived, heard };
+        let (received_at, arrived) = (self.live.now(), session);
+        let received = Received { measurement, key: None, description: None, arrived, received_at };
         self.intake.lock().take(Batch { measurements: vec![received] }, Box::new(|| ()));
         self.ledger.catch_up(session);
     }
@@ -113,12 +113,12 @@ impl Stand {
         self.millis.fetch_add(seconds * 1000, Ordering::Relaxed);
     }
 
-    pub(super) async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
-        ask(router(self.api.clone(), None, None), method, path, headers).await
+    pub(super) async fn request(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+        request(router(self.api.clone(), None, None), method, path, headers).await
     }
 
     pub(super) async fn get(&self, path: &str) -> String {
-        self.ask("GET", path, &[]).await.body
+        self.request("GET", path, &[]).await.body
     }
 }
 
@@ -134,7 +134,7 @@ impl Answer {
     }
 }
 
-pub(crate) async fn ask(router: Router, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+pub(crate) async fn request(router: Router, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
     let mut request = Request::builder().method(method).uri(path);
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -190,17 +190,17 @@ async fn every_row_of_the_originals_table_has_its_status_and_location() {
         let mut words = row.split_whitespace();
         let (method, path) = (words.next().unwrap(), words.next().unwrap());
         let expected: Vec<_> = words.collect();
-        check_row(&stand.ask(method, path, &[]).await, row, &expected.join(" "));
+        check_row(&stand.request(method, path, &[]).await, row, &expected.join(" "));
     }
     for (name, value) in [("if-none-match", "*"), ("accept-encoding", "gzip")] {
-        check_row(&stand.ask("GET", "/v1/", &[(name, value)]).await, name, "200 application/json");
+        check_row(&stand.request("GET", "/v1/", &[(name, value)]).await, name, "200 application/json");
     }
     let xhr = [("x-requested-with", "XMLHttpRequest")];
-    check_row(&stand.ask("GET", "/v1/probes/", &xhr).await, "xhr", "200 application/json");
+    check_row(&stand.request("GET", "/v1/probes/", &xhr).await, "xhr", "200 application/json");
 }
 
 #[tokio::test]
-async fn v2_says_since_when_how_much_is_known_and_whose_it_is() {
+async fn v2_shows_since_when_how_much_is_known_and_whose_it_is() {
     let stand = Stand::new();
     let probe: serde_json::Value = serde_json::from_str(&stand.get("/v2/probes/A/").await).unwrap();
     let expected = serde_json::json!({
@@ -222,13 +222,13 @@ async fn v2_says_since_when_how_much_is_known_and_whose_it_is() {
         (Some("B"), Some(true))
     );
     assert_eq!(page["next"], "/v2/probes/?limit=1&after=B");
-    assert_eq!(stand.ask("GET", "/v2/probes/nope/", &[]).await.status, 404);
+    assert_eq!(stand.request("GET", "/v2/probes/nope/", &[]).await.status, 404);
 }
 
 #[tokio::test]
-async fn energy_between_two_instants_is_told_with_its_statuses_and_position() {
+async fn energy_between_two_instants_is_reported_with_its_statuses_and_position() {
     let stand = Stand::new();
-    let answer = stand.ask("GET", "/v2/energy?probe=A&start=1795393617.857&end=1795393618", &[]).await;
+    let answer = stand.request("GET", "/v2/energy?probe=A&start=1795393617.857&end=1795393618", &[]).await;
     let row = serde_json::json!({
         "start": "2026-11-23T00:26:57.857Z", "end": "2026-11-23T00:26:58Z", "joules": 226.512, "kwh": 226.512 / 3.6e6,
         "measured_joules": 226.512, "estimated_joules": 0.0, "bridged_joules": null, "rrd_joules": null,
@@ -248,9 +248,9 @@ async fn energy_between_two_instants_is_told_with_its_statuses_and_position() {
     for question in
         ["/v2/energy?probe=A", "/v2/energy?probe=A&end=now", "/v2/energy?probe=A&end=now&by=total"]
     {
-        let answer = stand.ask("GET", question, &[]).await;
+        let answer = stand.request("GET", question, &[]).await;
         let body: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
-        let of_v1 = stand.ask("GET", "/v1/probes/A/", &[]).await;
+        let of_v1 = stand.request("GET", "/v1/probes/A/", &[]).await;
         let total: serde_json::Value = serde_json::from_str(&of_v1.body).unwrap();
         assert_eq!(body["energy"][0]["rows"][0]["kwh"], total["A"]["kwh"], "{question}");
         assert_eq!(answer.header("kwapi-position"), of_v1.header("kwapi-position"), "{question}");
@@ -261,13 +261,13 @@ async fn energy_between_two_instants_is_told_with_its_statuses_and_position() {
 async fn energy_comes_as_csv_and_by_label_and_in_steps() {
     let stand = Stand::new();
     let query = "/v2/energy?pattern=[A,B]&start=1795393617.857&end=1795393618&step=1&format=csv";
-    let answer = stand.ask("GET", query, &[]).await;
+    let answer = stand.request("GET", query, &[]).await;
     assert_eq!(answer.header("content-type"), "text/csv; charset=utf-8");
     let lines: Vec<Vec<&str>> = answer.body.lines().map(|line| line.split(',').collect()).collect();
     assert_eq!((lines[0][0], lines[0][3], lines.len()), ("probe", "joules", 3));
     assert_eq!(lines[1][..4], ["A", "2026-11-23T00:26:57.857Z", "2026-11-23T00:26:58Z", "226.512"]);
     assert_eq!(lines[2][0], "B");
-    let preferred = stand.ask("GET", "/v2/energy", &[("accept", "text/csv")]).await;
+    let preferred = stand.request("GET", "/v2/energy", &[("accept", "text/csv")]).await;
     assert!(preferred.body.starts_with("probe,start,end,"), "{}", preferred.body);
     let by_rack = stand.get("/v2/energy?by=rack").await;
     let body: serde_json::Value = serde_json::from_str(&by_rack).unwrap();
@@ -281,19 +281,19 @@ async fn energy_comes_as_csv_and_by_label_and_in_steps() {
 }
 
 #[tokio::test]
-async fn a_question_about_energy_that_has_no_answer_is_told_why() {
+async fn a_question_about_energy_that_has_no_answer_is_reported_with_the_reason() {
     let stand = Stand::new();
     for (query, status, message) in [
         ("probe=nope", 404, "There is no probe \\\"nope\\\"."),
         ("group=lyon", 404, "There is no group \\\"lyon\\\"."),
         ("start=2026-12-22T22:00:00Z", 400, "is in the future"),
         ("start=1&end=1", 400, "The end must be after the start"),
-        ("start=1&step=1", 400, "values were asked for; at most 67108864 are answered at once"),
+        ("start=1&step=1", 400, "values requested; the limit is 67108864"),
         ("zone=Nowhere", 400, "there is no time zone"),
-        ("stepp=1", 400, "There is no parameter"),
+        ("stepp=1", 400, "Unknown parameter"),
     ] {
         for path in ["/v2/energy", "/v2/series"] {
-            let answer = stand.ask("GET", &format!("{path}?{query}"), &[]).await;
+            let answer = stand.request("GET", &format!("{path}?{query}"), &[]).await;
             let message =
                 if path == "/v2/series" { message.replace("67108864", "1048576") } else { message.into() };
             assert_eq!(answer.status, status, "{path}?{query}: {}", answer.body);
@@ -302,7 +302,7 @@ async fn a_question_about_energy_that_has_no_answer_is_told_why() {
     }
     let without = Api::new(stand.directory.clone());
     for path in ["/v2/energy", "/v2/series"] {
-        let answer = ask(router(without.clone(), None, None), "GET", path, &[]).await;
+        let answer = request(router(without.clone(), None, None), "GET", path, &[]).await;
         assert_eq!(answer.status, 501);
         assert!(answer.body.contains("keeps no ledger"), "{}", answer.body);
     }
@@ -323,17 +323,17 @@ async fn pages_of_configured_origins_may_read_and_others_not() {
         || router(stand.api.clone(), None, Some(Cors::new(vec!["https://grafana.example.org".to_owned()])));
     let origin = ("origin", "https://grafana.example.org");
     let preflight = [origin, ("access-control-request-method", "GET")];
-    let answer = ask(router(), "OPTIONS", "/v1/probes/", &preflight).await;
+    let answer = request(router(), "OPTIONS", "/v1/probes/", &preflight).await;
     assert_eq!((answer.status, answer.header("access-control-allow-origin")), (204, origin.1));
-    let answer = ask(router(), "GET", "/v1/probes/", &[origin]).await;
+    let answer = request(router(), "GET", "/v1/probes/", &[origin]).await;
     assert_eq!(answer.header("access-control-allow-origin"), origin.1);
-    let answer = ask(router(), "GET", "/v1/probes/", &[("origin", "https://evil.example.org")]).await;
+    let answer = request(router(), "GET", "/v1/probes/", &[("origin", "https://evil.example.org")]).await;
     assert_eq!(answer.header("access-control-allow-origin"), "");
 }
 
 /// What the OpenAPI document promises, a line each: addresses with their statuses, schemas with what they always have.
 fn promises() -> String {
-    let document: serde_json::Value = serde_json::from_str(&OPENAPI).unwrap();
+    let document: serde_json::Value = serde_json::from_str(OPENAPI).unwrap();
     let names = |value: &serde_json::Value| -> String {
         let names: Vec<_> = value.as_object().unwrap().keys().map(String::as_str).collect();
         names.join(" ")
@@ -358,8 +358,8 @@ fn the_document_promises_what_it_did() {
 #[tokio::test]
 async fn every_address_of_the_document_is_served_and_the_document_too() {
     let stand = Stand::new();
-    assert_eq!(stand.get("/v1/openapi.json").await, *OPENAPI);
-    let document: serde_json::Value = serde_json::from_str(&OPENAPI).unwrap();
+    assert_eq!(stand.get("/v1/openapi.json").await, OPENAPI);
+    let document: serde_json::Value = serde_json::from_str(OPENAPI).unwrap();
     for path in document["paths"].as_object().unwrap().keys() {
         let mut path = path
             .replace("{probe}", "A")
@@ -371,6 +371,6 @@ async fn every_address_of_the_document_is_served_and_the_document_too() {
             path.push_str("?probe=A&start=0");
             api = samples::tests::Site::new().api;
         }
-        assert_eq!(ask(router(api, None, None), "GET", &path, &[]).await.status, 200, "{path}");
+        assert_eq!(request(router(api, None, None), "GET", &path, &[]).await.status, 200, "{path}");
     }
 }

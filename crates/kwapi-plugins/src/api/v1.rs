@@ -215,7 +215,7 @@ impl Page {
 
     /// A page of `limit` probes where the query says nothing.
     pub(super) fn limited(query: &ListParameters, limit: usize) -> Self {
-        Self { limit: Some(query.limit.map_or(limit, |asked| asked.min(limit))), ..Self::new(query) }
+        Self { limit: Some(query.limit.map_or(limit, |requested| requested.min(limit))), ..Self::new(query) }
     }
 
     /// How much is on a page.

@@ -18,7 +18,7 @@ fn read(lab: &kwapi_peers::Lab) -> Vec<String> {
 }
 
 #[test]
-fn each_event_is_a_line_that_tells_when_what_and_who_and_the_file_is_its_owner_s() {
+fn each_event_is_a_line_that_reports_when_what_and_who_and_the_file_is_its_owner_s() {
     let lab = kwapi_peers::Lab::empty();
     let (audit, _) = log(&lab);
     let who = || "ada".to_owned();

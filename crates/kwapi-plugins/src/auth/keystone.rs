@@ -67,7 +67,7 @@ pub(super) struct Keystone {
     cache: Cache<Key, Verdict>,
     in_flight: Semaphore,
     is_away: AtomicBool,
-    asked: AtomicU64,
+    requests: AtomicU64,
     standing: Mutex<Standing>,
 }
 
@@ -108,7 +108,7 @@ impl Keystone {
             cache: Cache::builder().max_capacity(config.cache_tokens_max).expire_after(memory).build(),
             in_flight: Semaphore::new(IN_FLIGHT_MAX),
             is_away: AtomicBool::new(false),
-            asked: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
             standing: Mutex::new(Standing::NotYet("no response yet".to_owned())),
         })
     }
@@ -118,8 +118,8 @@ impl Keystone {
     }
 
     /// How often Keystone was asked about a token.
-    pub(super) fn asked(&self) -> u64 {
-        self.asked.load(Ordering::Relaxed)
+    pub(super) fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
     }
 
     /// Whom a token belongs to; nobody, if it is not valid, or has expired and that is not to be overlooked.
@@ -131,7 +131,7 @@ impl Keystone {
         let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
         let verdict = self
             .cache
-            .try_get_with((hash, allow_expired), self.ask(token, allow_expired))
+            .try_get_with((hash, allow_expired), self.verdict(token, allow_expired))
             .await
             .map_err(|error| Unavailable::clone(&error))?;
         let Verdict::Valid(identity) = verdict else { return Ok(None) };
@@ -140,12 +140,12 @@ impl Keystone {
         Ok((allow_expired || !is_expired).then_some(identity))
     }
 
-    async fn ask(&self, token: &str, allow_expired: bool) -> Result<Verdict, Unavailable> {
+    async fn verdict(&self, token: &str, allow_expired: bool) -> Result<Verdict, Unavailable> {
         let turn = tokio::time::timeout(self.session.timeout(), self.in_flight.acquire()).await;
         let Ok(Ok(_turn)) = turn else {
             return Err(Unavailable("too many token validations in progress".to_owned()));
         };
-        self.asked.fetch_add(1, Ordering::Relaxed);
+        self.requests.fetch_add(1, Ordering::Relaxed);
         let answer = self.session.validate(token, allow_expired).await;
         self.report(answer.as_ref().err());
         Ok(match answer? {

@@ -117,8 +117,8 @@ impl Logins {
     }
 
     /// Whether a user of Keystone's can log in.
-    pub(crate) fn asks_keystone(&self) -> bool {
-        self.0.auth.asks_keystone()
+    pub(crate) fn has_keystone(&self) -> bool {
+        self.0.auth.has_keystone()
     }
 
     /// Logs somebody in, and returns the `Set-Cookie` for their browser.

@@ -2,7 +2,7 @@ use kwapi_core::Pattern;
 
 use super::*;
 use crate::api::router;
-use crate::api::tests::{Answer, Stand, ask};
+use crate::api::tests::{Answer, Stand, request};
 
 fn token(name: &str, roles: &[&str], probes: &[&str]) -> StaticToken {
     StaticToken {
@@ -17,7 +17,7 @@ fn wall() -> WallClock {
     WallClock::new(|| kwapi_core::Timestamp::EPOCH)
 }
 
-async fn ask_as(headers: &[(&str, &str)], path: &str) -> Answer {
+async fn request_as(headers: &[(&str, &str)], path: &str) -> Answer {
     let tokens = vec![
         token("boss", &["admin"], &[]),
         token("nobody", &["member"], &[]),
@@ -25,7 +25,7 @@ async fn ask_as(headers: &[(&str, &str)], path: &str) -> Answer {
     ];
     let config = AuthConfig { tokens, ..AuthConfig::default() };
     let auth = Auth::new(&config, wall(), Directory::default()).unwrap();
-    ask(router(Stand::new().api, Some(auth), None), "GET", path, headers).await
+    request(router(Stand::new().api, Some(auth), None), "GET", path, headers).await
 }
 
 #[tokio::test]
@@ -35,14 +35,14 @@ async fn a_token_of_ours_is_taken_under_each_of_its_headers() {
         ("x-storage-token", "boss-secret"),
         ("authorization", "Bearer boss-secret"),
     ] {
-        assert_eq!(ask_as(&[header], "/v1/probes/").await.status, 200, "{header:?}");
+        assert_eq!(request_as(&[header], "/v1/probes/").await.status, 200, "{header:?}");
     }
 }
 
 #[tokio::test]
-async fn without_a_valid_token_nothing_is_said_but_who_asks_for_one() {
+async fn without_a_valid_token_a_refusal_names_only_the_scheme() {
     for headers in [&[][..], &[("x-auth-token", "wrong")], &[("x-auth-token", "")], &[("x-roles", "admin")]] {
-        let answer = ask_as(headers, "/v1/probes/nope").await;
+        let answer = request_as(headers, "/v1/probes/nope").await;
         assert_eq!((answer.status, answer.header("www-authenticate")), (401, "Bearer realm=\"kwapi\""));
         let expected = "{\"error\":{\"code\":401,\"message\":\"The request you have made requires authentication.\",\"title\":\"Unauthorized\"}}\n";
         assert_eq!(answer.body, expected);
@@ -52,17 +52,17 @@ async fn without_a_valid_token_nothing_is_said_but_who_asks_for_one() {
 #[tokio::test]
 async fn roles_that_do_not_suffice_are_forbidden_and_headers_add_none() {
     let headers = [("x-auth-token", "nobody-secret"), ("x-roles", "admin"), ("x-role", "admin")];
-    assert_eq!(ask_as(&headers, "/v1/probes/").await.status, 403);
+    assert_eq!(request_as(&headers, "/v1/probes/").await.status, 403);
 }
 
 #[tokio::test]
 async fn a_token_with_patterns_shows_their_probes_only() {
     let headers = [("x-auth-token", "tenant-secret")];
-    assert_eq!(ask_as(&headers, "/v1/probe-ids/").await.body, "{\"probe_ids\":[\"B\",\"C.1\"]}\n");
-    assert!(!ask_as(&headers, "/v1/probes/").await.body.contains("\"A\""));
-    assert_eq!(ask_as(&headers, "/v1/probes/A/w/").await.status, 404);
-    assert_eq!(ask_as(&headers, "/v2/probes/A/").await.status, 404);
-    assert_eq!(ask_as(&headers, "/v2/probes/B/").await.status, 200);
+    assert_eq!(request_as(&headers, "/v1/probe-ids/").await.body, "{\"probe_ids\":[\"B\",\"C.1\"]}\n");
+    assert!(!request_as(&headers, "/v1/probes/").await.body.contains("\"A\""));
+    assert_eq!(request_as(&headers, "/v1/probes/A/w/").await.status, 404);
+    assert_eq!(request_as(&headers, "/v2/probes/A/").await.status, 404);
+    assert_eq!(request_as(&headers, "/v2/probes/B/").await.status, 200);
 }
 
 #[test]

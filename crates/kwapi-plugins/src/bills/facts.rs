@@ -78,14 +78,14 @@ impl BillFacts {
         self.probes.get(probe)?.accuracy
     }
 
-    /// What must be known of the bill, a sentence each.
-    pub(super) fn notes(&self, bill: &Bill) -> Vec<String> {
+    /// What must be known of the bill, a sentence each, with instants as `instant` writes them.
+    pub(super) fn notes(&self, bill: &Bill, instant: impl Fn(&Self, u64) -> String) -> Vec<String> {
         let mut notes = Vec::new();
         if !self.is_calibrated() {
             notes.push("allocation of cost, not calibrated metering".to_owned());
         }
         if self.month.end_ms < self.month.month_end_ms {
-            notes.push(format!("the month is not over; billed until {}", self.instant(self.month.end_ms)));
+            notes.push(format!("the month is not over; billed until {}", instant(self, self.month.end_ms)));
         }
         let unknown: u64 = bill.values.iter().flat_map(|value| &value.probes).map(|of| of.unknown_ms).sum();
         if unknown > 0 {
@@ -137,9 +137,21 @@ impl BillFacts {
         (all > 0.0).then(|| squares.sqrt() / all)
     }
 
-    /// An instant in the bill's zone.
+    /// An instant in the bill's zone, for programs and columns.
     pub(super) fn instant(&self, at_ms: u64) -> String {
         rfc3339(milliseconds(at_ms), &self.zone)
+    }
+
+    /// The same for people, as pages write it: `1 November 2026, 00:00 CET`.
+    pub(super) fn instant_in_words(&self, at_ms: u64) -> String {
+        self.written(at_ms, "%-d %B %Y, %H:%M %Z")
+    }
+
+    /// An instant in the bill's zone, as `format` says.
+    pub(super) fn written(&self, at_ms: u64, format: &str) -> String {
+        let micros = i64::try_from(milliseconds(at_ms).micros()).unwrap_or(i64::MAX);
+        let at = jiff::Timestamp::from_microsecond(micros).unwrap_or(jiff::Timestamp::MAX);
+        at.to_zoned(self.zone.clone()).strftime(format).to_string()
     }
 
     /// Money, without the currency.

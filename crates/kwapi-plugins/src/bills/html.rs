@@ -1,14 +1,12 @@
 //! A bill as a page of its own, which prints well on A4: for who pays, and knows nothing of Kwapi.
 
 use askama::Template;
-use jiff::tz::TimeZone;
 use kwapi_core::{Bill, BillChargeKind, BillLine, BillLineKind, BillProbe, BillValue};
 
 use super::changes::BillReason;
 use super::closed::{BillSum, KeptBill};
 use super::correction::{before_and_now, difference, of_reason, of_values, signed, subject};
 use super::facts::{BillFacts, kwh};
-use super::month::milliseconds;
 
 /// What stands above all else.
 #[derive(Debug)]
@@ -93,7 +91,7 @@ pub(super) fn bill(bill: &Bill, facts: &BillFacts, kept: Option<&KeptBill>) -> S
     let mut words = WordsUsed { co2: bill.co2_grams.is_some(), ..WordsUsed::default() };
     let values = bill.values.iter().map(|value| view(value, facts, &mut words)).collect();
     let page = BillPage {
-        head: head(facts, &facts.notes(bill), kept),
+        head: head(facts, Some(bill), kept),
         values,
         total: [kwh(bill.energy_wh), facts.money(bill.amount), co2(bill.co2_grams)],
         accuracy: facts.accuracy_of_sum(bill).map(|percent| format!("{percent:.2}")),
@@ -121,7 +119,7 @@ pub(super) fn correction(kept: &KeptBill) -> String {
     };
     let all = difference(document);
     let page = CorrectionPage {
-        head: head(facts, &[], Some(kept)),
+        head: head(facts, None, Some(kept)),
         number: document.number,
         reasons: BillReason::ALL.map(of_one).into_iter().filter(|(_, rows)| !rows.is_empty()).collect(),
         values: of_values(document)
@@ -136,17 +134,15 @@ pub(super) fn correction(kept: &KeptBill) -> String {
     rendered(&page)
 }
 
-/// What stands above all else.
-pub(super) fn head(facts: &BillFacts, notes: &[String], kept: Option<&KeptBill>) -> BillHead {
-    let closed = kept.map(|kept| {
-        let made_ms = kept.document.made_at.micros() / 1_000;
-        (instant(made_ms, &facts.zone), kept.document.made_by.clone(), kept.sha256.clone())
-    });
+/// What stands above all else; notes are of the `bill`.
+pub(super) fn head(facts: &BillFacts, bill: Option<&Bill>, kept: Option<&KeptBill>) -> BillHead {
+    let notes = bill.map(|bill| facts.notes(bill, BillFacts::instant_in_words)).unwrap_or_default();
+    let closed = kept.map(|kept| (kept.made_in_words(), kept.document.made_by.clone(), kept.sha256.clone()));
     BillHead {
-        month: written(facts.month.begin_ms, &facts.zone, "%B %Y"),
+        month: facts.written(facts.month.begin_ms, "%B %Y"),
         by: facts.by.clone(),
-        begin: instant(facts.month.begin_ms, &facts.zone),
-        end: instant(facts.month.end_ms, &facts.zone),
+        begin: facts.instant_in_words(facts.month.begin_ms),
+        end: facts.instant_in_words(facts.month.end_ms),
         zone: facts.zone.iana_name().unwrap_or("local time").to_owned(),
         currency: facts.currency.clone(),
         notes: notes.iter().map(|note| sentence(note)).collect(),
@@ -168,7 +164,7 @@ fn view(value: &BillValue, facts: &BillFacts, words: &mut WordsUsed) -> ValueVie
             }
             BillChargeKind::Peak(peak) => {
                 words.peak = true;
-                let at = instant(peak.begin_ms, &facts.zone);
+                let at = facts.instant_in_words(peak.begin_ms);
                 format!("{}: highest quarter hour {} kW, {at}", charge.rate, kwh(peak.watts()))
             }
         };
@@ -178,7 +174,7 @@ fn view(value: &BillValue, facts: &BillFacts, words: &mut WordsUsed) -> ValueVie
     ValueView {
         name: facts.name(value.value.as_deref()).to_owned(),
         rows,
-        peak: value.peak.map(|peak| (kwh(peak.watts()), instant(peak.begin_ms, &facts.zone))),
+        peak: value.peak.map(|peak| (kwh(peak.watts()), facts.instant_in_words(peak.begin_ms))),
         kwh: kwh(value.energy_wh),
         amount: facts.money(value.amount),
         co2: co2(value.co2_grams),
@@ -210,7 +206,7 @@ fn add_probe(rows: &mut Vec<BillRow>, of: &BillProbe, facts: &BillFacts, words: 
 fn details(of: &BillProbe, facts: &BillFacts, words: &mut WordsUsed) -> String {
     let mut details = Vec::new();
     if of.from_ms > facts.month.begin_ms || of.until_ms < facts.month.end_ms {
-        let [from, until] = [of.from_ms, of.until_ms].map(|at| instant(at, &facts.zone));
+        let [from, until] = [of.from_ms, of.until_ms].map(|at| facts.instant_in_words(at));
         details.push(format!("from {from} to {until}"));
     }
     if of.below_wh != 0 {
@@ -261,17 +257,6 @@ fn line_words(line: &BillLine, facts: &BillFacts, words: &mut WordsUsed) -> (Str
 /// Grams as kilograms; nothing where some of it is not known.
 fn co2(grams: Option<i64>) -> String {
     grams.map(kwh).unwrap_or_default()
-}
-
-/// An instant for people, by its Unix milliseconds.
-fn instant(at_ms: u64, zone: &TimeZone) -> String {
-    written(at_ms, zone, "%-d %B %Y, %H:%M %Z")
-}
-
-fn written(at_ms: u64, zone: &TimeZone, format: &str) -> String {
-    let micros = i64::try_from(milliseconds(at_ms).micros()).unwrap_or(i64::MAX);
-    let at = jiff::Timestamp::from_microsecond(micros).unwrap_or(jiff::Timestamp::MAX);
-    at.to_zoned(zone.clone()).strftime(format).to_string()
 }
 
 /// With a capital and a full stop.

@@ -17,7 +17,7 @@ pub(super) fn document(bill: &Bill, facts: &BillFacts) -> Value {
         "by": facts.by,
         "currency": facts.currency,
         "is_calibrated": facts.is_calibrated(),
-        "notes": facts.notes(bill),
+        "notes": facts.notes(bill, BillFacts::instant),
         "values": values,
         "kwh": thousand(bill.energy_wh),
         "amount": facts.money(bill.amount),

@@ -104,7 +104,7 @@ mod tests {
         let sums = Arc::default();
         let now = kwapi_core::Timestamp::from_seconds(1_795_428_000);
         let month = BillMonth::new("2026-11", &jiff::tz::TimeZone::UTC, now).unwrap();
-        let ask = |by: &str, config: &Arc<BillConfig>| {
+        let bill_of = |by: &str, config: &Arc<BillConfig>| {
             let (config, sums) = (Arc::clone(config), Arc::clone(&sums));
             let of = OpenOf { month: month.clone(), by: Some(by.to_owned()), config, sums };
             let made = open.made(of, |_| {
@@ -113,13 +113,13 @@ mod tests {
             });
             made.unwrap()
         };
-        let first = ask("department", &config);
-        assert!(Arc::ptr_eq(&first, &ask("department", &config)));
-        ask("room", &config);
-        ask("department", &changed);
+        let first = bill_of("department", &config);
+        assert!(Arc::ptr_eq(&first, &bill_of("department", &config)));
+        bill_of("room", &config);
+        bill_of("department", &changed);
         assert_eq!(count.get(), 3);
         for by in 0..KEPT_MAX {
-            ask(&by.to_string(), &config);
+            bill_of(&by.to_string(), &config);
         }
         assert_eq!(open.kept.lock().len(), KEPT_MAX);
         assert_eq!(open.made(OpenOf { month, by: None, config, sums }, |_| Err("why")), Err("why"));

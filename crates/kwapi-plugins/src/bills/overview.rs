@@ -2,9 +2,9 @@
 
 use kwapi_core::BillValue;
 
-use super::asked::ShownBill;
 use super::facts::{BillFacts, kwh};
 use super::html::{BillHead, head};
+use super::request::ShownBill;
 
 /// A bill in short. Numbers are those of the print.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ impl BillOverview {
         let (bill, facts) = (&made.bill, &made.facts);
         let unallocated = bill.values.iter().filter(|value| value.value.is_none() && facts.by.is_some());
         Self {
-            head: head(facts, &facts.notes(bill), kept),
+            head: head(facts, Some(bill), kept),
             values: bill.values.iter().map(|value| ValueOverview::new(value, facts)).collect(),
             kwh: kwh(bill.energy_wh),
             amount: facts.money(bill.amount),

@@ -31,8 +31,9 @@ pub struct Bills {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ListedBill {
     pub(crate) by: Option<String>,
-    /// When it was closed, in the bill's zone.
+    /// When it was closed, in the bill's zone: for programs, and for people.
     pub(crate) closed: String,
+    pub(crate) closed_in_words: String,
     /// How many documents it has: one more than corrections.
     pub(crate) documents: usize,
 }
@@ -83,7 +84,12 @@ impl Bills {
                 let by = kept.by().map(str::to_owned);
                 match of_month.iter_mut().find(|bill| bill.by == by) {
                     Some(bill) => bill.documents += 1,
-                    None => of_month.push(ListedBill { by, closed: kept.made_instant(), documents: 1 }),
+                    None => of_month.push(ListedBill {
+                        by,
+                        closed: kept.made_instant(),
+                        closed_in_words: kept.made_in_words(),
+                        documents: 1,
+                    }),
                 }
             }
             of_month.sort_by(|one, other| one.by.cmp(&other.by));

@@ -14,7 +14,7 @@ pub(super) fn text(bill: &Bill, facts: &BillFacts, closed: Option<&str>) -> Stri
     let by = facts.by.as_ref().map_or_else(String::new, |by| format!(" by {by}"));
     let mut text = format!("Bill of {}{by}, {begin} to {end} ({zone})\n", facts.month.name);
     text.extend(closed.map(|closed| format!("{closed}\n")));
-    for note in facts.notes(bill) {
+    for note in facts.notes(bill, BillFacts::instant) {
         text += &format!("Note: {note}.\n");
     }
     let mut rows: Vec<TableRow> = vec![(String::new(), Some("kWh".to_owned()), Some(facts.currency.clone()))];
@@ -24,14 +24,14 @@ pub(super) fn text(bill: &Bill, facts: &BillFacts, closed: Option<&str>) -> Stri
             add_probe(&mut rows, of, facts);
         }
         for charge in &value.charges {
-            let told = match charge.kind {
+            let details = match charge.kind {
                 BillChargeKind::Month => format!("part of {} for the month", charge.price),
                 BillChargeKind::Peak(peak) => {
                     let at = facts.instant(peak.begin_ms);
                     format!("{} kW from {at} at {}", kwh(peak.watts()), charge.price)
                 }
             };
-            rows.push((format!("  {}: {told}", charge.rate), None, Some(facts.money(charge.amount))));
+            rows.push((format!("  {}: {details}", charge.rate), None, Some(facts.money(charge.amount))));
         }
         if let Some(peak) = value.peak {
             let at = facts.instant(peak.begin_ms);
@@ -65,25 +65,25 @@ fn add_probe(rows: &mut Vec<TableRow>, of: &BillProbe, facts: &BillFacts) {
         Some(kwh(of.energy_wh)),
         Some(facts.money(of.amount)),
     ));
-    let mut told: Vec<String> = Vec::new();
+    let mut details: Vec<String> = Vec::new();
     for (name, wh) in ["measured", "estimated", "bridged"].iter().zip(of.status_wh) {
         if wh != 0 {
-            told.push(format!("{name} {} kWh", kwh(wh)));
+            details.push(format!("{name} {} kWh", kwh(wh)));
         }
     }
     for (name, ms) in [("unknown", of.unknown_ms), ("absent", of.absent_ms)] {
         if ms > 0 {
-            told.push(format!("{name} {:.2} h", ms as f64 / 3.6e6));
+            details.push(format!("{name} {:.2} h", ms as f64 / 3.6e6));
         }
     }
     if let Some(percent) = facts.accuracy(&of.probe) {
-        told.push(format!("meter ± {percent} %"));
+        details.push(format!("meter ± {percent} %"));
     }
-    if !told.is_empty() {
-        rows.push((format!("    {}", told.join(", ")), None, None));
+    if !details.is_empty() {
+        rows.push((format!("    {}", details.join(", ")), None, None));
     }
     for line in &of.lines {
-        let told = match line.kind {
+        let details = match line.kind {
             BillLineKind::Energy(Some(price)) => format!("at {price}"),
             BillLineKind::Energy(None) => "by its series".to_owned(),
             BillLineKind::Bridged { cheapest, dearest } => {
@@ -93,7 +93,7 @@ fn add_probe(rows: &mut Vec<TableRow>, of: &BillProbe, facts: &BillFacts) {
             BillLineKind::Unpriced => "has no price".to_owned(),
         };
         rows.push((
-            format!("    {}: {told}", line.rate),
+            format!("    {}: {details}", line.rate),
             Some(kwh(line.energy_wh)),
             Some(facts.money(line.amount)),
         ));

@@ -157,7 +157,7 @@ fn a_bill_made_now_is_written_as_the_first_version_wrote_it() {
 }
 
 #[test]
-fn a_correction_says_why_and_adds_up() {
+fn a_correction_gives_the_reason_and_adds_up() {
     let state = tempfile::tempdir().unwrap();
     let kept = corrected(state.path()).of("2026-02", Some("department")).unwrap();
     let [bill, correction] = kept.as_slice() else { panic!("{}", kept.len()) };
@@ -176,6 +176,18 @@ fn a_correction_says_why_and_adds_up() {
     let mut rows = ROWS;
     rows[2] = ("lab.lost", "measured", 10_000);
     assert_eq!(&make(&config("0.25", &[("lab", "0.4"), ("art", "0.5")]), &rows).bill, now);
+}
+
+#[test]
+fn a_note_writes_instants_as_what_stands_around_it() {
+    let mut open = february_bill();
+    open.facts.month = BillMonth::new("2026-02", &open.facts.zone, at("2026-02-10T00:07:00Z")).unwrap();
+    let columns = "the month is not over; billed until 2026-02-10T05:45:00+05:45";
+    assert!(open.text(BillFormat::Table).contains(columns), "{}", open.text(BillFormat::Table));
+    assert!(open.text(BillFormat::Json).contains(columns));
+    let words = "The month is not over; billed until 10 February 2026, 05:45 +0545.";
+    let print = open.text(BillFormat::Html);
+    assert!(print.contains(words) && !print.contains("2026-02-10T"), "{print}");
 }
 
 #[test]

@@ -53,7 +53,7 @@ impl ConfiguredProbes {
 
 impl ConfiguredProbes {
     /// Whether something is configured of a label of a probe whose labels are `own`.
-    pub(super) fn says(&self, probe: &ProbeId, own: &Labels, name: &str) -> bool {
+    pub(super) fn has_label(&self, probe: &ProbeId, own: &Labels, name: &str) -> bool {
         own.contains_key(name) || (self.has_shares)(probe, name)
     }
 }

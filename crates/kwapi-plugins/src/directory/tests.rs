@@ -36,8 +36,8 @@ impl PowerHistory for Kept {
     }
 }
 
-/// A directory at [`NOW`] that heard 80 W of the probe `heard` at this second.
-fn directory(heard: u64) -> Directory {
+/// A directory at [`NOW`] that heard 80 W of the probe `received_at` at this second.
+fn directory(received_at: u64) -> Directory {
     let wall = WallClock::new(|| Timestamp::from_seconds(NOW));
     let clock = MonotonicClock::new(|| Duration::from_secs(NOW));
     let live = Live::open(LiveConfig::default(), Vec::new(), wall, clock);
@@ -48,9 +48,14 @@ fn directory(heard: u64) -> Directory {
         current: None,
         accounting: None,
     };
-    let arrived = Timestamp::from_seconds(heard);
-    let received =
-        Received { measurement, key: None, description: None, arrived, heard: Duration::from_secs(heard) };
+    let arrived = Timestamp::from_seconds(received_at);
+    let received = Received {
+        measurement,
+        key: None,
+        description: None,
+        arrived,
+        received_at: Duration::from_secs(received_at),
+    };
     Intake::new(live.clone(), None).take(Batch { measurements: vec![received] }, Box::new(|| ()));
     Directory::default().with_live(live)
 }
@@ -59,12 +64,12 @@ fn directory(heard: u64) -> Directory {
 #[track_caller]
 fn check(directory: &Directory, probe: &str, expected: Option<(f64, u64, bool, bool)>) {
     let now = directory.now(&ProbeId::new(probe).unwrap());
-    let told = |now: ProbeNow| (now.power.0, NOW - now.at.seconds(), now.is_silent, now.account.is_some());
-    assert_eq!(now.map(told), expected, "{probe}");
+    let summary = |now: ProbeNow| (now.power.0, NOW - now.at.seconds(), now.is_silent, now.account.is_some());
+    assert_eq!(now.map(summary), expected, "{probe}");
 }
 
 #[test]
-fn a_probe_measures_what_was_heard_last_and_before_that_what_was_kept_last() {
+fn a_probe_measures_what_was_received_last_and_before_that_what_was_kept_last() {
     let directory = directory(NOW - 10);
     check(&directory, "heard", Some((80.0, 10, false, true)));
     check(&directory, "other", None);

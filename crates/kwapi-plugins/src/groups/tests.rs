@@ -23,7 +23,7 @@ fn check(probes: &str, scope: &Scope, expected: &[&str]) {
     let members = GroupMembers::new(&all, &directory, scope);
     let groups = members.now(|_| true, 100, &power, Timestamp::from_micros(7_900_000));
     let number = |number: Option<f64>| number.map_or("-".to_owned(), |number| number.to_string());
-    let told: Vec<String> = groups
+    let lines: Vec<String> = groups
         .iter()
         .map(|now| {
             assert_eq!((now.timestamp, members.has(&now.group)), (7, true));
@@ -33,18 +33,18 @@ fn check(probes: &str, scope: &Scope, expected: &[&str]) {
             format!("{} {watts} {} {}/{} {rest}", now.group, now.known_share, now.probes, now.reporting)
         })
         .collect();
-    assert_eq!(told, expected, "{probes}");
+    assert_eq!(lines, expected, "{probes}");
 }
 
 #[test]
-fn a_group_is_the_sum_of_its_members_that_are_not_silent_and_says_the_share_known() {
+fn a_group_is_the_sum_of_its_members_that_are_not_silent_and_reports_the_share_known() {
     check("lyon.a=10 lyon.b=20 lyon.c paris=7", &Scope::All, &["lyon 30 0.6666666666666666 3/2 -"]);
     check("lyon.a lyon.b", &Scope::All, &["lyon - 0 2/0 -"]);
     check("a b=2", &Scope::All, &[]);
 }
 
 #[test]
-fn a_meter_counts_in_place_of_those_below_it_and_its_rest_is_told() {
+fn a_meter_counts_in_place_of_those_below_it_and_its_rest_is_reported() {
     let racks = "lyon.r3=100 lyon.r3.a=30 lyon.r3.b=40 lyon.r4.a=5";
     check(racks, &Scope::All, &["lyon 105 1 4/4 -", "lyon.r3 100 1 3/3 30", "lyon.r4 5 1 1/1 -"]);
     // What is below a meter that is silent stands for it; what is silent below one that reports is in it.
@@ -60,7 +60,7 @@ fn a_meter_counts_in_place_of_those_below_it_and_its_rest_is_told() {
 }
 
 #[test]
-fn more_below_than_the_meter_says_is_a_negative_rest_and_shows_as_one() {
+fn more_below_than_the_meter_reports_is_a_negative_rest_and_shows_as_one() {
     check("r=10 r.a=12", &Scope::All, &["r 10 1 2/2 -2"]);
 }
 
@@ -94,16 +94,16 @@ fn names_that_begin_alike_are_no_members() {
 }
 
 #[test]
-fn the_first_of_very_many_groups_are_told_without_keeping_the_rest() {
+fn the_first_of_very_many_groups_are_reported_without_keeping_the_rest() {
     let names: Vec<String> = (0..300).rev().map(|n| format!("g{n:03}.sub.a")).collect();
     let mut all: Vec<ProbeId> = names.iter().map(|name| probe(name)).collect();
     all.sort_unstable();
     let power = all.iter().map(|probe| (probe.clone(), 1.0)).collect();
     let members = GroupMembers::new(&all, &Directory::default(), &Scope::All);
-    let told = members.now(|name| name > "g100", 4, &power, Timestamp::EPOCH);
-    let names: Vec<&str> = told.iter().map(|group| group.group.as_str()).collect();
+    let first = members.now(|name| name > "g100", 4, &power, Timestamp::EPOCH);
+    let names: Vec<&str> = first.iter().map(|group| group.group.as_str()).collect();
     assert_eq!(names, ["g100.sub", "g101", "g101.sub", "g102"]);
-    assert!(told.iter().all(|group| group.watts == Some(1.0)));
+    assert!(first.iter().all(|group| group.watts == Some(1.0)));
 }
 
 proptest! {

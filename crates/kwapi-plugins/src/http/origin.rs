@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn a_form_of_another_site_is_told_and_a_client_that_is_no_browser_is_let_be() {
+    fn a_form_of_another_site_is_reported_and_a_client_that_is_no_browser_is_let_be() {
         check(&[], false);
         check(&[("sec-fetch-site", "same-origin"), ("origin", "https://seen-through-a-proxy")], false);
         check(&[("sec-fetch-site", "none")], false);

@@ -44,7 +44,7 @@ pub(super) struct Seat {
     number: u64,
     server: u64,
     idle_since: AtomicU64,
-    asked_to_leave: Notify,
+    leave_requested: Notify,
     row: Seats,
 }
 
@@ -97,7 +97,7 @@ impl Part {
                 table.taken.values().filter(idle).min_by_key(|seat| seat.idle_since.load(Ordering::Relaxed));
             let number = longest?.number;
             if let Some(seat) = table.taken.remove(&number) {
-                seat.asked_to_leave.notify_one();
+                seat.leave_requested.notify_one();
             }
         }
         table.seats_given += 1;
@@ -105,7 +105,7 @@ impl Part {
             number: table.seats_given,
             server: self.server,
             idle_since: AtomicU64::new(row.next_turn()),
-            asked_to_leave: Notify::new(),
+            leave_requested: Notify::new(),
             row: row.clone(),
         });
         table.taken.insert(seat.number, Arc::clone(&seat));
@@ -121,7 +121,7 @@ impl Taken {
 
     /// Waits until the seat is needed for another.
     pub(super) async fn must_leave(&self) {
-        self.0.asked_to_leave.notified().await;
+        self.0.leave_requested.notified().await;
     }
 }
 

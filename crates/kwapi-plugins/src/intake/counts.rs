@@ -52,7 +52,7 @@ pub(crate) struct IntakeTally {
     session_closed: AtomicU64,
     conflicting_publisher: AtomicU64,
     too_many_probes: AtomicU64,
-    has_told_of_too_many: AtomicBool,
+    has_reported_too_many: AtomicBool,
     dropped: AtomicU64,
     lost: AtomicI64,
 }
@@ -80,7 +80,7 @@ impl IntakeTally {
     /// Counts a message of one probe more than there may be, and tells once.
     pub(super) fn too_many_probes(&self, max: usize) {
         self.too_many_probes.fetch_add(1, Ordering::Relaxed);
-        if !self.has_told_of_too_many.swap(true, Ordering::Relaxed) {
+        if !self.has_reported_too_many.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 probes_max = max,
                 "[api] probes_max reached; further probes are refused and counted"

@@ -139,7 +139,7 @@ mod tests {
         answers: mpsc::Sender<io::Result<()>>,
         syncs: mpsc::Receiver<()>,
         confirmed: mpsc::Receiver<u32>,
-        tell: mpsc::Sender<u32>,
+        sender: mpsc::Sender<u32>,
         commit: GroupCommit,
     }
 
@@ -147,17 +147,17 @@ mod tests {
         fn new() -> Self {
             let (answers, answer) = mpsc::channel();
             let (begin, syncs) = mpsc::channel();
-            let (tell, confirmed) = mpsc::channel();
+            let (sender, confirmed) = mpsc::channel();
             let commit = GroupCommit::start(Box::new(move || {
                 begin.send(()).unwrap();
                 answer.recv().unwrap()
             }));
-            Self { answers, syncs, confirmed, tell, commit: commit.unwrap() }
+            Self { answers, syncs, confirmed, sender, commit: commit.unwrap() }
         }
 
         fn push(&self, number: u32) {
-            let tell = self.tell.clone();
-            self.commit.queue().push(Box::new(move || tell.send(number).unwrap()), 1);
+            let sender = self.sender.clone();
+            self.commit.queue().push(Box::new(move || sender.send(number).unwrap()), 1);
         }
     }
 

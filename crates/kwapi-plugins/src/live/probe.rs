@@ -48,7 +48,7 @@ struct Face {
     power: Watts,
     timestamp: Timestamp,
     /// When it was heard, on the monotonic clock, in microseconds.
-    heard_us: u64,
+    received_us: u64,
     /// The usual time between messages, as observed, in milliseconds; 0 before there are two.
     interval_ms: u32,
     quality: Quality,
@@ -116,7 +116,7 @@ pub struct ProbeView {
     /// Whether a second publisher claims this probe.
     pub has_conflict: bool,
     /// When the probe was last heard, on the monotonic clock.
-    pub heard: Duration,
+    pub received_at: Duration,
     /// The usual time between its messages, as observed; 0 before there are two.
     pub interval: Duration,
     /// Whether the probe is silent: its value is too old to be offered as if it were now.
@@ -225,9 +225,9 @@ impl LiveProbe {
             state.is_recorded = true;
         }
         let newest = state.ahead.as_deref().map_or(face, |ahead| ahead.face);
-        let (heard, interval) = (newest.heard(), newest.interval());
+        let (received_at, interval) = (newest.received_at(), newest.interval());
         let is_backlog = state.ahead.as_deref().is_some_and(|ahead| ahead.is_backlog)
-            && is_silent(now.saturating_sub(face.heard()), face.interval(), max_gap);
+            && is_silent(now.saturating_sub(face.received_at()), face.interval(), max_gap);
         Some(ProbeView {
             power: face.power,
             timestamp: if face.is_shown { face.timestamp } else { state.account.last() },
@@ -240,9 +240,9 @@ impl LiveProbe {
             late: state.arrivals.late.into(),
             duplicate: state.arrivals.duplicate.into(),
             has_conflict: state.account.has_conflict(),
-            heard,
+            received_at,
             interval,
-            is_silent: is_silent(now.saturating_sub(heard), interval, max_gap),
+            is_silent: is_silent(now.saturating_sub(received_at), interval, max_gap),
             version: state.version,
         })
     }
@@ -267,10 +267,10 @@ impl CreditDraft {
     pub(crate) fn credit(&mut self, received: &Received, max_gap: Duration) -> Result<Credit, Refused> {
         let (timestamp, quality) = stamp(received);
         let credited = if let Some(message) = &received.measurement.accounting {
-            self.account.credit(message, received.heard, max_gap)
+            self.account.credit(message, received.received_at, max_gap)
         } else {
             let power = received.measurement.power;
-            self.account.credit_legacy(power, received.arrived, received.heard, max_gap)
+            self.account.credit_legacy(power, received.arrived, received.received_at, max_gap)
         };
         match &credited {
             Ok(credit) if credit.is_newest => self.face.show(received, timestamp, quality),
@@ -311,8 +311,8 @@ fn session(received: &Received) -> Timestamp {
 }
 
 impl Face {
-    fn heard(&self) -> Duration {
-        Duration::from_micros(self.heard_us)
+    fn received_at(&self) -> Duration {
+        Duration::from_micros(self.received_us)
     }
 
     fn interval(&self) -> Duration {
@@ -321,10 +321,10 @@ impl Face {
 
     fn show(&mut self, received: &Received, timestamp: Timestamp, quality: Quality) {
         if self.is_shown {
-            let since = received.heard.saturating_sub(Duration::from_micros(self.heard_us));
+            let since = received.received_at.saturating_sub(Duration::from_micros(self.received_us));
             self.observe_interval(since);
         }
-        self.heard_us = u64::try_from(received.heard.as_micros()).unwrap_or(u64::MAX);
+        self.received_us = u64::try_from(received.received_at.as_micros()).unwrap_or(u64::MAX);
         (self.power, self.timestamp, self.quality) = (received.measurement.power, timestamp, quality);
         self.is_shown = true;
     }

@@ -84,7 +84,7 @@ impl RivalTable {
     fn look(&mut self, now: Duration) {
         if now.saturating_sub(self.looked_at) >= LOOKED_AT_EVERY {
             self.looked_at = now;
-            self.all.retain(|_, entry| now.saturating_sub(entry.heard) < GONE_AFTER);
+            self.all.retain(|_, entry| now.saturating_sub(entry.received_at) < GONE_AFTER);
         }
     }
 }
@@ -93,22 +93,22 @@ impl RivalTable {
 struct Entry {
     rivals: ProbeRivals,
     /// When a message was last refused, on the monotonic clock.
-    heard: Duration,
-    is_told: bool,
+    received_at: Duration,
+    is_reported: bool,
 }
 
 impl Rivals {
     /// Takes note of a message that was refused, since another publisher of its probe is alive.
     pub(super) fn refused(&self, received: &Received) {
         let mut table = self.table.lock();
-        table.look(received.heard);
+        table.look(received.received_at);
         let is_full = table.all.len() >= PROBES_MAX;
         let (probe, refused) = (received.measurement.probe.clone(), PublisherName::of(received));
         if let Some(entry) = table.all.get_mut(&probe) {
-            (entry.rivals.refused, entry.heard) = (refused, received.heard);
+            (entry.rivals.refused, entry.received_at) = (refused, received.received_at);
         } else if !is_full {
             let rivals = ProbeRivals { probe: probe.clone(), credited: None, refused };
-            table.all.insert(probe, Entry { rivals, heard: received.heard, is_told: false });
+            table.all.insert(probe, Entry { rivals, received_at: received.received_at, is_reported: false });
         }
         self.has_any.store(true, Ordering::Relaxed);
     }
@@ -119,20 +119,20 @@ impl Rivals {
             return;
         }
         let mut table = self.table.lock();
-        table.look(received.heard);
+        table.look(received.received_at);
         if table.all.is_empty() {
             self.has_any.store(false, Ordering::Relaxed);
             return;
         }
         let Some(entry) = table.all.get_mut(&received.measurement.probe) else { return };
         entry.rivals.credited = Some(PublisherName::of(received));
-        if !entry.is_told {
-            let told = entry.rivals.to_string();
-            if table.all.values().all(|entry| !entry.is_told) {
-                tracing::error!("{told}");
+        if !entry.is_reported {
+            let message = entry.rivals.to_string();
+            if table.all.values().all(|entry| !entry.is_reported) {
+                tracing::error!("{message}");
             }
             if let Some(entry) = table.all.get_mut(&received.measurement.probe) {
-                entry.is_told = true;
+                entry.is_reported = true;
             }
         }
     }

@@ -242,11 +242,14 @@ impl Live {
 impl ProbeView {
     /// The last instant of the monotonic clock at which the probe is in `listing`, should it stay silent.
     fn leaves(&self, listing: Listing, config: &LiveConfig, max_gap: Duration) -> Duration {
-        let cleaned =
-            config.cleaning_interval.map_or(Duration::MAX, |interval| self.heard.saturating_add(interval));
+        let cleaned = config
+            .cleaning_interval
+            .map_or(Duration::MAX, |interval| self.received_at.saturating_add(interval));
         match listing {
             Listing::Known => cleaned,
-            Listing::Fresh => cleaned.min(self.heard.saturating_add(silent_after(self.interval, max_gap))),
+            Listing::Fresh => {
+                cleaned.min(self.received_at.saturating_add(silent_after(self.interval, max_gap)))
+            }
         }
     }
 }

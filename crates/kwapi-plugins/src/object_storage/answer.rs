@@ -17,13 +17,13 @@ pub(super) fn refusal(status: StatusCode, body: &str, bucket: &str) -> String {
             (words(&root, "Code"), words(&root, "Message"))
         },
     );
-    let said = match (code.is_empty(), message.is_empty()) {
+    let response = match (code.is_empty(), message.is_empty()) {
         (true, _) => status.to_string(),
         (false, true) => format!("{status}, {code}"),
         (false, false) => format!("{status}, {code}: {message}"),
     };
     let advice = match (&*code, status) {
-        ("NoSuchBucket", _) => return format!("there is no bucket {bucket:?}; create it ({said})"),
+        ("NoSuchBucket", _) => return format!("there is no bucket {bucket:?}; create it ({response})"),
         ("RequestTimeTooSkewed", _) => "check this machine's clock",
         ("AuthorizationHeaderMalformed" | "PermanentRedirect", _) => "check endpoint and region",
         (_, status) if status.is_redirection() => "check endpoint and region",
@@ -33,9 +33,9 @@ pub(super) fn refusal(status: StatusCode, body: &str, bucket: &str) -> String {
         (_, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
             "check access_key and secret_key, and that they may list, get and put objects of the bucket"
         }
-        _ => return format!("the server responded with {said}"),
+        _ => return format!("the server responded with {response}"),
     };
-    format!("the server refused access ({said}); {advice}")
+    format!("the server refused access ({response}); {advice}")
 }
 
 /// The text of a child, fit for a line.
@@ -97,13 +97,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_says_what_to_do() {
+    fn a_refusal_names_the_remedy() {
         let body = |code: &str| {
             format!(
                 "<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>No &lt;way&gt;.</Message></Error>"
             )
         };
-        let tell = |status: u16, body: &str| refusal(StatusCode::from_u16(status).unwrap(), body, "energy");
+        let refused =
+            |status: u16, body: &str| refusal(StatusCode::from_u16(status).unwrap(), body, "energy");
         for (status, code, expected) in [
             (
                 404,
@@ -131,15 +132,15 @@ mod tests {
                 "the server responded with 507 Insufficient Storage, XMinioStorageFull: No <way>.",
             ),
         ] {
-            assert_eq!(tell(status, &body(code)), expected);
+            assert_eq!(refused(status, &body(code)), expected);
         }
-        assert_eq!(tell(503, ""), "the server responded with 503 Service Unavailable");
+        assert_eq!(refused(503, ""), "the server responded with 503 Service Unavailable");
         assert_eq!(
-            tell(301, "<html>"),
+            refused(301, "<html>"),
             "the server refused access (301 Moved Permanently); check endpoint and region"
         );
         let long = format!("<Error><Code>Slow</Code><Message>{}\u{85}</Message></Error>", "é".repeat(5_000));
-        assert!(tell(503, &long).chars().count() < WORDS_MAX + 100);
+        assert!(refused(503, &long).chars().count() < WORDS_MAX + 100);
     }
 
     #[test]

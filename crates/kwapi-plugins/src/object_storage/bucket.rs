@@ -321,11 +321,11 @@ impl ObjectRanges {
 
 impl ObjectReader for ObjectRanges {
     fn read(&self, key: &str, range: Range<u64>) -> io::Result<Bytes> {
-        let (tell, told) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         let (bucket, key) = (Arc::clone(&self.bucket), key.to_owned());
-        let reading = self.runtime.spawn(async move { tell.send(bucket.get(&key, range).await) });
+        let reading = self.runtime.spawn(async move { sender.send(bucket.get(&key, range).await) });
         // The request has a limit of its own: this one is for a runtime that is being stopped.
-        let read = told.recv_timeout(self.bucket.timeout + Duration::from_secs(5));
+        let read = receiver.recv_timeout(self.bucket.timeout + Duration::from_secs(5));
         reading.abort();
         let late = || io::Error::new(io::ErrorKind::TimedOut, "the server does not answer");
         read.map_err(|_| late())?.map_err(|error| {

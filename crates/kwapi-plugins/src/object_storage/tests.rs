@@ -105,32 +105,32 @@ async fn a_list_of_several_pages_is_whole() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_told_with_what_to_do() {
+async fn what_is_wrong_is_reported_with_what_to_do() {
     if !kwapi_peers::need_python("objects") {
         return;
     }
     let lab = Lab::empty();
     let server = ObjectServer::start(&lab, free_port());
     let right = config(&server);
-    let told = async |config: S3Config| {
+    let failure = async |config: S3Config| {
         let bucket = bucket(&config);
         match bucket.put("key", Bytes::from_static(b"x"), &Checksums::of(b"x")).await {
-            Err(S3Error::Failed(told)) => told,
+            Err(S3Error::Failed(failure)) => failure,
             other => panic!("{other:?}"),
         }
     };
     let wrong_secret = S3Config { secret_key: Secret::new("wrong"), ..right.clone() };
-    let secret = told(wrong_secret.clone()).await;
+    let secret = failure(wrong_secret.clone()).await;
     assert!(
         secret.contains("SignatureDoesNotMatch") && secret.ends_with("; check access_key and secret_key"),
         "{secret}"
     );
-    let key = told(S3Config { access_key: "AKIANOBODY".to_owned(), ..right.clone() }).await;
+    let key = failure(S3Config { access_key: "AKIANOBODY".to_owned(), ..right.clone() }).await;
     assert!(
         key.contains("InvalidAccessKeyId") && key.ends_with("; check access_key and secret_key"),
         "{key}"
     );
-    let bucket = told(S3Config { bucket: "nobodys".to_owned(), ..right.clone() }).await;
+    let bucket = failure(S3Config { bucket: "nobodys".to_owned(), ..right.clone() }).await;
     assert!(
         bucket.starts_with("there is no bucket \"nobodys\"; create it (404 Not Found, NoSuchBucket"),
         "{bucket}"
@@ -141,9 +141,9 @@ async fn what_is_wrong_is_told_with_what_to_do() {
         .await;
     assert!(matches!(read, Err(S3Error::Failed(_))), "{read:?}");
     let head = super::tests::bucket(&wrong_secret).head("key").await;
-    assert!(matches!(&head, Err(S3Error::Failed(told)) if told.contains("403 Forbidden")), "{head:?}");
+    assert!(matches!(&head, Err(S3Error::Failed(failure)) if failure.contains("403 Forbidden")), "{head:?}");
     drop(server);
-    let away = told(right.clone()).await;
+    let away = failure(right.clone()).await;
     assert!(away.starts_with(&right.endpoint) && away.contains("refused"), "{away}");
 }
 
@@ -261,7 +261,7 @@ fn faulty(answer: impl Fn(&str) -> (u16, Vec<u8>, &'static str) + Send + 'static
 }
 
 #[tokio::test]
-async fn a_full_server_is_told_and_one_that_knows_no_ranges_is_read() {
+async fn a_full_server_is_reported_and_one_that_knows_no_ranges_is_read() {
     let full = b"<Error><Code>QuotaExceeded</Code><Message>No room.</Message></Error>".to_vec();
     let config = faulty(move |line| match line.split(' ').next() {
         Some("put") => (507, full.clone(), ""),
@@ -269,8 +269,8 @@ async fn a_full_server_is_told_and_one_that_knows_no_ranges_is_read() {
     });
     let bucket = bucket(&config);
     let put = bucket.put("key", Bytes::from_static(b"x"), &Checksums::of(b"x")).await;
-    let told = "the server responded with 507 Insufficient Storage, QuotaExceeded: No room.";
-    assert_eq!(put, Err(S3Error::Failed(told.to_owned())));
+    let message = "the server responded with 507 Insufficient Storage, QuotaExceeded: No room.";
+    assert_eq!(put, Err(S3Error::Failed(message.to_owned())));
     assert_eq!(bucket.get("key", 3..7).await.unwrap(), "3456");
     assert_eq!(bucket.get("key", 8..12).await.unwrap(), "89", "shorter than it should be");
     assert_eq!(bucket.get("key", 30..31).await.unwrap(), "");

@@ -63,9 +63,9 @@ async fn upload_one(samples: &Arc<Samples>, bucket: &S3Bucket, upload: SampleUpl
         Ok((Bytes::from(contents), checksums))
     })
     .await?;
-    let told = |error: S3Error| error.to_string();
+    let text = |error: S3Error| error.to_string();
     // A kill may have come between an upload and the record of it, and a name has one content for ever.
-    if let Some(head) = bucket.head(&upload.key).await.map_err(told)? {
+    if let Some(head) = bucket.head(&upload.key).await.map_err(text)? {
         if verify(bucket, &upload.key, &checksums, checksums.compare(&head)).await? {
             return stored(samples, upload, &checksums).await;
         }
@@ -74,8 +74,8 @@ async fn upload_one(samples: &Arc<Samples>, bucket: &S3Bucket, upload: SampleUpl
         samples.upload_refused(&upload, cause);
         return Ok(());
     }
-    bucket.put(&upload.key, contents, &checksums).await.map_err(told)?;
-    let head = bucket.head(&upload.key).await.map_err(told)?;
+    bucket.put(&upload.key, contents, &checksums).await.map_err(text)?;
+    let head = bucket.head(&upload.key).await.map_err(text)?;
     let head = head.ok_or("the server took an object and does not have it")?;
     if !verify(bucket, &upload.key, &checksums, checksums.compare(&head)).await? {
         return Err(format!("the server has something else as {} than was uploaded", upload.key));
@@ -88,9 +88,9 @@ pub(super) async fn verify(
     bucket: &S3Bucket,
     key: &str,
     checksums: &Checksums,
-    told: Sameness,
+    sameness: Sameness,
 ) -> Result<bool, String> {
-    match told {
+    match sameness {
         Sameness::Same => Ok(true),
         Sameness::Other => Ok(false),
         Sameness::Open => {

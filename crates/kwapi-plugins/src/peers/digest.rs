@@ -69,39 +69,39 @@ pub(super) struct Compared(Option<(Digests, Vec<Option<u64>>)>);
 impl Compared {
     /// The digests to ask with, where `own` are those of the accounts here: of a bucket that has been compared, and is here as it
     /// was then, the peer's.
-    pub(super) fn asked(&self, own: &Digests) -> Digests {
+    pub(super) fn request(&self, own: &Digests) -> Digests {
         let Some((before, theirs)) = self.0.as_ref().filter(|(before, _)| before.0.len() == own.0.len())
         else {
             return own.clone();
         };
         let buckets = own.0.iter().zip(before.0.iter().zip(theirs));
-        let asked = |(own, (before, theirs)): (&u64, (&u64, &Option<u64>))| match theirs {
+        let requested = |(own, (before, theirs)): (&u64, (&u64, &Option<u64>))| match theirs {
             Some(theirs) if own == before => *theirs,
             _ => *own,
         };
-        Digests(buckets.map(asked).collect())
+        Digests(buckets.map(requested).collect())
     }
 
-    /// Notes what came: the standings of buckets that differ from those `asked` with, of which some are `wanted`.
+    /// Notes what came: the standings of buckets that differ from those `requested` with, of which some are `wanted`.
     pub(super) fn note<'a>(
         &mut self,
         own: Digests,
-        asked: &Digests,
-        told: &[(ProbeId, Standing)],
+        requested: &Digests,
+        standings: &[(ProbeId, Standing)],
         wanted: impl Iterator<Item = &'a ProbeId>,
     ) {
         let mut theirs = own.empty();
         let mut has_come = vec![false; own.0.len()];
-        for (probe, standing) in told {
+        for (probe, standing) in standings {
             let (bucket, is_comparable) = (theirs.bucket(probe), theirs.add(probe, standing));
             if let Some(has_come) = has_come.get_mut(bucket) {
                 *has_come |= is_comparable;
             }
         }
-        let buckets = theirs.0.iter().zip(&has_come).zip(own.0.iter().zip(&asked.0));
-        let kept = |((theirs, has_come), (own, asked)): ((&u64, &bool), (&u64, &u64))| {
+        let buckets = theirs.0.iter().zip(&has_come).zip(own.0.iter().zip(&requested.0));
+        let kept = |((theirs, has_come), (own, requested)): ((&u64, &bool), (&u64, &u64))| {
             // Where nothing came, it is as asked: the same as here, or as it was compared before.
-            if *has_come { Some(*theirs) } else { Some(*asked).filter(|asked| asked != own) }
+            if *has_come { Some(*theirs) } else { Some(*requested).filter(|requested| requested != own) }
         };
         let mut kept: Vec<Option<u64>> = buckets.map(kept).collect();
         for probe in wanted {

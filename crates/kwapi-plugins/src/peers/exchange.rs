@@ -15,7 +15,7 @@ use super::digest::{Compared, Digests};
 use super::sealed::{Opened, PeerRefusal, SealedKind, draw};
 use super::served::{PATH, PeerServer};
 use super::state::{ApiPeer, Divergence};
-use super::wire::{ACCOUNTS_MAX, ANSWER_BYTES_MAX, PeerAsk, read_peer_accounts, read_standings};
+use super::wire::{ACCOUNTS_MAX, ANSWER_BYTES_MAX, PeerRequest, read_peer_accounts, read_standings};
 use crate::live::Live;
 use crate::upstream::sender;
 
@@ -133,7 +133,7 @@ impl Exchange {
                     self.peer.fail(&problem);
                     tokio::time::sleep(PAUSE_MIN).await;
                     // Whoever asks us is there again.
-                    _ = tokio::time::timeout(pause.saturating_sub(PAUSE_MIN), self.server.asked()).await;
+                    _ = tokio::time::timeout(pause.saturating_sub(PAUSE_MIN), self.server.requested()).await;
                     pause = (pause * 2).min(PAUSE_MAX);
                 }
             }
@@ -146,14 +146,14 @@ impl Exchange {
         let own = tokio::task::spawn_blocking(move || own_digests(&live))
             .await
             .map_err(|error| error.to_string())?;
-        let asked = self.compared.lock().asked(&own);
-        let Answered { instance, probes, payload } = self.ask_standings(&asked).await?;
+        let requested = self.compared.lock().request(&own);
+        let Answered { instance, probes, payload } = self.request_standings(&requested).await?;
         let (live, patterns) = (self.server.live().clone(), self.patterns.clone());
         let compared = Arc::clone(&self.compared);
         let (bytes, peer) = (payload.len(), self.peer.clone());
         let compare = move || {
             let standings = read_standings(&payload, live.config().probes_max)?;
-            peer.count_told(bytes, standings.len());
+            peer.count_standings(bytes, standings.len());
             let is_ours =
                 |probe: &ProbeId| patterns.is_empty() || patterns.iter().any(|of| of.matches(probe));
             let theirs =
@@ -161,7 +161,7 @@ impl Exchange {
             let found = compare(theirs, |probe| {
                 live.with_account(probe.as_str(), |_, account| account.standing())?
             });
-            compared.lock().note(own, &asked, &standings, found.wanted.iter().map(|(probe, _)| probe));
+            compared.lock().note(own, &requested, &standings, found.wanted.iter().map(|(probe, _)| probe));
             Ok(found)
         };
         let compared = tokio::task::spawn_blocking(compare).await.map_err(|error| error.to_string())?;
@@ -175,18 +175,19 @@ impl Exchange {
         Ok(())
     }
 
-    /// Where accounts stand there that differ from what was `asked` with; all, of an instance of before.
-    async fn ask_standings(&mut self, asked: &Digests) -> Result<Answered, String> {
+    /// Where accounts stand there that differ from what was `requested` with; all, of an instance of before.
+    async fn request_standings(&mut self, requested: &Digests) -> Result<Answered, String> {
         if let Some(known) = &self.without_digests {
-            let answered = self.ask(&PeerAsk::Standings).await.map_err(|error| error.to_string())?;
+            let answered = self.request(&PeerRequest::Standings).await.map_err(|error| error.to_string())?;
             if answered.instance != *known {
                 self.without_digests = None;
             }
             return Ok(answered);
         }
-        match self.ask(&PeerAsk::Digests(asked.clone())).await {
+        match self.request(&PeerRequest::Digests(requested.clone())).await {
             Err(Unanswered::NotUnderstood(_)) => {
-                let answered = self.ask(&PeerAsk::Standings).await.map_err(|error| error.to_string())?;
+                let answered =
+                    self.request(&PeerRequest::Standings).await.map_err(|error| error.to_string())?;
                 self.without_digests = Some(answered.instance.clone());
                 tracing::info!(peer = %self.peer.place(), "the peer is of an older version: all totals are compared each time");
                 Ok(answered)
@@ -200,7 +201,7 @@ impl Exchange {
         let live = self.server.live();
         let is_behind = |(probe, theirs): &(ProbeId, Standing)| {
             let own = live.with_account(probe.as_str(), |_, account| account.standing()).flatten();
-            own.is_none_or(|own| !own.has_heard(theirs))
+            own.is_none_or(|own| !own.covers(theirs))
         };
         let waiting = async {
             while wanted.iter().any(is_behind) {
@@ -213,26 +214,26 @@ impl Exchange {
     /// Takes the accounts of `part`; how many had something new.
     async fn take(&self, instance: &str, part: &[(ProbeId, Standing)]) -> Result<usize, String> {
         let ids = part.iter().map(|(probe, _)| probe.to_string()).collect();
-        let answered = self.ask(&PeerAsk::Accounts(ids)).await.map_err(|error| error.to_string())?;
+        let answered = self.request(&PeerRequest::Accounts(ids)).await.map_err(|error| error.to_string())?;
         if answered.instance != instance {
             return Err("it was restarted meanwhile".to_owned());
         }
         let accounts = read_peer_accounts(&answered.payload).map_err(|refusal| refusal.to_string())?;
-        let asked: HashSet<&ProbeId> = part.iter().map(|(probe, _)| probe).collect();
-        let is_asked =
-            |(probe, _): &(ProbeId, Account)| asked.contains(probe) && answered.probes.matches(probe);
-        let accounts = accounts.into_iter().filter(is_asked).collect();
+        let requested: HashSet<&ProbeId> = part.iter().map(|(probe, _)| probe).collect();
+        let is_requested =
+            |(probe, _): &(ProbeId, Account)| requested.contains(probe) && answered.probes.matches(probe);
+        let accounts = accounts.into_iter().filter(is_requested).collect();
         self.adopter.adopt(accounts).await.ok_or_else(|| "this process is stopping".to_owned())
     }
 
     /// Asks one question.
-    async fn ask(&self, ask: &PeerAsk) -> Result<Answered, Unanswered> {
+    async fn request(&self, question: &PeerRequest) -> Result<Answered, Unanswered> {
         let failed = Unanswered::Failed;
         let (server, keys) = (&self.server, self.server.keys());
         let nonce = draw().map_err(failed)?;
         let now = server.live().wall().now();
         let sealed = keys
-            .seal(SealedKind::Ask, server.identity(), now, &nonce, &ask.encode())
+            .seal(SealedKind::Request, server.identity(), now, &nonce, &question.encode())
             .ok_or_else(|| failed("no `key` in [bus] is valid now".to_owned()))?;
         let request = self.client.post(self.url.clone()).body(sealed);
         let mut response = request.send().await.map_err(|error| failed(chain(&error.without_url())))?;

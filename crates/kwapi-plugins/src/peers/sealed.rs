@@ -7,7 +7,7 @@
 //! HMAC-SHA256 of all before it, 64 hexadecimal digits
 //! ```
 //!
-//! KIND is `ask` or `answer`, INSTANCE 32 hexadecimal digits that a process draws at its start, TIME microseconds of the
+//! KIND is `request` or `answer`, INSTANCE 32 hexadecimal digits that a process draws at its start, TIME microseconds of the
 //! Unix epoch, NONCE 32 hexadecimal digits that whoever asks draws and whoever answers repeats, KEY the id of a key of the
 //! bus. Messages of the bus begin otherwise, so that neither can be passed off as the other.
 
@@ -45,7 +45,7 @@ pub struct PeerIdentity(String);
 /// Whether it is a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SealedKind {
-    Ask,
+    Request,
     Answer,
 }
 
@@ -217,7 +217,7 @@ impl Sealer {
 impl SealedKind {
     fn word(self) -> &'static str {
         match self {
-            Self::Ask => "ask",
+            Self::Request => "ask",
             Self::Answer => "answer",
         }
     }

@@ -14,15 +14,15 @@ use kwapi_core::{Pattern, ProbeId, Standing};
 use tokio::sync::Notify;
 
 use super::sealed::{Nonces, Opened, PeerIdentity, PeerKeys, PeerRefusal, SealedKind, Sealer};
-use super::wire::{ASK_BYTES_MAX, PeerAsk, push_standing};
+use super::wire::{PeerRequest, REQUEST_BYTES_MAX, push_standing};
 use crate::http::{AnswerTurns, FORM, HttpError, StreamHead, StreamSink};
 use crate::live::{AccountsWriter, Live};
-use crate::metrics::{Exposition, Kind, MetricSource};
+use crate::metrics::{Exposition, MetricSource};
 
 /// Where instances ask each other.
 pub const PATH: &str = "/v2/peer";
 /// A question has arrived by then, or is not waited for.
-const ASK_TIMEOUT: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much of an answer is handed to the connection at a time.
 const PART_BYTES: usize = 64 << 10;
 
@@ -37,7 +37,7 @@ struct Inner {
     keys: ArcSwap<PeerKeys>,
     nonces: Nonces,
     turns: AnswerTurns,
-    asked: Notify,
+    requested: Notify,
     answered: AtomicU64,
     refused: [AtomicU64; PeerRefusal::ALL.len()],
 }
@@ -51,7 +51,7 @@ impl PeerServer {
             keys: ArcSwap::from_pointee(keys),
             nonces: Nonces::default(),
             turns: AnswerTurns::default(),
-            asked: Notify::new(),
+            requested: Notify::new(),
             answered: AtomicU64::default(),
             refused: Default::default(),
         }))
@@ -75,37 +75,37 @@ impl PeerServer {
     }
 
     /// Returns once another instance has asked something.
-    pub(super) async fn asked(&self) {
-        self.0.asked.notified().await;
+    pub(super) async fn requested(&self) {
+        self.0.requested.notified().await;
     }
 
     /// Takes a question apart, if it is one that is answered.
-    fn judge(&self, ask: &[u8]) -> Result<(PeerAsk, Sealer), PeerRefusal> {
+    fn judge(&self, request: &[u8]) -> Result<(PeerRequest, Sealer), PeerRefusal> {
         let Inner { live, identity, nonces, .. } = &*self.0;
         let (keys, now) = (self.keys(), live.wall().now());
-        let Opened { instance, at, nonce, probes, payload } = keys.open(ask, SealedKind::Ask, now)?;
+        let Opened { instance, at, nonce, probes, payload } = keys.open(request, SealedKind::Request, now)?;
         if identity.is(instance) {
             return Err(PeerRefusal::Itself);
         }
         nonces.note(nonce, at, now)?;
-        let ask = PeerAsk::decode(payload)?;
+        let request = PeerRequest::decode(payload)?;
         // An answer says no more than what whoever asks may speak for, nor what our own key does.
         let mut sealer =
             keys.sealer(SealedKind::Answer, identity, now, nonce).ok_or(PeerRefusal::UnknownKey)?;
         sealer.limits.push(probes);
-        Ok((ask, sealer))
+        Ok((request, sealer))
     }
 
     /// What is told, in one piece: the answer to a site of a hundred thousand probes has some megabytes.
-    fn payload(&self, ask: &PeerAsk, limits: &[Pattern]) -> Vec<u8> {
+    fn payload(&self, request: &PeerRequest, limits: &[Pattern]) -> Vec<u8> {
         let live = &self.0.live;
-        match ask {
-            PeerAsk::Standings => {
+        match request {
+            PeerRequest::Standings => {
                 let mut out = Vec::new();
                 each_standing(live, limits, |probe, standing| push_standing(&mut out, probe, &standing));
                 out
             }
-            PeerAsk::Digests(theirs) => {
+            PeerRequest::Digests(theirs) => {
                 let (mut own, mut has_others) = (theirs.empty(), false);
                 each_standing(live, limits, |probe, standing| has_others |= !own.add(probe, &standing));
                 let mut out = Vec::new();
@@ -119,7 +119,7 @@ impl PeerServer {
                 });
                 out
             }
-            PeerAsk::Accounts(ids) => {
+            PeerRequest::Accounts(ids) => {
                 let mut out = AccountsWriter::file();
                 for id in ids {
                     live.with_account(id, |probe, account| {
@@ -134,8 +134,8 @@ impl PeerServer {
     }
 
     /// Sends the answer; whether all of it went out.
-    fn send(&self, ask: &PeerAsk, mut sealer: Sealer, sink: &mut StreamSink) -> bool {
-        let payload = self.payload(ask, &sealer.limits);
+    fn send(&self, request: &PeerRequest, mut sealer: Sealer, sink: &mut StreamSink) -> bool {
+        let payload = self.payload(request, &sealer.limits);
         sink.begin(StreamHead { media_type: "application/octet-stream", header: None });
         let mut is_taken = sink.send(std::mem::take(&mut sealer.line));
         for part in payload.chunks(PART_BYTES) {
@@ -173,14 +173,14 @@ async fn answer(State(server): State<PeerServer>, request: Request) -> Response 
             return (allow, error).into_response();
         }
     }
-    let read = tokio::time::timeout(ASK_TIMEOUT, to_bytes(request.into_body(), ASK_BYTES_MAX)).await;
-    let Ok(Ok(ask)) = read else { return server.refuse(PeerRefusal::Malformed) };
-    match server.judge(&ask) {
-        Ok((ask, sealer)) => {
+    let read = tokio::time::timeout(REQUEST_TIMEOUT, to_bytes(request.into_body(), REQUEST_BYTES_MAX)).await;
+    let Ok(Ok(bytes)) = read else { return server.refuse(PeerRefusal::Malformed) };
+    match server.judge(&bytes) {
+        Ok((bytes, sealer)) => {
             server.0.answered.fetch_add(1, Ordering::Relaxed);
-            server.0.asked.notify_waiters();
+            server.0.requested.notify_waiters();
             let turns = server.0.turns.clone();
-            turns.answer(move |sink| Ok(server.send(&ask, sealer, sink))).await
+            turns.answer(move |sink| Ok(server.send(&bytes, sealer, sink))).await
         }
         Err(refusal) => server.refuse(refusal),
     }
@@ -209,14 +209,10 @@ impl PeerServer {
 
 impl MetricSource for PeerServer {
     fn collect(&self, out: &mut Exposition) {
-        let asks = out.family(
-            "kwapi_api_peer_asks",
-            Kind::Counter,
-            "Questions of other instances, answered or refused, by cause.",
-        );
-        asks.count(&[("result", "answered")], self.0.answered.load(Ordering::Relaxed));
+        let requests = out.family("kwapi_api_peer_asks");
+        requests.count(&[("result", "answered")], self.0.answered.load(Ordering::Relaxed));
         for (count, refusal) in self.0.refused.iter().zip(PeerRefusal::ALL) {
-            asks.count(&[("result", refusal.label())], count.load(Ordering::Relaxed));
+            requests.count(&[("result", refusal.label())], count.load(Ordering::Relaxed));
         }
     }
 }

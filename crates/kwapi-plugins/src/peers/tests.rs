@@ -15,7 +15,7 @@ use kwapi_core::{
 use tower::ServiceExt as _;
 
 use super::sealed::{PeerIdentity, PeerKeys, SealedKind, draw};
-use super::wire::{PeerAsk, read_peer_accounts, read_standings};
+use super::wire::{PeerRequest, read_peer_accounts, read_standings};
 use super::*;
 use crate::intake::Intake;
 use crate::live::{Live, LiveConfig};
@@ -54,11 +54,11 @@ impl Instance {
     }
 
     /// Hears message `seq` of each probe, with so many joules since its session began at 100 s.
-    fn hear(&self, probes: &[&str], seq: u64, joules: u64) {
-        self.hear_session(probes, 100, seq, joules);
+    fn receive(&self, probes: &[&str], seq: u64, joules: u64) {
+        self.receive_session(probes, 100, seq, joules);
     }
 
-    fn hear_session(&self, probes: &[&str], session: u64, seq: u64, joules: u64) {
+    fn receive_session(&self, probes: &[&str], session: u64, seq: u64, joules: u64) {
         self.millis.fetch_add(1_000, Ordering::Relaxed);
         for probe in probes {
             let accounting = Accounting {
@@ -81,8 +81,8 @@ impl Instance {
                 current: None,
                 accounting: Some(accounting),
             };
-            let (heard, arrived) = (self.live.now(), Timestamp::from_seconds(NOW));
-            let received = Received { measurement, key: None, description: None, arrived, heard };
+            let (received_at, arrived) = (self.live.now(), Timestamp::from_seconds(NOW));
+            let received = Received { measurement, key: None, description: None, arrived, received_at };
             self.intake.lock().take(Batch { measurements: vec![received] }, Box::new(|| ()));
         }
     }
@@ -93,20 +93,20 @@ impl Instance {
             .with_account(probe, |_, account| (account.totals().energy.joules(), account.since().seconds()))
     }
 
-    fn sealed(&self, keys: &[Key], ask: &PeerAsk) -> Vec<u8> {
+    fn sealed(&self, keys: &[Key], request: &PeerRequest) -> Vec<u8> {
         let (keys, now, nonce) = (PeerKeys::new(keys), Timestamp::from_seconds(NOW), draw().unwrap());
-        keys.seal(SealedKind::Ask, &self.identity, now, &nonce, &ask.encode()).unwrap()
+        keys.seal(SealedKind::Request, &self.identity, now, &nonce, &request.encode()).unwrap()
     }
 
     /// Takes what `other` has of all probes, as the exchange does; how many had something new.
     async fn take_all(&self, other: &Self) -> usize {
         let keys = [Key::new("api", SECRET)];
-        let answer = ask(&other.server, self.sealed(&keys, &PeerAsk::Standings)).await.unwrap();
+        let answer = post(&other.server, self.sealed(&keys, &PeerRequest::Standings)).await.unwrap();
         let opened = PeerKeys::new(&keys);
         let opened = opened.open(&answer, SealedKind::Answer, Timestamp::from_seconds(NOW)).unwrap();
         let standings = read_standings(opened.payload, 1_000).unwrap();
         let ids = standings.iter().map(|(probe, _)| probe.to_string()).collect();
-        let answer = ask(&other.server, self.sealed(&keys, &PeerAsk::Accounts(ids))).await.unwrap();
+        let answer = post(&other.server, self.sealed(&keys, &PeerRequest::Accounts(ids))).await.unwrap();
         let opened = PeerKeys::new(&keys);
         let opened = opened.open(&answer, SealedKind::Answer, Timestamp::from_seconds(NOW)).unwrap();
         let accounts = read_peer_accounts(opened.payload).unwrap();
@@ -115,7 +115,7 @@ impl Instance {
 }
 
 /// What is answered, or the status of the refusal.
-async fn ask(server: &PeerServer, body: Vec<u8>) -> Result<Vec<u8>, StatusCode> {
+async fn post(server: &PeerServer, body: Vec<u8>) -> Result<Vec<u8>, StatusCode> {
     let request = Request::post(PATH).body(Body::from(body)).unwrap();
     let response = router(server.clone()).oneshot(request).await.unwrap();
     let status = response.status();
@@ -123,7 +123,7 @@ async fn ask(server: &PeerServer, body: Vec<u8>) -> Result<Vec<u8>, StatusCode> 
     if status == StatusCode::OK { Ok(body.to_vec()) } else { Err(status) }
 }
 
-fn asks(server: &PeerServer, result: &str) -> f64 {
+fn requests(server: &PeerServer, result: &str) -> f64 {
     let mut metrics = crate::metrics::Metrics::default();
     metrics.add(server.clone());
     let text = metrics.exposition(crate::scope::Scope::All).prometheus();
@@ -135,17 +135,17 @@ fn asks(server: &PeerServer, result: &str) -> f64 {
 async fn a_newcomer_takes_the_total_and_goes_on() {
     let (old, new) = (Instance::new(), Instance::new());
     for seq in 0..10 {
-        old.hear(&["A", "B"], seq, seq * 10);
+        old.receive(&["A", "B"], seq, seq * 10);
     }
     for seq in 8..12 {
-        new.hear(&["A"], seq, seq * 10);
+        new.receive(&["A"], seq, seq * 10);
     }
     assert_eq!(new.total("A"), Some((30.0, 108)));
     assert_eq!(new.take_all(&old).await, 2);
     assert_eq!((new.total("A"), new.total("B")), (Some((110.0, 100)), Some((90.0, 100))));
     assert_eq!(new.take_all(&old).await, 0, "nothing more is to be had");
     for instance in [&old, &new] {
-        instance.hear(&["A"], 12, 125);
+        instance.receive(&["A"], 12, 125);
     }
     assert_eq!((old.total("A"), new.total("A")), (Some((125.0, 100)), Some((125.0, 100))));
 }
@@ -153,10 +153,10 @@ async fn a_newcomer_takes_the_total_and_goes_on() {
 #[tokio::test]
 async fn what_is_not_signed_with_our_key_is_refused_and_counted() {
     let (served, other) = (Instance::new(), Instance::new());
-    served.hear(&["A"], 0, 0);
+    served.receive(&["A"], 0, 0);
     let key = Key::new("api", SECRET);
-    let standings = PeerAsk::Standings;
-    let refused = async |body: Vec<u8>| ask(&served.server, body).await.unwrap_err().as_u16();
+    let standings = PeerRequest::Standings;
+    let refused = async |body: Vec<u8>| post(&served.server, body).await.unwrap_err().as_u16();
     assert_eq!(refused(Vec::new()).await, 400);
     assert_eq!(refused(standings.encode()).await, 400);
     assert_eq!(refused(vec![b'x'; 300 << 10]).await, 400);
@@ -168,15 +168,16 @@ async fn what_is_not_signed_with_our_key_is_refused_and_counted() {
     assert_eq!(refused(served.sealed(std::slice::from_ref(&key), &standings)).await, 409, "its own question");
     let stale = PeerKeys::new(std::slice::from_ref(&key));
     let before = Timestamp::from_seconds(NOW - 61);
-    let stale = stale.seal(SealedKind::Ask, &other.identity, before, &draw().unwrap(), &standings.encode());
+    let stale =
+        stale.seal(SealedKind::Request, &other.identity, before, &draw().unwrap(), &standings.encode());
     assert_eq!(refused(stale.unwrap()).await, 403);
     let once = other.sealed(std::slice::from_ref(&key), &standings);
-    assert!(ask(&served.server, once.clone()).await.is_ok());
+    assert!(post(&served.server, once.clone()).await.is_ok());
     assert_eq!(refused(once).await, 403);
-    let too_many = PeerAsk::Accounts(vec!["A".to_owned(); 501]);
+    let too_many = PeerRequest::Accounts(vec!["A".to_owned(); 501]);
     assert_eq!(refused(other.sealed(std::slice::from_ref(&key), &too_many)).await, 400);
     let counted = ["answered", "malformed", "unknown_key", "wrong_signature", "itself", "stale", "replayed"]
-        .map(|result| asks(&served.server, result));
+        .map(|result| requests(&served.server, result));
     assert_eq!(counted, [1.0, 4.0, 1.0, 1.0, 1.0, 1.0, 1.0]);
     let get = Request::get(PATH).body(Body::empty()).unwrap();
     let response = router(served.server.clone()).oneshot(get).await.unwrap();
@@ -187,24 +188,25 @@ async fn what_is_not_signed_with_our_key_is_refused_and_counted() {
 }
 
 #[tokio::test]
-async fn a_key_tells_only_of_probes_that_it_is_for() {
+async fn a_key_covers_only_the_probes_that_it_is_for() {
     let lyon = Key { probes: Pattern::new("lyon.*").unwrap(), ..Key::new("api", SECRET) };
     let served = Instance::with_keys(std::slice::from_ref(&lyon));
-    served.hear(&["lyon.a", "paris.a"], 0, 0);
+    served.receive(&["lyon.a", "paris.a"], 0, 0);
     let other = Instance::new();
-    let all = PeerAsk::Accounts(vec!["lyon.a".to_owned(), "paris.a".to_owned(), "nobody".to_owned()]);
-    let none = PeerAsk::Digests(exchange::own_digests(&other.live));
-    for (question, expected) in [(PeerAsk::Standings, 1), (none, 1), (all, 1)] {
-        let answer = ask(&served.server, other.sealed(std::slice::from_ref(&lyon), &question)).await.unwrap();
+    let all = PeerRequest::Accounts(vec!["lyon.a".to_owned(), "paris.a".to_owned(), "nobody".to_owned()]);
+    let none = PeerRequest::Digests(exchange::own_digests(&other.live));
+    for (question, expected) in [(PeerRequest::Standings, 1), (none, 1), (all, 1)] {
+        let answer =
+            post(&served.server, other.sealed(std::slice::from_ref(&lyon), &question)).await.unwrap();
         let keys = PeerKeys::new(std::slice::from_ref(&lyon));
         let opened = keys.open(&answer, SealedKind::Answer, Timestamp::from_seconds(NOW)).unwrap();
         let probes: Vec<String> = match question {
-            PeerAsk::Standings | PeerAsk::Digests(_) => read_standings(opened.payload, 9)
+            PeerRequest::Standings | PeerRequest::Digests(_) => read_standings(opened.payload, 9)
                 .unwrap()
                 .iter()
                 .map(|(probe, _)| probe.to_string())
                 .collect(),
-            PeerAsk::Accounts(_) => read_peer_accounts(opened.payload)
+            PeerRequest::Accounts(_) => read_peer_accounts(opened.payload)
                 .unwrap()
                 .iter()
                 .map(|(probe, _)| probe.to_string())
@@ -245,19 +247,19 @@ async fn exchanged(instance: &Instance, url: String) -> ApiPeerReport {
 async fn an_exchange_takes_what_is_lacking() {
     let (old, new) = (Instance::new(), Instance::new());
     for seq in 0..10 {
-        old.hear(&["A", "B"], seq, seq * 10);
+        old.receive(&["A", "B"], seq, seq * 10);
     }
-    new.hear(&["A"], 9, 90);
+    new.receive(&["A"], 9, 90);
     let report = exchanged(&new, serve(router(old.server.clone())).await).await;
     assert!(report.is_up && report.accounts_taken == 2 && report.problem.is_none(), "{report:?}");
     assert_eq!((new.total("A"), new.total("B")), (Some((90.0, 100)), Some((90.0, 100))));
 }
 
 #[tokio::test]
-async fn a_peer_that_is_away_or_forges_is_told_and_changes_nothing() {
+async fn a_peer_that_is_away_or_forges_is_reported_and_changes_nothing() {
     let instance = Instance::new();
-    instance.hear(&["A"], 0, 0);
-    instance.hear(&["A"], 5, 50);
+    instance.receive(&["A"], 0, 0);
+    instance.receive(&["A"], 5, 50);
     let check = async |url: String, expected: &str| {
         let report = exchanged(&instance, url).await;
         let problem = report.problem.unwrap_or_default();
@@ -269,16 +271,16 @@ async fn a_peer_that_is_away_or_forges_is_told_and_changes_nothing() {
     check(serve(router(instance.server.clone())).await, "this instance itself").await;
     check(serve(Router::new()).await, "it has no `peers` in [api], or is no API of Kwapi").await;
     let foreign = Instance::with_keys(&[Key::new("api", "a secret of somebody else")]);
-    foreign.hear(&["A"], 0, 0);
-    foreign.hear(&["A"], 5, 5_000_000);
+    foreign.receive(&["A"], 0, 0);
+    foreign.receive(&["A"], 5, 5_000_000);
     check(serve(router(foreign.server.clone())).await, "configure the same `key` in [bus] of both instances")
         .await;
     // One that plays back an answer to somebody else, signed with the right key.
     let other = Instance::new();
-    other.hear(&["A"], 0, 0);
-    other.hear(&["A"], 5, 5_000_000);
+    other.receive(&["A"], 0, 0);
+    other.receive(&["A"], 5, 5_000_000);
     let keys = [Key::new("api", SECRET)];
-    let recorded = ask(&other.server, instance.sealed(&keys, &PeerAsk::Standings)).await.unwrap();
+    let recorded = post(&other.server, instance.sealed(&keys, &PeerRequest::Standings)).await.unwrap();
     let played = recorded.clone();
     check(serve(Router::new().fallback(async move || played.clone())).await, "replayed").await;
     let mut forged = recorded;
@@ -291,15 +293,15 @@ async fn a_peer_that_is_away_or_forges_is_told_and_changes_nothing() {
 async fn totals_that_differ_at_the_same_message_are_an_alarm_until_they_agree() {
     let (one, other) = (Instance::new(), Instance::new());
     for seq in 0..10 {
-        one.hear(&["A"], seq, seq * 10);
+        one.receive(&["A"], seq, seq * 10);
         // The other has missed the last message of the first session.
         if seq < 9 {
-            other.hear(&["A"], seq, seq * 10);
+            other.receive(&["A"], seq, seq * 10);
         }
     }
     for instance in [&one, &other] {
-        instance.hear_session(&["A"], 200, 0, 0);
-        instance.hear_session(&["A"], 200, 1, 5);
+        instance.receive_session(&["A"], 200, 0, 0);
+        instance.receive_session(&["A"], 200, 1, 5);
     }
     let standing = |instance: &Instance| {
         instance.live.with_account("A", |_, account| account.standing()).flatten().unwrap()

@@ -13,13 +13,13 @@ use crate::live::{AccountsEntry, read_accounts};
 /// The most accounts that are asked for at a time.
 pub(super) const ACCOUNTS_MAX: usize = 500;
 /// The longest question: so many ids of 200 bytes, and what is around them.
-pub(super) const ASK_BYTES_MAX: usize = 256 << 10;
+pub(super) const REQUEST_BYTES_MAX: usize = 256 << 10;
 /// The longest answer: where 200 000 accounts with the longest ids stand.
 pub(super) const ANSWER_BYTES_MAX: usize = 64 << 20;
 
 /// A question.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum PeerAsk {
+pub(super) enum PeerRequest {
     /// Where all accounts stand.
     Standings,
     /// The accounts of these probes.
@@ -29,7 +29,7 @@ pub(super) enum PeerAsk {
     Digests(Digests),
 }
 
-impl PeerAsk {
+impl PeerRequest {
     pub(super) fn encode(&self) -> Vec<u8> {
         postcard::to_allocvec(self).unwrap_or_default() // Into memory all goes.
     }
@@ -38,7 +38,7 @@ impl PeerAsk {
         match postcard::take_from_bytes(bytes) {
             Ok((Self::Accounts(ids), _)) if ids.len() > ACCOUNTS_MAX => Err(PeerRefusal::Malformed),
             Ok((Self::Digests(digests), _)) if !digests.is_in_bounds() => Err(PeerRefusal::Malformed),
-            Ok((ask, [])) => Ok(ask),
+            Ok((request, [])) => Ok(request),
             Ok(_) | Err(_) => Err(PeerRefusal::Malformed),
         }
     }

@@ -141,20 +141,20 @@ fn judge(status: StatusCode, retry_after: Option<Duration>, words: &str) -> Answ
     if status.is_success() {
         return Answer::Taken;
     }
-    let told = if words.is_empty() { status.to_string() } else { format!("{status}: {words}") };
+    let response = if words.is_empty() { status.to_string() } else { format!("{status}: {words}") };
     let cause = match status {
         // Out of order or too old; too many for one request; series that the server does not take.
         StatusCode::BAD_REQUEST
         | StatusCode::CONFLICT
         | StatusCode::PAYLOAD_TOO_LARGE
-        | StatusCode::UNPROCESSABLE_ENTITY => return Answer::Refused(told),
+        | StatusCode::UNPROCESSABLE_ENTITY => return Answer::Refused(response),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            format!("the server refused access ({told}); check bearer_token and headers")
+            format!("the server refused access ({response}); check bearer_token and headers")
         }
-        StatusCode::TOO_MANY_REQUESTS => format!("the server accepts no more data at present ({told})"),
-        status if status.is_server_error() => format!("the server responded with {told}"),
+        StatusCode::TOO_MANY_REQUESTS => format!("the server accepts no more data at present ({response})"),
+        status if status.is_server_error() => format!("the server responded with {response}"),
         _ => format!(
-            "the server does not take remote write at this address ({told}); check url, and for Prometheus --web.enable-remote-write-receiver"
+            "the server does not take remote write at this address ({response}); check url, and for Prometheus --web.enable-remote-write-receiver"
         ),
     };
     Answer::NotNow { cause, retry_after, may_be_taken: status.is_server_error() }

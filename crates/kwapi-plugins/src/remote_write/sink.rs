@@ -47,7 +47,7 @@ impl RemoteWriteTask {
     ) -> Result<Self, RemoteWriteConfigError> {
         let before = accounts.iter().map(|(probe, account)| (probe.clone(), account.last())).collect();
         let sink = Sink { before: Some((before, journal.end())), ..Sink::new(config, journal, gaps, clock)? };
-        let remote_write = sink.told.clone();
+        let remote_write = sink.remote_write.clone();
         let task = tokio::spawn(sink.work());
         Ok(Self { remote_write, task })
     }
@@ -84,7 +84,7 @@ struct Sink {
     /// When was last looked for silent probes.
     looked: Option<Instant>,
     server: RemoteWriteServer,
-    told: RemoteWrite,
+    remote_write: RemoteWrite,
     clock: WallClock,
     /// Until it is sent, the server may have what a process before this one sent and did not commit.
     is_first_batch: bool,
@@ -103,7 +103,8 @@ impl Sink {
         let need = Need::Optional { bytes_max: u64::from(config.megabytes_max) * 1_000_000 };
         // A few, once a process.
         let reader: &'static str = String::leak(format!("remote-write-{}", config.name));
-        let told = RemoteWrite { name: config.name.clone(), place: server.place(), state: Arc::default() };
+        let remote_write =
+            RemoteWrite { name: config.name.clone(), place: server.place(), state: Arc::default() };
         Ok(Self {
             reader: journal.reader(reader, need),
             journal: journal.clone(),
@@ -114,7 +115,7 @@ impl Sink {
             sent: None,
             looked: None,
             server,
-            told,
+            remote_write,
             clock,
             is_first_batch: true,
             was_all_refused: false,
@@ -122,7 +123,7 @@ impl Sink {
     }
 
     async fn work(mut self) {
-        let told = self.told.clone();
+        let remote_write = self.remote_write.clone();
         let mut pause = PAUSE_MIN;
         loop {
             let read = tokio::task::spawn_blocking(move || {
@@ -130,18 +131,18 @@ impl Sink {
                 (self, read)
             });
             let Ok((sink, read)) = read.await else {
-                return told.fail("its thread ended; see the log");
+                return remote_write.fail("its thread ended; see the log");
             };
             self = sink;
             if let Err(error) = read {
-                told.fail(&format!("cannot read the journal: {error}"));
+                remote_write.fail(&format!("cannot read the journal: {error}"));
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(PAUSE_MAX);
                 continue;
             }
             if pause > PAUSE_MIN {
                 pause = PAUSE_MIN;
-                told.works();
+                remote_write.works();
             }
             if self.is_due() || self.batch.is_full() {
                 self.send().await;
@@ -155,14 +156,14 @@ impl Sink {
             && let Err(error) = self.reader.commit(sent)
         {
             // The next batch's place will do; until then a restart sends more again.
-            self.told.fail(&format!("cannot write its position: {error}"));
+            self.remote_write.fail(&format!("cannot write its position: {error}"));
         }
         while !self.batch.is_full() && !self.is_due() {
             match self.reader.next(NOTICE)? {
                 Some(Delivery::Records(records, end)) => self.batch.add(&records, end, &mut self.tracker),
                 Some(Delivery::Lost(lost)) => {
-                    self.told.state.lock().counters.losses += 1;
-                    tracing::warn!(name = %self.told.name, cause = ?lost.cause, "part of the journal lost before remote write had sent it");
+                    self.remote_write.state.lock().counters.losses += 1;
+                    tracing::warn!(name = %self.remote_write.name, cause = ?lost.cause, "part of the journal lost before remote write had sent it");
                     self.batch.push(self.tracker.lost());
                     self.batch.end = Some(lost.to);
                 }
@@ -201,7 +202,7 @@ impl Sink {
             self.send_request(request).await;
         }
         self.is_first_batch = false;
-        self.told.state.lock().counters.same_stamp += batch.same_stamp;
+        self.remote_write.state.lock().counters.same_stamp += batch.same_stamp;
         self.sent = batch.end;
     }
 
@@ -210,22 +211,24 @@ impl Sink {
         let (words, is_repeat) = match self.deliver(pieces).await {
             Sent::Taken => {
                 self.was_all_refused = false;
-                return self.told.count_sent(pieces);
+                return self.remote_write.count_sent(pieces);
             }
             Sent::Refused(words, is_repeat) => (words, is_repeat || self.is_first_batch),
         };
         if pieces.len() == 1 || (self.was_all_refused && !is_repeat) {
             self.was_all_refused = true;
-            return self.told.count_refused(pieces, &words, is_repeat);
+            return self.remote_write.count_refused(pieces, &words, is_repeat);
         }
         self.was_all_refused = true;
         for piece in pieces.chunks(1) {
             match self.deliver(piece).await {
                 Sent::Taken => {
                     self.was_all_refused = false;
-                    self.told.count_sent(piece);
+                    self.remote_write.count_sent(piece);
                 }
-                Sent::Refused(words, again) => self.told.count_refused(piece, &words, is_repeat || again),
+                Sent::Refused(words, again) => {
+                    self.remote_write.count_refused(piece, &words, is_repeat || again);
+                }
             }
         }
     }
@@ -238,19 +241,19 @@ impl Sink {
         };
         let (mut pause, mut is_repeat) = (PAUSE_MIN, false);
         loop {
-            self.told.state.lock().counters.requests += 1;
+            self.remote_write.state.lock().counters.requests += 1;
             match self.server.send(request.clone()).await {
                 Answer::Taken => {
-                    self.told.works();
+                    self.remote_write.works();
                     return Sent::Taken;
                 }
                 Answer::Refused(words) => {
-                    self.told.works();
+                    self.remote_write.works();
                     return Sent::Refused(words, is_repeat);
                 }
                 Answer::NotNow { cause, retry_after, may_be_taken } => {
                     is_repeat |= may_be_taken;
-                    self.told.fail(&cause);
+                    self.remote_write.fail(&cause);
                     tokio::time::sleep(retry_after.unwrap_or(pause).max(PAUSE_SHORTEST)).await;
                     pause = (pause * 2).min(PAUSE_MAX);
                 }

@@ -5,7 +5,7 @@ fn config(toml: &str) -> RemoteWriteConfig {
 }
 
 #[test]
-fn what_makes_no_sense_is_told_by_its_key() {
+fn what_makes_no_sense_is_reported_by_its_key() {
     assert_eq!(config("").check(), Ok(()));
     let whole =
         "name = 'mimir-2'\nbearer_token = 'x'\nlabels = { site = 'lyon' }\nheaders = { X-Scope-OrgID = '1' }";

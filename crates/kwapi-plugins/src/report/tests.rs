@@ -99,7 +99,7 @@ fn a_year_has_its_sums_by_role_and_flags_what_is_missing() {
 }
 
 #[test]
-fn what_cannot_be_reported_is_told() {
+fn what_cannot_be_in_the_report_is_named() {
     let directory = directory();
     let run = |year: i16| ReportRun::new(&directory, year, &TimeZone::UTC, at("2026-04-10T12:00:00Z"));
     assert_eq!(run(2027).unwrap_err(), "nothing of 2027 is over yet");
@@ -108,7 +108,10 @@ fn what_cannot_be_reported_is_told() {
     of_others.take_energy(rows(&[("web", 1, 1, 0)], "2026-01-01T00:00:00Z").as_bytes()).unwrap();
     assert!(of_others.peak_question().is_none());
     let error = of_others.end().unwrap_err();
-    assert!(error.starts_with("no probe has the label `role` with it, facility or renewable"), "{error}");
+    assert!(
+        error.starts_with("no probe has the label `role` with the value `it`, `facility` or `renewable`"),
+        "{error}"
+    );
     let torn = rows(&[("site", 1, 1, 0)], "2026-01-01T00:00:00Z").replace("false,false\n", "false,true\n");
     let error = run(2026).unwrap().take_energy(torn.as_bytes()).unwrap_err();
     assert!(error.contains("files of the ledger cannot be read for site"), "{error}");

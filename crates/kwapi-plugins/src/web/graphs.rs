@@ -137,7 +137,7 @@ impl Graphs {
 
     /// What probes have used, at this moment.
     pub(super) fn used(&self, probes: &[ProbeId], periods: &[Period], now: Timestamp) -> Used {
-        Used::ask(&self.directory, probes, periods, now)
+        Used::read(&self.directory, probes, periods, now)
     }
 
     /// The graph of one probe or group, with the energy that is known from elsewhere than its rows; `None` when nobody knows it.
@@ -217,8 +217,8 @@ impl Graphs {
         if let Some(graph) = self.cache.lock().get(&key, stamp) {
             return Ok(graph);
         }
-        let said = (stacked.figures(at), Occurring::in_rows(marks));
-        self.make(key, stamp, said, None, |look| draw_summary(period, stacked, marks, at, look))
+        let shown = (stacked.figures(at), Occurring::in_rows(marks));
+        self.make(key, stamp, shown, None, |look| draw_summary(period, stacked, marks, at, look))
     }
 
     /// What a graph says of these energies, and what they cost.
@@ -276,7 +276,7 @@ impl Graphs {
         let stamp = self.stamp_of_all(&seen.all, period, now);
         let probes = &*seen.parts;
         if let Some(mut sum) = kept.filter(|sum| sum.stamp == stamp) {
-            if !sum.used.says_as(&used) {
+            if !sum.used.shows_same(&used) {
                 sum.stacked = Arc::new(with_energies(&sum.stacked, seen, &used, period));
             }
             sum.used = used;
@@ -291,26 +291,32 @@ impl Graphs {
             of_groups::bands(&self.directory, seen, paths.as_deref(), (&energies, &used), period, at);
         let path_of = |at: usize| paths.as_ref().and_then(|paths| paths.get(at).copied());
         let is_alone = |at: usize| path_of(at).is_none_or(|path| !groups.contains_key(path));
-        let mut rests = Rests::new(probes, is_alone, fetch);
+        let mut rests = Rests::new(probes);
+        for band in groups.values() {
+            if let Some(meter) = band.meter {
+                rests.add_group(meter, &band.power, &band.shares, band.tops);
+            }
+        }
+        rests.add_probes(probes, is_alone, fetch);
         let mut stack = StackedSum::new(period, now);
         let mut known = KnownTops::default();
-        for (path, band) in &groups {
-            match band.meter {
-                Some(meter) => rests.add_below(meter, &band.power, band.tops),
-                None => known.add_group(&band.power, &band.shares, band.tops),
-            }
-            stack.add_group(path, &band.power, &band.shares, band.probes, band.energy);
-        }
         for (at, probe) in probes.iter().enumerate().filter(|(at, _)| is_alone(*at)) {
-            let (own, below) = (fetch(probe), rests.below(at));
+            let own = fetch(probe);
             if rests.is_top(at) {
-                known.add(&own, below);
+                known.add(&own, rests.below(at));
             }
-            let series = rests.rest(at, own);
+            let series = rests.drawn(at, own);
             match path_of(at) {
                 Some(path) => stack.add_below(path, &series, energies.of(at)),
                 None => stack.add_with_energy(probe.as_str(), &series, energies.of(at)),
             }
+        }
+        for (path, band) in groups {
+            if band.meter.is_none() {
+                known.add_group(&band.power, &band.shares, band.tops);
+            }
+            let power = rests.drawn_below(band.meter, band.power);
+            stack.add_group(path, &power, &band.shares, band.probes, band.energy);
         }
         let stacked = Stacked { energy: energies.total, ..stack.finish() };
         let shares = known.shares(&stacked.total);

@@ -46,7 +46,7 @@ impl LoginPage {
             version: statics::version(),
             host: host.unwrap_or_default(),
             back: back.to_owned(),
-            has_keystone: logins.asks_keystone(),
+            has_keystone: logins.has_keystone(),
             user: text("user"),
             domain: text("domain"),
             project: text("project"),

@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_range_is_told_why() {
+    fn what_is_no_range_is_reported_with_the_reason() {
         check("from=2026-11-23T10:00&to=2026-11-23T09:00", "This range ends before it begins.");
         check("from=1795420800&to=1795420800", "This range ends before it begins.");
         check("from=2026-11-24&to=2026-11-25", "This range is in the future.");

@@ -115,11 +115,11 @@ mod tests {
 
     #[track_caller]
     fn check(query: &str, expected: &str) {
-        let told = match ProbeFilter::parse(&FormFields::parse(query)) {
+        let text = match ProbeFilter::parse(&FormFields::parse(query)) {
             Ok(selection) => query_of(&selection.members()),
             Err(error) => error.to_string(),
         };
-        assert_eq!(told, expected, "{query}");
+        assert_eq!(text, expected, "{query}");
     }
 
     #[test]

@@ -71,7 +71,7 @@ impl Fixture {
     }
 
     /// What is live of these probes: each has used 1.5 kWh in the last day, 400 s of which are unknown.
-    fn heard(&self) -> Live {
+    fn live(&self) -> Live {
         let now = Arc::clone(&self.now);
         let clock = MonotonicClock::new(move || Duration::from_secs(now.load(Ordering::Relaxed)));
         let live_config = LiveConfig { cleaning_interval: None, ..LiveConfig::default() };
@@ -89,20 +89,20 @@ impl Fixture {
             let Some(watts) = minute.into_iter().rev().flatten().next() else { continue };
             let power = (Watts(watts), Quality::Measured);
             // Both are heard at the end: the probe's own interval is not a day.
-            hear(&mut intake, probe, 0, begin, last, power, Totals::default());
-            hear(&mut intake, probe, 1, last, last, power, totals);
+            receive(&mut intake, probe, 0, begin, last, power, Totals::default());
+            receive(&mut intake, probe, 1, last, last, power, totals);
         }
         live
     }
 }
 
 /// A message of a session that began a day before [`NOW`].
-fn hear(
+fn receive(
     intake: &mut Intake,
     probe: &ProbeId,
     seq: u64,
     at: u64,
-    heard: u64,
+    received_at: u64,
     (power, quality): (Watts, Quality),
     totals: Totals,
 ) {
@@ -121,7 +121,7 @@ fn hear(
         key: None,
         description: None,
         arrived: timestamp,
-        heard: Duration::from_secs(heard),
+        received_at: Duration::from_secs(received_at),
     };
     intake.take(Batch { measurements: vec![received] }, Box::new(|| ()));
 }
@@ -174,7 +174,7 @@ fn serve(fixture: Fixture) -> Router {
 
 /// The pages of probes that are configured as in `directory`.
 fn serve_as(fixture: Fixture, directory: Directory) -> Router {
-    let (clock, live) = (fixture.clock(), fixture.heard());
+    let (clock, live) = (fixture.clock(), fixture.live());
     router(directory.with_live(live).with_history(Arc::new(fixture)), settings(), clock, None)
 }
 

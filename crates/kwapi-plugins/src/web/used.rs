@@ -18,7 +18,12 @@ pub(super) struct Used {
 
 impl Used {
     /// Asks for `probes` in the stretches of time that graphs of `periods` show at `now`.
-    pub(super) fn ask(directory: &Directory, probes: &[ProbeId], periods: &[Period], now: Timestamp) -> Self {
+    pub(super) fn read(
+        directory: &Directory,
+        probes: &[ProbeId],
+        periods: &[Period],
+        now: Timestamp,
+    ) -> Self {
         let windows: Vec<(Timestamp, Timestamp)> = periods
             .iter()
             .map(|period| {
@@ -36,7 +41,7 @@ impl Used {
     }
 
     /// Whether it says the same, at whatever position.
-    pub(super) fn says_as(&self, other: &Self) -> bool {
+    pub(super) fn shows_same(&self, other: &Self) -> bool {
         match (&self.answer, &other.answer) {
             (Some(one), Some(other)) => one.windows == other.windows && one.probes == other.probes,
             (one, other) => one.is_none() && other.is_none(),
@@ -45,7 +50,7 @@ impl Used {
 
     /// What a probe used in a period; `None` where only its rows tell.
     pub(super) fn figure(&self, probe: &ProbeId, period: Period) -> Option<EnergyFigure> {
-        let at = self.periods.iter().position(|asked| *asked == period)?;
+        let at = self.periods.iter().position(|listed| *listed == period)?;
         self.answer.as_ref()?.window(at, probe).map(figure)
     }
 
@@ -55,7 +60,7 @@ impl Used {
         probes: impl Iterator<Item = &'a ProbeId>,
         period: Period,
     ) -> Option<EnergyFigure> {
-        let at = self.periods.iter().position(|asked| *asked == period)?;
+        let at = self.periods.iter().position(|listed| *listed == period)?;
         let answer = self.answer.as_ref()?;
         let (mut sum, mut has_rrd) = (None, false);
         for probe in probes {

@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_state_tells_since_when_and_how_long_that_is() {
+    fn a_state_reports_since_when_and_how_long_that_is() {
         let check = |seconds: u64, expected: &str| {
             let now = Timestamp::from_seconds(1_795_428_000); // 10:00:00
             assert_eq!(

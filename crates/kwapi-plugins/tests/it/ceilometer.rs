@@ -18,8 +18,8 @@ async fn a_real_ceilometer_publishes_our_values_by_pollsters_and_by_plugin() {
     let api_port = free_port();
     let cloud = tokio::task::block_in_place(|| Cloud::start(api_port));
     let stand = Stand::start(api_port, Some(auth(&cloud)));
-    let measured = stand.hear("lyon.rack3.taurus-7", 97.5, 4_320_000);
-    stand.hear("a/b é", 80.0, 1_584);
+    let measured = stand.receive("lyon.rack3.taurus-7", 97.5, 4_320_000);
+    stand.receive("a/b é", 80.0, 1_584);
 
     for way in [Way::Pollsters, Way::Plugin] {
         let ceilometer = Ceilometer::start(&cloud.keystone, way);

@@ -54,14 +54,14 @@ impl Reader<'_> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tokens_of_a_real_keystone_are_told_apart() {
+async fn tokens_of_a_real_keystone_are_distinguished() {
     if !kwapi_peers::need_python("keystone") {
         return;
     }
     let mut cloud = tokio::task::block_in_place(|| Cloud::start(1));
     let auth = auth(&cloud);
     let stand = Stand::start(0, Some(auth.clone()));
-    stand.hear("A", 97.0, 3_600_000);
+    stand.receive("A", 97.0, 3_600_000);
 
     {
         let reader = Reader { cloud: &cloud, stand: &stand };
@@ -180,7 +180,7 @@ async fn scopes_of_projects(cloud: &Cloud) {
         let auth = auth_with(cloud, &before, &format!("[[scope]]\n{whose}\nprobes = ['lyon.*']"));
         let stand = Stand::start(0, Some(auth));
         for probe in ["A", "lyon.a"] {
-            stand.hear(probe, 97.0, 3_600_000);
+            stand.receive(probe, 97.0, 3_600_000);
         }
         let reader = Reader { cloud, stand: &stand };
         let of_member = [("x-auth-token", member.as_str())];

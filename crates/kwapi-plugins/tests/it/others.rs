@@ -13,7 +13,7 @@ async fn a_real_prometheus_scrapes_our_values() {
         return;
     }
     let stand = Stand::start(0, None);
-    stand.hear("quote\" back\\slash é", 97.5, 4_320_000);
+    stand.receive("quote\" back\\slash é", 97.5, 4_320_000);
     let lab = Lab::empty();
     let port = free_port();
     let config = format!(
@@ -28,7 +28,7 @@ async fn a_real_prometheus_scrapes_our_values() {
             .arg(format!("--web.listen-address=127.0.0.1:{port}")),
         lab.join("log"),
     );
-    let ask = move |query: &str| {
+    let request = move |query: &str| {
         let url = format!("http://127.0.0.1:{port}/api/v1/query");
         let query = format!("query={query}");
         let answer = Command::new("curl").args(["-sG", &url, "--data-urlencode", &query]).output().ok()?;
@@ -38,8 +38,8 @@ async fn a_real_prometheus_scrapes_our_values() {
     };
     let found = tokio::task::spawn_blocking(move || {
         let limit = Duration::from_secs(60);
-        let power = wait_until("power", limit, || ask("kwapi_probe_power_watts"));
-        (power, wait_until("energy", limit, || ask("kwapi_probe_energy_joules_total")))
+        let power = wait_until("power", limit, || request("kwapi_probe_power_watts"));
+        (power, wait_until("energy", limit, || request("kwapi_probe_energy_joules_total")))
     });
     let (power, energy) = found.await.unwrap();
     assert_eq!(power, ("quote\" back\\slash é".to_owned(), "97.5".to_owned()));
@@ -53,7 +53,7 @@ async fn schemathesis_finds_no_fault_with_the_document_or_the_answers() {
     }
     let stand = Stand::start(0, None);
     for probe in ["A", "B", "lyon.rack3.taurus-7", "a/b é"] {
-        stand.hear(probe, 97.5, 4_320_000);
+        stand.receive(probe, 97.5, 4_320_000);
     }
     let lab = Lab::empty();
     let url = stand.url("/v1/openapi.json");
@@ -82,7 +82,7 @@ async fn curl_follows_a_missing_slash_and_keeps_its_connection() {
         return;
     }
     let stand = Stand::start(0, None);
-    stand.hear("A", 94.0, 1_584);
+    stand.receive("A", 94.0, 1_584);
     let (probes, probe) = (stand.url("/v1/probes/"), stand.url("/v1/probes/A/w?x=1"));
     let text = tokio::task::spawn_blocking(move || {
         let format = "%{http_code} %{num_connects} %{url_effective}\n";

@@ -91,7 +91,7 @@ impl Stand {
     }
 
     /// A probe with power and energy, measured just now.
-    pub(crate) fn hear(&self, probe: &str, watts: f64, joules: u64) -> Timestamp {
+    pub(crate) fn receive(&self, probe: &str, watts: f64, joules: u64) -> Timestamp {
         let now = wall().now();
         for (seq, joules) in [(0, 0), (1, joules)] {
             let accounting = Accounting {
@@ -110,8 +110,8 @@ impl Stand {
                 current: None,
                 accounting: Some(accounting),
             };
-            let heard = self.live.now();
-            let received = Received { measurement, key: None, description: None, arrived: now, heard };
+            let received_at = self.live.now();
+            let received = Received { measurement, key: None, description: None, arrived: now, received_at };
             let batch = Batch { measurements: vec![received] };
             self.intake.lock().unwrap().take(batch, Box::new(|| ()));
         }

@@ -130,7 +130,7 @@ impl Machine {
         let mut power = self.power();
         let mut state = 0x40;
         match self.options.dcmi {
-            Dcmi::SaysInactive => {
+            Dcmi::ReportsInactive => {
                 state = 0;
                 power = Power { stamp: 0, period_ms: 0, ..power };
             }
@@ -143,7 +143,7 @@ impl Machine {
             Dcmi::FailsFirst(times) if power_requests < u32::from(times) => return Some((0xFF, Vec::new())),
             Dcmi::Ignored => return None,
             Dcmi::Active | Dcmi::Wants(_) | Dcmi::FailsFirst(_) => {}
-            Dcmi::Says(watts) => power = Power { watts, minimum: watts, maximum: watts, ..power },
+            Dcmi::Reports(watts) => power = Power { watts, minimum: watts, maximum: watts, ..power },
             Dcmi::OverItsMaximum => power.watts = power.maximum.saturating_mul(11),
         }
         let mut answer = vec![0xDC];

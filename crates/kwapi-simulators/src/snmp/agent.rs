@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::ber::{self, Reader};
-use super::objects::{Layout, Says, Value};
+use super::objects::{Layout, ObjectContent, Value};
 
 /// What goes wrong with an agent. Each until it is lifted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +113,7 @@ pub(super) struct Knowledge<'a> {
     pub layout: &'a Layout,
     pub community: &'a str,
     pub fault: Option<AgentFault>,
-    pub value: &'a dyn Fn(Says) -> Value,
+    pub value: &'a dyn Fn(ObjectContent) -> Value,
 }
 
 impl Knowledge<'_> {
@@ -163,14 +163,15 @@ impl Knowledge<'_> {
         }
         let mut varbinds = Vec::with_capacity(request.oids.len());
         for (oid, index) in request.oids.iter().zip(1..) {
-            let says = self.layout.get(oid);
-            if let (Some(AgentFault::GenErr(outlet)), Some(Says::Watts(place))) = (self.fault, says)
+            let content = self.layout.get(oid);
+            if let (Some(AgentFault::GenErr(outlet)), Some(ObjectContent::Watts(place))) =
+                (self.fault, content)
                 && usize::try_from(outlet).ok() == place.checked_add(1)
             {
                 return self.error(request, GEN_ERR, index);
             }
-            match says {
-                Some(says) => varbinds.push(varbind(oid, &encode(&(self.value)(says)))),
+            match content {
+                Some(content) => varbinds.push(varbind(oid, &encode(&(self.value)(content)))),
                 None if request.version == 0 => return self.error(request, NO_SUCH_NAME, index),
                 None => varbinds.push(varbind(oid, &ber::wrap(NO_SUCH_INSTANCE, &[]))),
             }
@@ -238,8 +239,8 @@ impl Knowledge<'_> {
                 Some((oid.to_vec(), encode(&Value::Gauge(1))))
             }
             _ => {
-                let (oid, says) = self.layout.after(oid)?;
-                Some((oid.to_vec(), encode(&(self.value)(says))))
+                let (oid, content) = self.layout.after(oid)?;
+                Some((oid.to_vec(), encode(&(self.value)(content))))
             }
         }
     }

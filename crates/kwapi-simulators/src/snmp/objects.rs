@@ -12,7 +12,7 @@ const ACTIVE_ENERGY: u32 = 8;
 
 /// What an object says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Says {
+pub(super) enum ObjectContent {
     Description,
     ObjectId,
     UpTime,
@@ -47,12 +47,12 @@ pub(super) enum Value {
     Oid(Vec<u32>),
 }
 
-/// The digits of [`Says::WattDigits`].
+/// The digits of [`ObjectContent::WattDigits`].
 pub(super) const WATT_DIGITS: u32 = 1;
 
 /// Where everything stands, sorted by OID.
 #[derive(Clone, Debug)]
-pub(super) struct Layout(Vec<(Vec<u32>, Says)>);
+pub(super) struct Layout(Vec<(Vec<u32>, ObjectContent)>);
 
 impl Layout {
     /// The layout of a PDU with that many outlets and one inlet, which may state its serial number.
@@ -60,30 +60,30 @@ impl Layout {
         let pdu = |tail: &[u32]| [PDU2, tail].concat();
         let system = |tail: &[u32]| [SYSTEM, tail].concat();
         let mut rows = vec![
-            (system(&[1, 0]), Says::Description),
-            (system(&[2, 0]), Says::ObjectId),
-            (system(&[3, 0]), Says::UpTime),
-            (system(&[5, 0]), Says::SystemName),
+            (system(&[1, 0]), ObjectContent::Description),
+            (system(&[2, 0]), ObjectContent::ObjectId),
+            (system(&[3, 0]), ObjectContent::UpTime),
+            (system(&[5, 0]), ObjectContent::SystemName),
         ];
         if has_serial {
-            rows.push((pdu(&[3, 2, 1, 1, 4, 1]), Says::Serial));
+            rows.push((pdu(&[3, 2, 1, 1, 4, 1]), ObjectContent::Serial));
         }
         for (number, outlet) in (1_u32..).zip(0..outlets) {
-            rows.push((pdu(&[3, 5, 3, 1, 3, 1, number]), Says::Name(outlet)));
+            rows.push((pdu(&[3, 5, 3, 1, 3, 1, number]), ObjectContent::Name(outlet)));
             for (sensor, value, digits) in [
-                (ACTIVE_POWER, Says::Watts(outlet), Says::WattDigits),
-                (ACTIVE_ENERGY, Says::WattHours(outlet), Says::WattHourDigits),
+                (ACTIVE_POWER, ObjectContent::Watts(outlet), ObjectContent::WattDigits),
+                (ACTIVE_ENERGY, ObjectContent::WattHours(outlet), ObjectContent::WattHourDigits),
             ] {
-                rows.push((pdu(&[5, 4, 3, 1, 2, 1, number, sensor]), Says::Available));
+                rows.push((pdu(&[5, 4, 3, 1, 2, 1, number, sensor]), ObjectContent::Available));
                 rows.push((pdu(&[5, 4, 3, 1, 4, 1, number, sensor]), value));
                 rows.push((pdu(&[3, 5, 4, 1, 7, 1, number, sensor]), digits));
             }
         }
         for (sensor, value, digits) in [
-            (ACTIVE_POWER, Says::InletWatts, Says::WattDigits),
-            (ACTIVE_ENERGY, Says::InletWattHours, Says::WattHourDigits),
+            (ACTIVE_POWER, ObjectContent::InletWatts, ObjectContent::WattDigits),
+            (ACTIVE_ENERGY, ObjectContent::InletWattHours, ObjectContent::WattHourDigits),
         ] {
-            rows.push((pdu(&[5, 2, 3, 1, 2, 1, 1, sensor]), Says::Available));
+            rows.push((pdu(&[5, 2, 3, 1, 2, 1, 1, sensor]), ObjectContent::Available));
             rows.push((pdu(&[5, 2, 3, 1, 4, 1, 1, sensor]), value));
             rows.push((pdu(&[3, 3, 4, 1, 7, 1, 1, sensor]), digits));
         }
@@ -95,12 +95,12 @@ impl Layout {
     pub(super) fn count_outlets(&mut self) {
         let oid = [PDU2, &[3, 2, 2, 1, 4, 1]].concat();
         let place = self.0.partition_point(|(known, _)| *known < oid);
-        self.0.insert(place, (oid, Says::OutletCount));
+        self.0.insert(place, (oid, ObjectContent::OutletCount));
     }
 
     /// How many outlets have a row.
     pub(super) fn outlets(&self) -> u32 {
-        let names = self.0.iter().filter(|(_, says)| matches!(says, Says::Name(_))).count();
+        let names = self.0.iter().filter(|(_, content)| matches!(content, ObjectContent::Name(_))).count();
         u32::try_from(names).unwrap_or(u32::MAX)
     }
 
@@ -116,15 +116,15 @@ impl Layout {
     }
 
     /// What an object says.
-    pub(super) fn get(&self, oid: &[u32]) -> Option<Says> {
+    pub(super) fn get(&self, oid: &[u32]) -> Option<ObjectContent> {
         let place = self.0.binary_search_by(|(known, _)| known.as_slice().cmp(oid)).ok()?;
-        self.0.get(place).map(|(_, says)| *says)
+        self.0.get(place).map(|(_, content)| *content)
     }
 
     /// The first object after an OID.
-    pub(super) fn after(&self, oid: &[u32]) -> Option<(&[u32], Says)> {
+    pub(super) fn after(&self, oid: &[u32]) -> Option<(&[u32], ObjectContent)> {
         let place = self.0.partition_point(|(known, _)| known.as_slice() <= oid);
-        self.0.get(place).map(|(oid, says)| (oid.as_slice(), *says))
+        self.0.get(place).map(|(oid, content)| (oid.as_slice(), *content))
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::net::UdpSocket;
 use tokio::time::Instant;
 
 use super::agent::{AgentFault, Knowledge};
-use super::objects::{Layout, Says, Value, WATT_DIGITS, object_id};
+use super::objects::{Layout, ObjectContent, Value, WATT_DIGITS, object_id};
 use super::server::ServerModel;
 
 /// How a rack is made.
@@ -297,43 +297,47 @@ impl State {
 
     fn answer(&mut self, request: &[u8]) -> Option<Vec<u8>> {
         self.advance();
-        let value = |says| self.value(says);
+        let value = |content| self.value(content);
         let knowledge =
             Knowledge { layout: &self.layout, community: &self.community, fault: self.fault, value: &value };
         knowledge.answer(request)
     }
 
-    fn value(&self, says: Says) -> Value {
+    fn value(&self, content: ObjectContent) -> Value {
         let outlet = |place: usize| self.outlets.get(place);
         let digits = 10_f64.powi(WATT_DIGITS.cast_signed());
-        match says {
-            Says::Description => Value::Text("Kwapi simulated rack PDU, like a Raritan PX2".to_owned()),
-            Says::ObjectId => Value::Oid(object_id()),
-            Says::UpTime => {
+        match content {
+            ObjectContent::Description => {
+                Value::Text("Kwapi simulated rack PDU, like a Raritan PX2".to_owned())
+            }
+            ObjectContent::ObjectId => Value::Oid(object_id()),
+            ObjectContent::UpTime => {
                 Value::TimeTicks(count((self.up_before + self.booted_at.elapsed()).as_secs_f64() * 100.0))
             }
-            Says::SystemName => Value::Text("simulated-rack".to_owned()),
-            Says::Serial => Value::Text(self.serial.clone().unwrap_or_default()),
-            Says::OutletCount => Value::Integer(self.layout.outlets().cast_signed()),
-            Says::Name(_) if self.fault == Some(AgentFault::Oversized) => Value::Text("x".repeat(OVERSIZED)),
-            Says::Name(place) => {
+            ObjectContent::SystemName => Value::Text("simulated-rack".to_owned()),
+            ObjectContent::Serial => Value::Text(self.serial.clone().unwrap_or_default()),
+            ObjectContent::OutletCount => Value::Integer(self.layout.outlets().cast_signed()),
+            ObjectContent::Name(_) if self.fault == Some(AgentFault::Oversized) => {
+                Value::Text("x".repeat(OVERSIZED))
+            }
+            ObjectContent::Name(place) => {
                 Value::Text(outlet(place).map(|outlet| outlet.name.clone()).unwrap_or_default())
             }
-            Says::Available => Value::Integer(1),
-            Says::Watts(place) => {
+            ObjectContent::Available => Value::Integer(1),
+            ObjectContent::Watts(place) => {
                 Value::Gauge(count(outlet(place).map_or(0.0, |outlet| outlet.watts) * digits))
             }
-            Says::WattHours(place) => {
+            ObjectContent::WattHours(place) => {
                 Value::Gauge(count(outlet(place).map_or(0.0, |outlet| outlet.watt_hours.floor())))
             }
-            Says::InletWatts => {
+            ObjectContent::InletWatts => {
                 Value::Gauge(count(self.outlets.iter().map(|outlet| outlet.watts).sum::<f64>() * digits))
             }
-            Says::InletWattHours => {
+            ObjectContent::InletWattHours => {
                 Value::Gauge(count(self.outlets.iter().map(|outlet| outlet.watt_hours).sum::<f64>().floor()))
             }
-            Says::WattDigits => Value::Gauge(WATT_DIGITS),
-            Says::WattHourDigits => Value::Gauge(0),
+            ObjectContent::WattDigits => Value::Gauge(WATT_DIGITS),
+            ObjectContent::WattHourDigits => Value::Gauge(0),
         }
     }
 }

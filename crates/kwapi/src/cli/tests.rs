@@ -72,12 +72,12 @@ fn every_command_of_the_manual_is_understood() {
             let Err(error) = Cli::try_parse_from(words(&command).into_iter().map(filled_in)) else {
                 continue;
             };
-            let is_asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            let is_help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
             // A sentence may name a command, or an option, without all that it takes.
             let is_named = !is_whole
                 && (error.kind() == ErrorKind::MissingRequiredArgument
                     || error.to_string().contains("a value is required"));
-            assert!(is_asked || is_named, "{}: {command}\n{error}", page.display());
+            assert!(is_help || is_named, "{}: {command}\n{error}", page.display());
         }
     }
     assert!(understood > 150, "only {understood} commands found");

@@ -44,8 +44,8 @@ pub(crate) fn restore(arguments: &cli::RestoreArgs, named: Option<&Path>) -> Res
     Ok(())
 }
 
-fn state(told: Option<&PathBuf>, named: Option<&Path>) -> Result<PathBuf, String> {
-    match told {
+fn state(given: Option<&PathBuf>, named: Option<&Path>) -> Result<PathBuf, String> {
+    match given {
         Some(state) => Ok(state.clone()),
         None => Ok(super::configuration(named)?.state_directory),
     }

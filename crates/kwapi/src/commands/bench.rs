@@ -17,7 +17,7 @@ use crate::cli::{BenchArgs, OptionalPart};
 use crate::config::{Config, Endpoint};
 use crate::shutdown::Shutdown;
 use crate::stack::AddressInUse;
-use crate::stack::{Descriptors, Listeners, Process, Roles, Stack, notify_ready};
+use crate::stack::{Descriptors, Listeners, Process, Roles, Stack};
 
 use losses::Losses;
 use memory::MemoryCourse;
@@ -98,7 +98,7 @@ async fn measure(arguments: &BenchArgs, directory: &Path) -> Result<(), String> 
     };
     let started = starting.elapsed().as_secs_f64();
     let lost_at_start = Losses::now(&stack);
-    notify_ready();
+    crate::notify::ready();
     announce(arguments);
     tokio::time::sleep(WARM_UP).await;
     let viewers = match web.filter(|_| arguments.viewers > 0) {

@@ -88,7 +88,7 @@ impl BillCommand<'_> {
                 self.warn_of_closed(&month)?;
                 let mut run =
                     BillRun::new(&self.config.bill, self.directory, month, self.arguments.by.as_deref())?;
-                self.ask(&mut run).await?;
+                self.query(&mut run).await?;
                 let (made, _) = run.end()?;
                 made.check()?;
                 Ok(made.text(self.format()))
@@ -120,7 +120,7 @@ impl BillCommand<'_> {
         }
         self.wait_for_backlog(&month).await?;
         let mut run = BillRun::new(&self.config.bill, self.directory, month, self.arguments.by.as_deref())?;
-        self.ask(&mut run).await?;
+        self.query(&mut run).await?;
         let (made, changes) = run.end()?;
         made.check()?;
         self.keep(made, changes)
@@ -146,7 +146,7 @@ impl BillCommand<'_> {
             return Err(format!("{} is not closed; close it with --close", self.name(month)));
         };
         let mut run = BillRun::correcting(&self.config.bill, self.directory, last.made())?;
-        self.ask(&mut run).await?;
+        self.query(&mut run).await?;
         let (made, changes) = run.end()?;
         if changes.is_empty() {
             eprintln!("nothing to correct: {} is as it was", self.name(month));
@@ -172,7 +172,7 @@ impl BillCommand<'_> {
     }
 
     /// Asks the ledger what the bill is made of.
-    async fn ask(&self, run: &mut BillRun<'_>) -> Result<(), String> {
+    async fn query(&self, run: &mut BillRun<'_>) -> Result<(), String> {
         let [registers, quarters] = run.month().questions(&self.arguments.probes);
         let ledger = &self.arguments.ledger;
         answer(ledger, self.named, &registers, &mut |part| run.take_registers(part)).await?;

@@ -26,14 +26,16 @@ pub(crate) fn check(arguments: &CheckArgs, named: Option<&Path>) -> Result<(), S
     let findings = if arguments.no_files { Vec::new() } else { look_at_files(&config)? };
     let (errors, more): (Vec<Finding>, Vec<Finding>) =
         findings.into_iter().partition(|finding| finding.is_error);
-    let warnings: Vec<&String> =
-        config.warnings.iter().chain(&shortage).chain(more.iter().map(|finding| &finding.text)).collect();
-    for file in &config.files {
-        println!("{}", file.display());
-    }
-    print_meters(&config, warnings.len(), errors.len());
-    for warning in warnings {
-        println!("warning: {warning}");
+    if !arguments.quiet {
+        let warnings: Vec<&String> =
+            config.warnings.iter().chain(&shortage).chain(more.iter().map(|finding| &finding.text)).collect();
+        for file in &config.files {
+            println!("{}", file.display());
+        }
+        print_meters(&config, warnings.len(), errors.len());
+        for warning in warnings {
+            println!("warning: {warning}");
+        }
     }
     for error in &errors {
         println!("error: {}", error.text);

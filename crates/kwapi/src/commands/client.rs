@@ -27,7 +27,7 @@ pub(crate) struct KwapiClient {
 
 /// Why there is no answer, as one line.
 #[derive(Debug)]
-pub(crate) enum AskFailure {
+pub(crate) enum ClientFailure {
     /// Nobody listens there.
     Absent(String),
     /// It has no such route, or not what that needs.
@@ -36,7 +36,7 @@ pub(crate) enum AskFailure {
     Other(String),
 }
 
-impl AskFailure {
+impl ClientFailure {
     /// The line.
     pub(crate) fn into_line(self) -> String {
         match self {
@@ -120,8 +120,8 @@ impl KwapiClient {
         &self,
         path: &str,
         pairs: &[(&'static str, String)],
-    ) -> Result<KwapiAnswer, AskFailure> {
-        let wrong = |error| AskFailure::Other(format!("{}{path}: {error}", self.base));
+    ) -> Result<KwapiAnswer, ClientFailure> {
+        let wrong = |error| ClientFailure::Other(format!("{}{path}: {error}", self.base));
         let mut url = Url::parse(&format!("{}{path}", self.base)).map_err(wrong)?;
         if !pairs.is_empty() {
             url.query_pairs_mut().extend_pairs(pairs);
@@ -135,9 +135,9 @@ impl KwapiClient {
             let is_absent = error.is_connect();
             let error = chain(&error.without_url());
             if is_absent {
-                AskFailure::Absent(format!("cannot connect to {place}: {error}"))
+                ClientFailure::Absent(format!("cannot connect to {place}: {error}"))
             } else {
-                AskFailure::Other(format!("{place}: {error}"))
+                ClientFailure::Other(format!("{place}: {error}"))
             }
         })?;
         let status = response.status();
@@ -150,17 +150,17 @@ impl KwapiClient {
         let message = body.pointer("/error/message").and_then(serde_json::Value::as_str);
         Err(match (status, message) {
             (StatusCode::NOT_IMPLEMENTED, Some(message)) => {
-                AskFailure::NotKept(format!("{place}: {message}"))
+                ClientFailure::NotKept(format!("{place}: {message}"))
             }
             // A process that has no such part has no such route.
             (StatusCode::NOT_FOUND, None) => {
-                AskFailure::NotKept(format!("{place} does not serve {path}; name another with --url"))
+                ClientFailure::NotKept(format!("{place} does not serve {path}; name another with --url"))
             }
-            (StatusCode::UNAUTHORIZED, _) => AskFailure::Other(format!(
+            (StatusCode::UNAUTHORIZED, _) => ClientFailure::Other(format!(
                 "{place} requires a token; set KWAPI_TOKEN or use --token-file (Keystone: `openstack token issue`)"
             )),
-            (_, Some(message)) => AskFailure::Other(message.to_owned()),
-            (status, None) => AskFailure::Other(format!("{place} answered {status}; is it a kwapi?")),
+            (_, Some(message)) => ClientFailure::Other(message.to_owned()),
+            (status, None) => ClientFailure::Other(format!("{place} answered {status}; is it a kwapi?")),
         })
     }
 }
@@ -188,25 +188,25 @@ impl KwapiAnswer {
     ///
     /// # Errors
     /// When it ends early.
-    pub(crate) async fn part(&mut self) -> Result<Option<impl AsRef<[u8]> + use<>>, AskFailure> {
+    pub(crate) async fn part(&mut self) -> Result<Option<impl AsRef<[u8]> + use<>>, ClientFailure> {
         let ended_early = |error: reqwest::Error| format!("{}: {}", self.place, chain(&error.without_url()));
-        self.response.chunk().await.map_err(|error| AskFailure::Other(ended_early(error)))
+        self.response.chunk().await.map_err(|error| ClientFailure::Other(ended_early(error)))
     }
 
     /// All of it.
     ///
     /// # Errors
     /// When it ends early, or is larger than `bytes_max`.
-    pub(crate) async fn whole(mut self, bytes_max: usize) -> Result<Vec<u8>, AskFailure> {
+    pub(crate) async fn whole(mut self, bytes_max: usize) -> Result<Vec<u8>, ClientFailure> {
         let body = self.head(bytes_max).await?;
         if body.len() > bytes_max {
-            return Err(AskFailure::Other(format!("{} sends more than {bytes_max} bytes", self.place)));
+            return Err(ClientFailure::Other(format!("{} sends more than {bytes_max} bytes", self.place)));
         }
         Ok(body)
     }
 
     /// Its beginning, up to the part in which it exceeds `bytes_max`.
-    async fn head(&mut self, bytes_max: usize) -> Result<Vec<u8>, AskFailure> {
+    async fn head(&mut self, bytes_max: usize) -> Result<Vec<u8>, ClientFailure> {
         let mut body = Vec::new();
         while let Some(part) = self.part().await? {
             body.extend_from_slice(part.as_ref());

@@ -1,8 +1,8 @@
 //! `kwapi discover`: asks hosts politely, with the credentials there are, and prints a configuration.
 
-mod ask;
 mod attempt;
 mod hosts;
+mod one_host;
 mod plausible;
 mod print;
 mod serial;
@@ -88,8 +88,8 @@ pub(crate) async fn discover(arguments: &DiscoverArgs, named: Option<&Path>) -> 
     eprintln!("probing {many} over {}, at most {} per second", with.join(", "), arguments.rate);
 
     let (protocols, found) = (Arc::new(protocols), Arc::new(Mutex::new(Vec::new())));
-    let mut pools = ask::Pools::default();
-    let ask = |host| ask::host(host, protocols.clone(), pools.next(), found.clone());
+    let mut pools = one_host::Pools::default();
+    let probe_host = |host| one_host::host(host, protocols.clone(), pools.next(), found.clone());
     // A pipe or a file gets no line that is written over and over.
     let shows_progress = std::io::stderr().is_terminal();
     let note = |Progress { probed, hosts }| {
@@ -99,7 +99,7 @@ pub(crate) async fn discover(arguments: &DiscoverArgs, named: Option<&Path>) -> 
             eprint!("\r{probed} of {hosts} hosts probed, {meters} meters found ");
         }
     };
-    let progress = sweep(hosts, arguments.rate, ask, note, shutdown.begun()).await;
+    let progress = sweep(hosts, arguments.rate, probe_host, note, shutdown.begun()).await;
     if shows_progress {
         eprintln!();
     }

@@ -16,7 +16,7 @@ use kwapi_plugins::api::ENERGY;
 use kwapi_plugins::directory::Directory;
 use kwapi_plugins::object_storage::{ObjectRanges, S3Bucket};
 
-use super::client::{AskFailure, KwapiClient};
+use super::client::{ClientFailure, KwapiClient};
 use crate::cli::{EnergyArgs, EnergyPrint, LedgerArgs};
 use crate::stack::status::default_address;
 use crate::stack::{Roles, configured};
@@ -52,21 +52,21 @@ pub(super) async fn answer(
     if let Some(directory) = &ledger.state_directory {
         return read(directory, pairs, named, take);
     }
-    let Some(url) = &ledger.url else { return ask_or_read(ledger, named, pairs, take).await };
+    let Some(url) = &ledger.url else { return fetch_or_read(ledger, named, pairs, take).await };
     let client = KwapiClient::of_api(url, ledger.token_file.as_deref(), ledger.ca_file.as_deref())?;
-    ask(&client, pairs, take).await.map_err(AskFailure::into_line)
+    fetch(&client, pairs, take).await.map_err(ClientFailure::into_line)
 }
 
 /// Asks, and hands the answer to `take` as it comes. Returns its position in the journal.
-async fn ask(
+async fn fetch(
     client: &KwapiClient,
     pairs: &[(&'static str, String)],
     take: &mut TakeAnswer<'_>,
-) -> Result<Option<String>, AskFailure> {
+) -> Result<Option<String>, ClientFailure> {
     let mut answer = client.get(ENERGY, pairs).await?;
     let position = answer.position();
     while let Some(part) = answer.part().await? {
-        take(part.as_ref()).map_err(AskFailure::Other)?;
+        take(part.as_ref()).map_err(ClientFailure::Other)?;
     }
     Ok(position)
 }
@@ -105,7 +105,7 @@ pub(super) async fn complete_until(
 }
 
 /// Asks where a service's status is told; if no service runs, reads its files.
-async fn ask_or_read(
+async fn fetch_or_read(
     ledger: &LedgerArgs,
     named: Option<&Path>,
     pairs: &[(&'static str, String)],
@@ -114,11 +114,11 @@ async fn ask_or_read(
     let addresses = addresses(ledger, named)?;
     let (mut absent, mut without) = (None, None);
     for address in addresses {
-        match ask(&KwapiClient::on_this_machine(address)?, pairs, take).await {
+        match fetch(&KwapiClient::on_this_machine(address)?, pairs, take).await {
             Ok(position) => return Ok(position),
-            Err(AskFailure::Absent(why)) => absent = absent.or(Some(why)),
-            Err(AskFailure::NotKept(why)) => without = without.or(Some(why)),
-            Err(AskFailure::Other(why)) => return Err(why),
+            Err(ClientFailure::Absent(why)) => absent = absent.or(Some(why)),
+            Err(ClientFailure::NotKept(why)) => without = without.or(Some(why)),
+            Err(ClientFailure::Other(why)) => return Err(why),
         }
     }
     if let Some(why) = without {

@@ -2,7 +2,7 @@
 
 mod columns;
 mod interval;
-mod told;
+mod report;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ use crate::shutdown::Shutdown;
 use crate::stack::{history_config, ledger_config, wall_clock};
 
 use columns::{Columns, Reading};
-use told::Told;
+use report::ImportReport;
 
 /// A line of progress is printed as often as this.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
@@ -40,7 +40,7 @@ pub(crate) fn import(arguments: &cli::ImportArgs, named: Option<&Path>) -> Resul
     let columns = Columns::of(arguments)?;
     let layout = Layout { separator: arguments.separator, has_header: !arguments.no_header };
     let max_watts = arguments.max_watts.map(Watts);
-    let mut told = Told::default();
+    let mut report = ImportReport::default();
     let mut importer: Option<Importer> = None;
     let mut is_stopped = false;
     for file in &arguments.files {
@@ -55,7 +55,7 @@ pub(crate) fn import(arguments: &cli::ImportArgs, named: Option<&Path>) -> Resul
         let max_gap = max_gap
             .map_err(|_| "--max-gap must be positive")?
             .unwrap_or_else(|| MAX_GAP.max(interval.saturating_mul(INTERVALS_IN_MAX_GAP)));
-        told.begin(file, interval, max_gap);
+        report.begin(file, interval, max_gap);
         let config = ImportConfig { limits: Limits { max_gap, interval, max_watts }, units: columns.units() };
         let importer = match &mut importer {
             Some(importer) => {
@@ -64,18 +64,18 @@ pub(crate) fn import(arguments: &cli::ImportArgs, named: Option<&Path>) -> Resul
             }
             None => importer.insert(Importer::open(&state, config, &readers, wall_clock())?),
         };
-        is_stopped = read(table, &columns, importer, &mut told, &shutdown)?;
+        is_stopped = read(table, &columns, importer, &mut report, &shutdown)?;
         if is_stopped {
             break;
         }
     }
     let Some(mut importer) = importer else { return Ok(()) };
     importer.finish().map_err(|error| format!("cannot write the records: {error}"))?;
-    told.end(&importer.gained(), &state);
+    report.end(&importer.gained(), &state);
     if is_stopped {
         return Err("stopped; run the same command again to go on".to_owned());
     }
-    told.verdict()
+    report.verdict()
 }
 
 /// For how long each probe may be silent, as the service that keeps these records knows it.
@@ -113,7 +113,7 @@ fn read(
     mut table: Table,
     columns: &Columns,
     importer: &mut Importer,
-    told: &mut Told,
+    report: &mut ImportReport,
     shutdown: &Shutdown,
 ) -> Result<bool, String> {
     let mut printed = Instant::now();
@@ -122,30 +122,30 @@ fn read(
             Ok(Some(row)) => row,
             Ok(None) => return Ok(false),
             Err(RowError::Row { number, why }) => {
-                told.wrong(number, &why);
+                report.wrong(number, &why);
                 continue;
             }
             Err(RowError::File(why)) => {
-                told.cut_short(&why);
+                report.cut_short(&why);
                 return Ok(false);
             }
         };
         match columns.reading(&row.cells) {
-            Ok(Reading::Nothing) => told.empty(),
+            Ok(Reading::Nothing) => report.empty(),
             Ok(Reading::Of { probe, instants, power, register }) => {
                 let log_row = kwapi_drivers::manager::LogRow { power, register: register.as_deref() };
                 match importer.take(&probe, instants, log_row) {
-                    Ok(RowOutcome::Credited | RowOutcome::Waits) => told.taken(),
-                    Ok(RowOutcome::Known) => told.known(),
-                    Err(RowRefused::Row(why)) => told.wrong(row.number, &why),
+                    Ok(RowOutcome::Credited | RowOutcome::Waits) => report.taken(),
+                    Ok(RowOutcome::Known) => report.known(),
+                    Err(RowRefused::Row(why)) => report.wrong(row.number, &why),
                     Err(error @ RowRefused::Disk(_)) => return Err(chain(&error)),
                 }
             }
-            Err(why) => told.wrong(row.number, &why),
+            Err(why) => report.wrong(row.number, &why),
         }
         if printed.elapsed() >= PROGRESS_INTERVAL {
             printed = Instant::now();
-            told.progress(table.progress());
+            report.progress(table.progress());
         }
         if shutdown.has_begun() {
             return Ok(true);

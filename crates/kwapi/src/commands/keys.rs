@@ -84,23 +84,23 @@ fn valid_when(key: &Key) -> String {
 }
 
 fn public(file: &Path) -> Result<String, String> {
-    let told = |message: &str| format!("{}: {message}", file.display());
-    let content = std::fs::read_to_string(file).map_err(|error| told(&error.to_string()))?;
+    let error_text = |message: &str| format!("{}: {message}", file.display());
+    let content = std::fs::read_to_string(file).map_err(|error| error_text(&error.to_string()))?;
     let public = CurveConfig::public_of(&Secret::new(content.trim()));
-    public.ok_or_else(|| told("not a secret CURVE key, which has 40 Z85 characters"))
+    public.ok_or_else(|| error_text("not a secret CURVE key, which has 40 Z85 characters"))
 }
 
 /// Writes a secret to a new file that only its owner can read.
 fn keep(file: &Path, secret: &str) -> Result<(), String> {
-    let told = |error: std::io::Error| match error.kind() {
+    let error_text = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => {
             format!("{} exists already; a key is never overwritten, choose another name", file.display())
         }
         _ => format!("cannot write {}: {error}", file.display()),
     };
     let mut options = OpenOptions::new();
-    let mut opened = options.write(true).create_new(true).mode(0o600).open(file).map_err(told)?;
-    writeln!(opened, "{secret}").and_then(|()| opened.sync_all()).map_err(told)
+    let mut opened = options.write(true).create_new(true).mode(0o600).open(file).map_err(error_text)?;
+    writeln!(opened, "{secret}").and_then(|()| opened.sync_all()).map_err(error_text)
 }
 
 /// A line for each key: what it is for and from when until when, and the part of it that everybody may know.

@@ -6,7 +6,7 @@ use clap::CommandFactory as _;
 
 use crate::cli::{Cli, CompletionsArgs, ManArgs};
 
-/// Prints the manual page, or writes the page of each command to a directory.
+/// Prints the manual page, or writes the page of each command to a directory, which is created where it is missing.
 ///
 /// # Errors
 /// When it cannot be written, as one line.
@@ -18,7 +18,8 @@ pub(crate) fn pages(arguments: &ManArgs) -> Result<(), String> {
             .and_then(|()| print(&page))
             .map_err(|error| format!("cannot print the manual page: {error}"));
     };
-    clap_mangen::generate_to(Cli::command(), directory)
+    std::fs::create_dir_all(directory)
+        .and_then(|()| clap_mangen::generate_to(Cli::command(), directory))
         .map_err(|error| format!("cannot write manual pages to {}: {error}", directory.display()))
 }
 

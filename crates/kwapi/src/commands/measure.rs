@@ -15,7 +15,7 @@ use kwapi_core::{Pattern, ProbeId, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::client::{AskFailure, KwapiClient};
+use super::client::{ClientFailure, KwapiClient};
 use crate::cli;
 use crate::config::Config;
 use crate::stack::clocks;
@@ -174,7 +174,7 @@ async fn source(
     match (source.points(patterns).await, config) {
         (Ok(_), _) => Ok(source),
         // Nobody else reads them now.
-        (Err(AskFailure::Absent(why)), Some(config))
+        (Err(ClientFailure::Absent(why)), Some(config))
             if arguments.url.is_none() && !config.meters.is_empty() =>
         {
             eprintln!("kwapi: {why}; reading the configured meters");
@@ -235,7 +235,7 @@ async fn first_points(
 }
 
 async fn points(source: &TotalsSource, wanted: &Wanted<'_>) -> Result<BTreeMap<ProbeId, Point>, String> {
-    let points = source.points(wanted.patterns).await.map_err(AskFailure::into_line)?;
+    let points = source.points(wanted.patterns).await.map_err(ClientFailure::into_line)?;
     Ok(points.into_iter().filter(|(probe, _)| wanted.has(probe)).collect())
 }
 
@@ -301,20 +301,20 @@ impl Watch<'_> {
 async fn accuracy_of_devices(named: Option<&Path>) -> Result<BTreeMap<ProbeId, f64>, String> {
     let meters = super::status::meters(super::status::address(None, named)?).await?;
     let probes = meters.into_iter().flat_map(|meter| meter.probes);
-    let told = probes.filter_map(|probe| Some((ProbeId::new(probe.probe).ok()?, probe.accuracy_percent?)));
-    Ok(told.collect())
+    let stated = probes.filter_map(|probe| Some((ProbeId::new(probe.probe).ok()?, probe.accuracy_percent?)));
+    Ok(stated.collect())
 }
 
 /// The accuracy of each probe's meter, in percent: as told for all, as configured, or as the device or the probe's
 /// publisher says.
 fn accuracy<'a>(
-    told: Option<f64>,
+    given: Option<f64>,
     config: Option<&Config>,
     of_devices: &BTreeMap<ProbeId, f64>,
     probes: impl Iterator<Item = &'a ProbeId>,
 ) -> BTreeMap<ProbeId, f64> {
     let configured = |probe: &ProbeId| config.and_then(|config| config.accuracy.of(probe));
-    let of = |probe: &ProbeId| told.or_else(|| configured(probe)).or_else(|| of_devices.get(probe).copied());
+    let of = |probe: &ProbeId| given.or_else(|| configured(probe)).or_else(|| of_devices.get(probe).copied());
     probes.filter_map(|probe| Some((probe.clone(), of(probe)?))).collect()
 }
 

@@ -50,14 +50,14 @@ pub(crate) async fn nats_setup(arguments: &NatsSetupArgs, named: Option<&Path>) 
         Some(NatsFrom::At(at)) => ConsumerBegin::At(at),
     };
     let (probes, now) = (probes(&config), wall_clock().now());
-    let told = |what: &str, endpoint: &EndpointConfig, report: &NatsReport| {
+    let print_line = |what: &str, endpoint: &EndpointConfig, report: &NatsReport| {
         let messages = counted(usize::try_from(report.messages).unwrap_or(usize::MAX), "message");
         println!("{what:<9} {:<16} {} ({messages}) at {}", report.name, report.done, endpoint.url);
     };
     for (endpoint, consumers) in &streams {
         let mut setup = NatsSetup::connect(endpoint).await.map_err(|error| chain(&error))?;
         let stream = setup.stream(limits, &arguments.sites, now).await.map_err(|error| chain(&error))?;
-        told("stream", endpoint, &stream);
+        print_line("stream", endpoint, &stream);
         for site in setup.unreached().await.map_err(|error| chain(&error))? {
             println!(
                 "site {site}: not reached yet; what it stores is taken once its server has connected to this one"
@@ -65,7 +65,7 @@ pub(crate) async fn nats_setup(arguments: &NatsSetupArgs, named: Option<&Path>) 
         }
         for name in consumers {
             let consumer = setup.consumer(name, &probes, begin).await.map_err(|error| chain(&error))?;
-            told("consumer", endpoint, &consumer);
+            print_line("consumer", endpoint, &consumer);
         }
     }
     Ok(())
@@ -79,11 +79,11 @@ fn probes(config: &Config) -> Vec<Pattern> {
 /// Writes a configuration, which has passwords, for its owner alone.
 fn write(directory: &Path, file: &ServerFile) -> Result<(), String> {
     let path = directory.join(&file.name);
-    let told = |error: std::io::Error| format!("{}: {error}", path.display());
-    std::fs::create_dir_all(directory).map_err(told)?;
+    let failed = |error: std::io::Error| format!("{}: {error}", path.display());
+    std::fs::create_dir_all(directory).map_err(failed)?;
     let mut options = std::fs::OpenOptions::new();
-    let mut opened = options.write(true).create_new(true).mode(0o600).open(&path).map_err(told)?;
-    opened.write_all(file.text.as_bytes()).map_err(told)?;
+    let mut opened = options.write(true).create_new(true).mode(0o600).open(&path).map_err(failed)?;
+    opened.write_all(file.text.as_bytes()).map_err(failed)?;
     println!("{}", path.display());
     Ok(())
 }

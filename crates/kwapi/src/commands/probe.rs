@@ -39,7 +39,7 @@ pub(crate) async fn probe(arguments: &ProbeArgs, named: Option<&Path>) -> Result
         println!("  {mark} {:<28}  {:<32}  {}", finding.what, finding.value, finding.why);
     }
     println!();
-    let counted = if says_counters_only(&round) {
+    let counted = if has_counters_only(&round) {
         println!("  energy counter only; reading again after {} s to derive power", COUNTER_PAUSE.as_secs());
         count(meter, &mut session, &round).await.map_err(failed)?
     } else {
@@ -77,9 +77,9 @@ fn to_milliwatts(power: Watts) -> Watts {
     Watts((power.0 * 1e3).round() / 1e3)
 }
 
-fn says_counters_only(round: &Round) -> bool {
-    let says_only = |reading: &Reading| reading.power.is_none() && reading.counter.is_some();
-    round.iter().any(|(_, reading)| reading.as_ref().is_ok_and(says_only))
+fn has_counters_only(round: &Round) -> bool {
+    let counts_only = |reading: &Reading| reading.power.is_none() && reading.counter.is_some();
+    round.iter().any(|(_, reading)| reading.as_ref().is_ok_and(counts_only))
 }
 
 /// Reads a second time and tells power from what the counters advanced.

@@ -8,9 +8,7 @@ use crate::cli::RunArgs;
 use crate::config::{Config, Endpoint};
 use crate::demo::Demo;
 use crate::shutdown::Shutdown;
-use crate::stack::{
-    AddressInUse, Descriptors, Listeners, Process, Roles, Stack, notify_ready, status, tunnel,
-};
+use crate::stack::{AddressInUse, Descriptors, Listeners, Process, Roles, Stack, status, tunnel};
 
 /// Where the plugins of this process find its drivers.
 const INSIDE: &str = "inproc://kwapi-drivers";
@@ -45,7 +43,7 @@ pub(crate) async fn run(arguments: &RunArgs, named: Option<&Path>) -> Result<(),
     let taken = if demo.is_some() { AddressInUse::TakesAnother } else { AddressInUse::IsAnError };
     let listeners = Listeners::bind(&config, roles, &process.seats, taken)?;
     let addresses = listeners.addresses();
-    descriptors.tell();
+    descriptors.log();
     let stack = Stack::start(&process, &config, roles, &[Endpoint::new(INSIDE)], listeners, &shutdown)?;
     if let Some((scheme, address)) = addresses.web {
         println!("web pages   {scheme}://{address}/");
@@ -58,8 +56,8 @@ pub(crate) async fn run(arguments: &RunArgs, named: Option<&Path>) -> Result<(),
     }
     if let Some(address) = addresses.status {
         let is_usual = address == status::default_address(roles);
-        let asking = if is_usual { String::new() } else { format!(" --address {address}") };
-        println!("status      http://{address}/metrics   (or: kwapi status{asking})");
+        let option = if is_usual { String::new() } else { format!(" --address {address}") };
+        println!("status      http://{address}/metrics   (or: kwapi status{option})");
     }
     if let Some(demo) = &demo {
         println!("{}", demo.introduction());
@@ -67,7 +65,7 @@ pub(crate) async fn run(arguments: &RunArgs, named: Option<&Path>) -> Result<(),
     if config.api.config.auth.is_none() {
         tracing::info!("API is unauthenticated; configure [api.auth]");
     }
-    notify_ready();
+    crate::notify::ready();
     stack.work(&config, &shutdown).await;
     drop(demo);
     Ok(())

@@ -7,7 +7,7 @@ use kwapi_drivers::registry;
 
 use crate::config::nearest;
 use crate::shutdown::Shutdown;
-use crate::stack::{AddressInUse, Descriptors, Listeners, Process, Roles, Stack, notify_ready, tunnel};
+use crate::stack::{AddressInUse, Descriptors, Listeners, Process, Roles, Stack, tunnel};
 
 /// Prints every driver with what it reads.
 pub(crate) fn list_drivers() {
@@ -64,7 +64,7 @@ pub(crate) async fn serve(roles: Roles, named: Option<&Path>) -> Result<(), Stri
     let process = Process::new(&descriptors);
     let listeners = Listeners::bind(&config, roles, &process.seats, AddressInUse::IsAnError)?;
     let addresses = listeners.addresses();
-    descriptors.tell();
+    descriptors.log();
     let stack = Stack::start(&process, &config, roles, &[], listeners, &shutdown)?;
     if let Some((scheme, address)) = addresses.api {
         tracing::info!("API at {scheme}://{address}/v1/probes/");
@@ -75,7 +75,7 @@ pub(crate) async fn serve(roles: Roles, named: Option<&Path>) -> Result<(), Stri
         });
         tracing::info!("web pages at {scheme}://{address}/{from_elsewhere}");
     }
-    notify_ready();
+    crate::notify::ready();
     stack.work(&config, &shutdown).await;
     Ok(())
 }

@@ -33,7 +33,7 @@ pub(crate) async fn simulate(arguments: &SimulateArgs) -> Result<(), String> {
             );
             shutdown.begun().await;
             let datagrams = rack.datagrams();
-            println!("# {} datagrams came, {} went", datagrams.received, datagrams.sent);
+            println!("# {} datagrams received, {} sent", datagrams.received, datagrams.sent);
         }
         SimulatedDevice::Ipmi { listen, cards } => {
             let mut running = Vec::new();

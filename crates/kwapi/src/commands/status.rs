@@ -1,6 +1,8 @@
 //! `kwapi status`: how each meter of a running kwapi is doing, each link of a forwarder, or each peer of an API; of a process
 //! with none of them, whether it is ready.
 
+mod streams;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -10,13 +12,14 @@ use kwapi_plugins::peers::ApiPeerReport;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use super::client::{AskFailure, KwapiClient};
+use super::client::{ClientFailure, KwapiClient};
 use crate::cli::StatusArgs;
 use crate::config::Config;
 use crate::stack::Roles;
 use crate::stack::backlog::BacklogReport;
 use crate::stack::spool::SpoolReport;
 use crate::stack::status::{LinkReport, MeterReport, ProbeReport, default_address};
+use streams::print_streams;
 
 /// A listener on loopback answers at once, or not at all.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,13 +35,16 @@ pub(crate) async fn status(arguments: &StatusArgs, named: Option<&Path>) -> Resu
     if let Some(links) = links(address).await? {
         return print_links(address, &links, arguments).await;
     }
-    let meters: Vec<MeterReport> = match ask(address, "/meters").await {
+    let meters: Vec<MeterReport> = match fetch(address, "/meters").await {
         Ok(body) => parsed(address, &body)?,
-        Err(AskFailure::Absent(why)) => return Err(absent(&why)),
-        Err(AskFailure::NotKept(_) | AskFailure::Other(_)) => {
+        Err(ClientFailure::Absent(why)) => return Err(absent(&why)),
+        Err(ClientFailure::NotKept(_) | ClientFailure::Other(_)) => {
             return print_readiness(address, arguments).await;
         }
     };
+    if meters.is_empty() && !arguments.json {
+        return print_readiness(address, arguments).await;
+    }
     let shown: Vec<&MeterReport> =
         meters.iter().filter(|meter| !arguments.troubled || !meter.is_up).collect();
     if arguments.json {
@@ -50,6 +56,7 @@ pub(crate) async fn status(arguments: &StatusArgs, named: Option<&Path>) -> Resu
         print(&shown);
     }
     println!("{}", summary(&meters));
+    print_streams(address).await;
     print_spool(address).await;
     print_troubles(address).await;
     Ok(())
@@ -75,25 +82,27 @@ async fn print_readiness(address: SocketAddr, arguments: &StatusArgs) -> Result<
     }
     let readiness = match unready {
         Ok(_) => "ready".to_owned(),
-        Err(_) => format!("not ready; http://{address}/readyz says why"),
+        Err(_) => format!("not ready; http://{address}/readyz has the reason"),
     };
     println!("no meters in this process; {readiness}");
+    print_streams(address).await;
     print_troubles(address).await;
     Ok(())
 }
 
 /// What is kept for consumers at NATS, where anything is. A kwapi of before says nothing of it.
 async fn print_spool(address: SocketAddr) {
-    let Ok(body) = ask(address, "/spool").await else { return };
+    let Ok(body) = fetch(address, "/spool").await else { return };
     let Ok(Some(spool)) = serde_json::from_slice::<Option<SpoolReport>>(&body) else { return };
     let megabytes = spool.bytes as f64 / 1e6;
     let oldest = spool.oldest_seconds.map_or_else(String::new, |age| format!(", the oldest for {age:.0} s"));
     println!("{megabytes:.1} MB of messages kept for consumers{oldest}; {} dropped", spool.dropped);
     for consumer in &spool.consumers {
-        let heard = consumer.heard_seconds_ago;
-        let heard = heard.map_or_else(|| "never heard".to_owned(), |ago| format!("heard {ago:.1} s ago"));
+        let since = consumer.received_seconds_ago;
+        let since = since
+            .map_or_else(|| "no report received".to_owned(), |ago| format!("last report {ago:.1} s ago"));
         println!(
-            "  {} at {}: lacks {}, {heard}; {} sent again",
+            "  {} at {}: lacks {}, {since}; {} sent again",
             consumer.consumer, consumer.endpoint, consumer.lacking, consumer.repeated
         );
     }
@@ -109,10 +118,10 @@ async fn print_troubles(address: SocketAddr) {
 
 /// Where to ask: as [`address`] says; where neither the command line nor a configuration names a place, the first of the roles
 /// that answers at its own.
-async fn status_address(told: Option<SocketAddr>, named: Option<&Path>) -> Result<SocketAddr, String> {
-    let address = address(told, named)?;
+async fn status_address(given: Option<SocketAddr>, named: Option<&Path>) -> Result<SocketAddr, String> {
+    let address = address(given, named)?;
     KwapiClient::on_this_machine(address)?;
-    if told.is_none() && address == default_address(Roles::DRIVERS) {
+    if given.is_none() && address == default_address(Roles::DRIVERS) {
         let roles = [Roles::DRIVERS, Roles::FORWARDER, Roles::API, Roles::RRD];
         for address in roles.map(default_address) {
             if get(address, "/healthz").await.is_ok() {
@@ -128,10 +137,10 @@ async fn status_address(told: Option<SocketAddr>, named: Option<&Path>) -> Resul
 /// # Errors
 /// When nobody answers, as one line.
 async fn links(address: SocketAddr) -> Result<Option<Vec<LinkReport>>, String> {
-    match ask(address, "/links").await {
+    match fetch(address, "/links").await {
         Ok(body) => parsed(address, &body).map(Some),
-        Err(AskFailure::Absent(why)) => Err(absent(&why)),
-        Err(AskFailure::NotKept(_) | AskFailure::Other(_)) => Ok(None),
+        Err(ClientFailure::Absent(why)) => Err(absent(&why)),
+        Err(ClientFailure::NotKept(_) | ClientFailure::Other(_)) => Ok(None),
     }
 }
 
@@ -140,16 +149,16 @@ async fn links(address: SocketAddr) -> Result<Option<Vec<LinkReport>>, String> {
 /// # Errors
 /// When nobody answers, as one line.
 async fn peers(address: SocketAddr) -> Result<Vec<ApiPeerReport>, String> {
-    match ask(address, "/peers").await {
+    match fetch(address, "/peers").await {
         Ok(body) => Ok(serde_json::from_slice(&body).unwrap_or_default()),
-        Err(AskFailure::Absent(why)) => Err(absent(&why)),
-        Err(AskFailure::NotKept(_) | AskFailure::Other(_)) => Ok(Vec::new()),
+        Err(ClientFailure::Absent(why)) => Err(absent(&why)),
+        Err(ClientFailure::NotKept(_) | ClientFailure::Other(_)) => Ok(Vec::new()),
     }
 }
 
 /// Up to when the process at `address` has read what others keep for its history, if they do.
 pub(super) async fn backlog(address: SocketAddr) -> Option<BacklogReport> {
-    let body = ask(address, "/backlog").await.ok()?;
+    let body = fetch(address, "/backlog").await.ok()?;
     serde_json::from_slice::<Option<BacklogReport>>(&body).ok()?
 }
 
@@ -188,7 +197,8 @@ async fn print_links(
             "{:width$}  {:<10} {:>12} {:>14} {:>7} {:>10} {:>10}",
             "LINK", "SIDE", "MESSAGES", "BYTES", "TOPICS", "LAG", "LAST"
         );
-        let seconds = |told: Option<f64>| told.map_or_else(|| "-".to_owned(), |told| format!("{told:.3} s"));
+        let seconds =
+            |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3} s"));
         for link in &shown {
             println!(
                 "{:width$}  {:<10} {:>12} {:>14} {:>7} {:>10} {:>10}{}",
@@ -214,8 +224,8 @@ async fn print_links(
 ///
 /// # Errors
 /// When the configuration that was named cannot be read, as one line.
-pub(super) fn address(told: Option<SocketAddr>, named: Option<&Path>) -> Result<SocketAddr, String> {
-    if let Some(address) = told {
+pub(super) fn address(given: Option<SocketAddr>, named: Option<&Path>) -> Result<SocketAddr, String> {
+    if let Some(address) = given {
         return Ok(address);
     }
     let default = default_address(Roles::DRIVERS);
@@ -303,12 +313,12 @@ fn watts(probes: &[ProbeReport]) -> Option<f64> {
 /// What the status listener at `address` answers to `path`, or why there is no answer, as one line.
 async fn get(address: SocketAddr, path: &str) -> Result<Vec<u8>, String> {
     KwapiClient::on_this_machine(address)?;
-    ask(address, path).await.map_err(|failure| match failure {
-        AskFailure::Absent(why) => absent(&why),
-        AskFailure::NotKept(_) => format!(
+    fetch(address, path).await.map_err(|failure| match failure {
+        ClientFailure::Absent(why) => absent(&why),
+        ClientFailure::NotKept(_) => format!(
             "the process at {address} reads no meters; use --address with the driver manager's status address"
         ),
-        AskFailure::Other(_) => format!("{address} is not a kwapi status endpoint"),
+        ClientFailure::Other(_) => format!("{address} is not a kwapi status endpoint"),
     })
 }
 
@@ -316,11 +326,11 @@ fn absent(why: &str) -> String {
     format!("{why}; check that kwapi is running, or use --address")
 }
 
-async fn ask(address: SocketAddr, path: &str) -> Result<Vec<u8>, AskFailure> {
-    let client = KwapiClient::on_this_machine(address).map_err(AskFailure::Absent)?;
+async fn fetch(address: SocketAddr, path: &str) -> Result<Vec<u8>, ClientFailure> {
+    let client = KwapiClient::on_this_machine(address).map_err(ClientFailure::Absent)?;
     let answer = async { client.get(path, &[]).await?.whole(ANSWER_BYTES_MAX).await };
     timeout(TIMEOUT, answer).await.unwrap_or_else(|_| {
-        Err(AskFailure::Absent(format!("{}: no answer within {TIMEOUT:?}", client.place())))
+        Err(ClientFailure::Absent(format!("{}: no answer within {TIMEOUT:?}", client.place())))
     })
 }
 

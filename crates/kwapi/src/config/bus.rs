@@ -1,5 +1,7 @@
 //! `[bus]`, and endpoints as they are written: a URL, or a table where one differs from the rest.
 
+mod streams;
+
 use std::fmt;
 use std::num::NonZeroU32;
 
@@ -13,7 +15,7 @@ use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::document::{Document, DocumentError, Step};
-use super::{Config, chain, nearest};
+use super::{Config, chain};
 
 /// History waits for what NATS keeps for it for a day.
 const STORED_WAIT_MAX_SECONDS: u64 = 86_400;
@@ -251,14 +253,14 @@ impl Config {
     pub(crate) fn endpoints(&self) -> Vec<(&str, Option<CurveConfig>, &[Key])> {
         let lists = self.endpoint_lists();
         let all = lists.iter().flat_map(|(_, _, endpoints)| endpoints.iter());
-        let mut told: Vec<(&str, Option<CurveConfig>, &[Key])> = Vec::new();
+        let mut distinct: Vec<(&str, Option<CurveConfig>, &[Key])> = Vec::new();
         for endpoint in all {
             let one = (endpoint.url(), endpoint.plain(&self.bus).curve, endpoint.0.keys.as_slice());
-            if !told.contains(&one) {
-                told.push(one);
+            if !distinct.contains(&one) {
+                distinct.push(one);
             }
         }
-        told
+        distinct
     }
 
     /// What is wrong with an endpoint that is a stream of NATS, or should be, in its place.
@@ -317,29 +319,6 @@ impl Config {
             }
         }
         streams
-    }
-
-    /// Consumers that messages are kept for and that no history of this configuration is, though some of the same stream are.
-    pub(super) fn unknown_consumers(&self, document: &Document) -> Vec<String> {
-        let stream = |endpoint: &Endpoint| endpoint.plain(&self.bus).nats_stream();
-        let mut warnings = Vec::new();
-        for endpoint in &self.drivers.publish {
-            let read = self
-                .rrd
-                .subscribe
-                .iter()
-                .filter(|it| it.url() == endpoint.url() || stream(it) == stream(endpoint));
-            let known: Vec<&str> = read.filter_map(Endpoint::consumer).collect();
-            let unknown = endpoint.0.consumers.iter().filter(|name| !known.contains(&name.as_str()));
-            for name in unknown.filter(|_| !known.is_empty()) {
-                let advice = nearest(name, known.iter().copied())
-                    .map_or_else(String::new, |name| format!("; did you mean `{name}`?"));
-                let path = ["drivers", "publish"].map(|key| Step::Key(key.to_owned()));
-                let message = format!("{}: no `consumer` in [rrd] is named `{name}`{advice}", endpoint.url());
-                warnings.push(document.error(&path, message).to_string());
-            }
-        }
-        warnings
     }
 
     /// What the bus would refuse at the start: addresses that are none, keys that are too short.

@@ -17,8 +17,7 @@ pub(super) fn open(file: &Path) -> Result<(csv::Reader<std::fs::File>, csv::Stri
 }
 
 /// The rows of an inventory: the first line names the keys of a `[[meter]]` table, an empty cell leaves its key out,
-/// numbers and `true` are taken as such where they are nothing else, `probes` lists positions with `;`. Each comes
-/// with its line.
+/// numbers are taken as such of keys that are never text, `probes` lists positions with `;`. Each comes with its line.
 pub(super) fn rows(file: &Path) -> Result<Vec<(u64, Table)>, String> {
     let shown = file.display();
     let (mut reader, headers) = open(file)?;
@@ -51,8 +50,8 @@ pub(super) fn rows(file: &Path) -> Result<Vec<(u64, Table)>, String> {
 
 /// A cell is text, unless its key is one of those that never are.
 fn typed_cell(key: &str, cell: &str) -> Value {
-    let is_number =
-        key.ends_with("_seconds") || matches!(key, "port" | "voltage" | "power_factor" | "unit" | "channel");
+    let is_number = key.ends_with("_seconds")
+        || matches!(key, "port" | "voltage" | "power_factor" | "max_watts" | "unit" | "channel");
     match (is_number, cell.parse::<i64>(), cell.parse::<f64>()) {
         (true, Ok(number), _) => Value::Integer(number),
         (true, Err(_), Ok(number)) => Value::Float(number),

@@ -15,7 +15,7 @@ use toml::{Table, Value};
 
 use super::document::{Document, DocumentError, Step};
 use super::inventory;
-pub(crate) use keys::COMMON_KEYS;
+pub(crate) use keys::{COMMON_KEYS, driver_entry};
 use keys::{divided, driver_takes_host, interval_min};
 use outlets::{outlets, refuse_twins};
 
@@ -177,6 +177,12 @@ fn expand_table(
     defaults: &MeterDefaults,
     meters: &mut Vec<MeterConfig>,
 ) -> Result<(), DocumentError> {
+    // Whose a key is, and what is wrong with it, depends on the driver.
+    if let Some(name) = table.get("driver").and_then(Value::as_str) {
+        driver_entry(name).map_err(|message| {
+            document.error(&[path, &[Step::Key("driver".to_owned())]].concat(), message)
+        })?;
+    }
     let (common, mut keys) = divided(table);
     let mut written: Written = document.typed(path, Value::Table(common), &[])?;
     written.labels.append(&mut written.probe_labels);

@@ -1,10 +1,14 @@
-//! Secrets by file or by environment: `password = { file = "/etc/kwapi/bmc.secret" }`, `{ env = "BMC_PASSWORD" }`.
+//! Secrets by file or by environment: `password = { file = "/etc/kwapi/bmc.secret" }`, `{ env = "BMC_PASSWORD" }`. A variable
+//! that a command does not have is looked for where systemd has it from for the services.
 
+use std::env::VarError;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use toml::Value;
 
 use super::document::{Document, DocumentError, Step};
+use super::environment;
 
 /// The longest secret read from a file, in bytes: a certificate chain fits.
 const SECRET_BYTES_MAX: u64 = 64 * 1024;
@@ -70,9 +74,26 @@ fn named_secret(value: &Value, base: &Path, files: &mut Vec<PathBuf>) -> Result<
         return Ok(Some(text.trim_end_matches(['\n', '\r']).to_owned()));
     }
     if let Some(name) = table.get("env").and_then(Value::as_str) {
-        return std::env::var(name)
-            .map(Some)
-            .map_err(|_| format!("environment variable {name} is not set, or is not valid UTF-8"));
+        return match std::env::var(name) {
+            Ok(secret) => Ok(Some(secret)),
+            Err(VarError::NotUnicode(_)) => Err(format!("environment variable {name} is not valid UTF-8")),
+            Err(VarError::NotPresent) => {
+                let file = base.join(environment::FILE);
+                files.push(file.clone());
+                from_file(&file, name).map(Some)
+            }
+        };
     }
     Ok(None)
+}
+
+/// A variable of the services, of which this process has not got it.
+fn from_file(file: &Path, name: &str) -> Result<String, String> {
+    let not_set = format!("environment variable {name} is not set");
+    match environment::read(file, name) {
+        Ok(Some(secret)) => Ok(secret),
+        Ok(None) => Err(format!("{not_set}, and {} does not set it", file.display())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(not_set),
+        Err(error) => Err(format!("{not_set}, and {}: {error}", file.display())),
+    }
 }

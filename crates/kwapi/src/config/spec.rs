@@ -3,19 +3,12 @@
 use kwapi_drivers::manager::MeterSpec;
 
 use super::document::{Document, DocumentError, Step};
-use super::meters::{COMMON_KEYS, MeterConfig};
+use super::meters::{COMMON_KEYS, MeterConfig, driver_entry};
 
 /// Turns a written meter into one the manager can keep, its driver's own keys checked.
 pub(super) fn of(document: &Document, meter: &MeterConfig) -> Result<MeterSpec, DocumentError> {
-    let Some(entry) = kwapi_drivers::registry::find(&meter.driver) else {
-        let known: Vec<&str> = kwapi_drivers::registry::DRIVERS.iter().map(|entry| entry.name).collect();
-        let advice = super::names::nearest(&meter.driver, known.iter().copied()).map_or_else(
-            || format!("available: {}", known.join(", ")),
-            |name| format!("did you mean `{name}`?"),
-        );
-        let message = format!("unknown driver `{}`; {advice}", meter.driver);
-        return Err(meter.error(document, &[Step::Key("driver".to_owned())], message));
-    };
+    let entry = driver_entry(&meter.driver)
+        .map_err(|message| meter.error(document, &[Step::Key("driver".to_owned())], message))?;
     let wrong = |error: kwapi_drivers::config::ConfigError| {
         let explained = document.explain(&meter.path, &error, COMMON_KEYS);
         meter.placed(explained.with_note(format!("meter `{}`, driver `{}`", meter.name, meter.driver)))

@@ -97,7 +97,7 @@ pub(super) fn auth(
 ) -> Result<Option<Auth>, String> {
     let auth = config.api.config.auth(process.clock.clone(), directory.clone());
     let auth = auth.map_err(|error| crate::config::chain(&error))?;
-    if let Some(auth) = auth.clone().filter(Auth::asks_keystone) {
+    if let Some(auth) = auth.clone().filter(Auth::has_keystone) {
         tokio::spawn(auth.clone().introduce());
         all.add(metrics::keystone(auth.clone()));
         all.add_readiness("keystone", move || auth.readiness());

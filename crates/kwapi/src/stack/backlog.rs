@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Config, Endpoint};
 
 /// A history that is further behind says so.
-const TOLD_AFTER: Duration = Duration::from_secs(60);
+const REPORTED_AFTER: Duration = Duration::from_secs(60);
+/// Messages that were lost are reported for so long after the last of them.
+const LOST_REPORTED: Duration = Duration::from_secs(86_400);
 
 /// How far the history of this process has read what is kept for it.
 #[derive(Clone, Debug)]
@@ -47,16 +49,15 @@ impl Backlog {
         });
         let links = subscriber.clone();
         all.add_warning("nats_sites", move || first(links.nats_links().iter().filter_map(lacks)));
+        let (links, clock) = (subscriber.clone(), self.clock.clone());
+        all.add_warning("nats_lost", move || {
+            let now = clock.now();
+            first(links.nats_links().iter().filter_map(|link| lost(link, now)))
+        });
         let links = subscriber.clone();
         all.add_warning("nats_live", move || {
-            first(links.nats_links().into_iter().filter(|link| link.side == NatsSide::Live).filter_map(
-                |link| {
-                    Some(format!(
-                        "{}: present power is not shown while a backlog is read: {}",
-                        link.endpoint, link.problem?
-                    ))
-                },
-            ))
+            let all = links.nats_links();
+            first(all.iter().filter_map(|link| not_shown(link, &all)))
         });
     }
 
@@ -104,29 +105,52 @@ fn behind(link: &NatsLink, now: Timestamp) -> Option<String> {
         return Some(format!("{endpoint}: history is being read, {waiting} messages of NATS left"));
     };
     let text = rfc3339(Timestamp::from_seconds(until.seconds()), &TimeZone::system());
-    (now.since(*until) > TOLD_AFTER)
+    (now.since(*until) > REPORTED_AFTER)
         .then(|| format!("{endpoint}: history is being read: up to {text}, {waiting} messages of NATS left"))
+}
+
+/// What keeps present power from being shown while a backlog is read, where that is not what keeps the record as well.
+fn not_shown(link: &NatsLink, all: &[NatsLink]) -> Option<String> {
+    let problem = link.problem.as_ref().filter(|_| link.side == NatsSide::Live)?;
+    let is_same = |other: &NatsLink| {
+        other.endpoint == link.endpoint && other.side == NatsSide::Subscribe && other.problem.is_some()
+    };
+    (!all.iter().any(is_same))
+        .then(|| format!("{}: present power is not shown while a backlog is read: {problem}", link.endpoint))
+}
+
+/// What a history says of messages that a stream dropped before it had received them.
+fn lost(link: &NatsLink, now: Timestamp) -> Option<String> {
+    let (count, until) = (link.lost, link.lost_until?);
+    let text = rfc3339(Timestamp::from_seconds(until.seconds()), &TimeZone::system());
+    (now.since(until) < LOST_REPORTED).then(|| {
+        format!(
+            "{}: the stream dropped {count} messages before they were received, the last of them before {text}; \
+             raise its limits (`kwapi nats-setup` --days, --megabytes-max), or have sites keep messages (`consumers`)",
+            link.endpoint
+        )
+    })
 }
 
 /// What is said of sites whose line is down, or whose backlog is on its way to the centre.
 fn lacks(link: &NatsLink) -> Option<String> {
-    let told = |site: &NatsSiteLink| {
+    let problem = |site: &NatsSiteLink| {
         let NatsSiteLink { name, waiting, lacking_for } = site;
         match (lacking_for, waiting) {
-            (Some(lacking), _) if *lacking < TOLD_AFTER => None,
+            (Some(lacking), _) if *lacking < REPORTED_AFTER => None,
             (_, 1..) => {
                 Some(format!("{waiting} messages of NATS of site {name} are on their way to the centre"))
             }
             (Some(lacking), 0) => {
                 let minutes = lacking.as_secs() / 60;
                 Some(format!(
-                    "the server of site {name} has not been heard for {minutes} min: it stores for itself"
+                    "the server of site {name} has been unreachable for {minutes} min; it stores its messages until it is connected again"
                 ))
             }
-            (None, 0) => Some(format!("the server of site {name} has not been heard yet")),
+            (None, 0) => Some(format!("the server of site {name} has not connected yet")),
         }
     };
-    let all: Vec<_> = link.sites.iter().filter_map(told).collect();
+    let all: Vec<_> = link.sites.iter().filter_map(problem).collect();
     (!all.is_empty()).then(|| format!("{}: {}", link.endpoint, all.join("; ")))
 }
 
@@ -169,6 +193,8 @@ mod tests {
             known: 0,
             early: 0,
             misplaced: 0,
+            lost: 0,
+            lost_until: None,
             read_until,
             sites: Vec::new(),
         }
@@ -180,24 +206,50 @@ mod tests {
             let lacking_for = seconds.map(Duration::from_secs);
             NatsSiteLink { name: name.to_owned(), waiting, lacking_for }
         };
-        let told = |sites: &[NatsSiteLink]| lacks(&NatsLink { sites: sites.to_vec(), ..link(0, None) });
-        assert_eq!(told(&[site("lyon", 0, Some(0)), site("paris", 5_000, Some(59))]), None);
+        let problem = |sites: &[NatsSiteLink]| lacks(&NatsLink { sites: sites.to_vec(), ..link(0, None) });
+        assert_eq!(problem(&[site("lyon", 0, Some(0)), site("paris", 5_000, Some(59))]), None);
         assert_eq!(
-            told(&[site("lyon", 0, Some(300)), site("paris", 5_000, Some(60)), site("nancy", 0, None)])
+            problem(&[site("lyon", 0, Some(300)), site("paris", 5_000, Some(60)), site("nancy", 0, None)])
                 .unwrap(),
-            "nats://a/x: the server of site lyon has not been heard for 5 min: it stores for itself; 5000 messages of \
-             NATS of site paris are on their way to the centre; the server of site nancy has not been heard yet"
+            "nats://a/x: the server of site lyon has been unreachable for 5 min; it stores its messages \
+             until it is connected again; 5000 messages of NATS of site paris are on their way to the centre; the server of \
+             site nancy has not connected yet"
         );
     }
 
     #[test]
-    fn a_history_that_is_behind_says_up_to_when_it_has_read() {
+    fn what_keeps_the_record_as_well_is_reported_once() {
+        let problem = Some("cannot connect".to_owned());
+        let live = NatsLink { side: NatsSide::Live, problem: problem.clone(), ..link(0, None) };
+        let report = not_shown(&live, &[live.clone(), link(0, None)]).unwrap();
+        assert_eq!(report, "nats://a/x: present power is not shown while a backlog is read: cannot connect");
+        let down = NatsLink { problem, ..link(0, None) };
+        assert_eq!(not_shown(&live, &[live.clone(), down.clone()]), None);
+        assert_eq!(not_shown(&down, std::slice::from_ref(&down)), None);
+    }
+
+    #[test]
+    fn what_a_stream_dropped_is_reported_for_a_day() {
+        let some = NatsLink { lost: 7, lost_until: Some(at(1)), ..link(0, None) };
+        assert_eq!(lost(&link(0, None), at(1)), None);
+        assert_eq!(lost(&some, at(25)), None);
+        let report = lost(&some, at(24)).unwrap();
+        let begin =
+            "nats://a/x: the stream dropped 7 messages before they were received, the last of them before ";
+        assert!(
+            report.starts_with(&format!("{begin}{}; raise", rfc3339(at(1), &TimeZone::system()))),
+            "{report}"
+        );
+    }
+
+    #[test]
+    fn a_history_that_is_behind_reports_up_to_when_it_has_read() {
         assert_eq!(behind(&link(0, Some(at(1))), at(2)), None);
         assert_eq!(behind(&link(7, Some(at(2))), at(2).after(Duration::from_secs(60))), None);
-        let told = behind(&link(7, Some(at(1))), at(2)).unwrap();
+        let problem = behind(&link(7, Some(at(1))), at(2)).unwrap();
         let until = rfc3339(at(1), &TimeZone::system());
         assert_eq!(
-            told,
+            problem,
             format!("nats://a/x: history is being read: up to {until}, 7 messages of NATS left")
         );
         assert_eq!(

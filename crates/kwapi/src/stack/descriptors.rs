@@ -56,7 +56,7 @@ impl Descriptors {
     }
 
     /// Logs how they are shared out.
-    pub(crate) fn tell(&self) {
+    pub(crate) fn log(&self) {
         let Self { limit, reserve, connections } = self;
         if let Some(shortage) = self.shortage() {
             tracing::warn!("{shortage}");
@@ -115,9 +115,9 @@ mod tests {
         assert_eq!((tight.connections, tight.shortage()), (512, None));
         let short = Descriptors::share(550, &config, Roles::RUN);
         assert_eq!(short.connections, 38);
-        let told = short.shortage().unwrap();
-        assert!(told.starts_with("the limit of 550 open files leaves 38 HTTP connections"), "{told}");
-        assert!(told.contains("raise it to 576 or more"), "{told}");
+        let shortage = short.shortage().unwrap();
+        assert!(shortage.starts_with("the limit of 550 open files leaves 38 HTTP connections"), "{shortage}");
+        assert!(shortage.contains("raise it to 576 or more"), "{shortage}");
         assert_eq!(Descriptors::share(100, &config, Roles::RUN).connections, CONNECTIONS_LEAST);
     }
 

@@ -102,8 +102,8 @@ impl Feed {
         let record = journal.is_none().then_some(state.as_path());
         let lock = record.map(lock).transpose()?;
         let live_config = config.api.config.live(record, descriptions.gaps().clone());
-        let heard = patterns(config, roles);
-        let mut subscriber_config = config.bus.subscriber(&roles.sources(config, inside), &heard);
+        let wanted = patterns(config, roles);
+        let mut subscriber_config = config.bus.subscriber(&roles.sources(config, inside), &wanted);
         let clocks =
             ProcessClocks { monotonic: silence_clock(process, &subscriber_config), ..process.clocks() };
         let live = Live::open(live_config, accounts, clocks.wall.clone(), clocks.monotonic.clone());
@@ -124,7 +124,7 @@ impl Feed {
         if roles.api && !roles.rrd && !config.api.config.peers.is_empty() {
             let (adopter, adopted) = Adopted::channel();
             intake = intake.with_peers(adopted);
-            peers = Some(Peers::start(config, live.clone(), &adopter, &heard, all)?);
+            peers = Some(Peers::start(config, live.clone(), &adopter, &wanted, all)?);
         }
         watch_clock(process, live.newest_recorded(), all);
         all.add(metrics::subscriber(subscriber.clone(), plugin));

@@ -42,7 +42,7 @@ struct ProbeFacts {
     probe: ProbeId,
     power: Option<PowerOrigin>,
     has_counter: bool,
-    counter_believed: bool,
+    counter_trusted: bool,
 }
 
 impl MeterLooks {
@@ -82,8 +82,8 @@ impl MeterLooks {
         let (statuses, now) = (self.manager.statuses(), self.clock.now());
         let problems = Arc::new(problems(&statuses));
         let probes = statuses.iter().flat_map(|meter| &meter.probes);
-        let told = probes.filter_map(|status| Some((status.probe.clone(), status.accuracy_percent?)));
-        let accuracies = Arc::new(told.collect());
+        let stated = probes.filter_map(|status| Some((status.probe.clone(), status.accuracy_percent?)));
+        let accuracies = Arc::new(stated.collect());
         let of_meter = |meter: &MeterStatus| meter.probes.iter().map(ProbeFacts::new).collect();
         let probes = statuses.iter().map(of_meter).collect();
         let meters = statuses.into_iter().map(|status| meter_now(status, now)).collect();
@@ -95,9 +95,9 @@ impl MeterLooks {
 
 impl ProbeFacts {
     fn new(status: &ProbeStatus) -> Self {
-        let ProbeStatus { probe, power_origin, has_counter, counter_believed, .. } = status;
-        let (has_counter, counter_believed) = (*has_counter, *counter_believed);
-        Self { probe: probe.clone(), power: *power_origin, has_counter, counter_believed }
+        let ProbeStatus { probe, power_origin, has_counter, counter_trusted, .. } = status;
+        let (has_counter, counter_trusted) = (*has_counter, *counter_trusted);
+        Self { probe: probe.clone(), power: *power_origin, has_counter, counter_trusted }
     }
 
     fn origin(&self, meter: &MeterNow) -> ProbeOrigin {
@@ -106,7 +106,7 @@ impl ProbeFacts {
             PowerOrigin::Counter => "from the advance of the device's energy register",
             PowerOrigin::Current => "estimated from current and voltage",
         });
-        let energy = match (self.has_counter, self.counter_believed) {
+        let energy = match (self.has_counter, self.counter_trusted) {
             (false, _) => "power over time; the device reports no register",
             (true, true) => "register of the device",
             (true, false) => "power over time, because the register of the device contradicts the power",
@@ -208,7 +208,7 @@ const fn advice(state: MeterState, is_slow: bool) -> Option<&'static str> {
             Some("report it, with the log: this is a bug in Kwapi. It is tried again at least once a minute.")
         }
         MeterState::Refused => Some(
-            "do what the message says: mostly it is the password, or a key of this meter. A reload that changes the meter tries it at once, otherwise it is tried every 5 minutes, so that the account is not locked.",
+            "follow the message: mostly it is the password, or a key of this meter. A reload that changes the meter tries it at once, otherwise it is tried every 5 minutes, so that the account is not locked.",
         ),
         MeterState::Waiting => Some("check that its sender runs: the link is up, and nothing comes."),
         MeterState::Running if is_slow => Some(

@@ -213,17 +213,17 @@ fn groups(
     all: &mut Metrics,
 ) -> Result<Option<KeptGroups>, String> {
     /// Who was heard since counts in the share known before being heard again.
-    const HEARD_WITHIN: u64 = 86_400;
+    const RECENT_SECONDS: u64 = 86_400;
     if !config.groups.enabled {
         return Ok(None);
     }
     let now = process.clock.now();
-    let since = Timestamp::from_seconds(now.seconds().saturating_sub(HEARD_WITHIN));
+    let since = Timestamp::from_seconds(now.seconds().saturating_sub(RECENT_SECONDS));
     let groups_config = GroupsConfig {
         flush_interval: Duration::from_secs(config.rrd.flush_interval_seconds),
         gaps: gaps.clone(),
         sums: sums(config),
-        heard: query.map(|query| query.heard_since(since)).unwrap_or_default(),
+        recent: query.map(|query| query.measured_since(since)).unwrap_or_default(),
     };
     let groups = match Groups::open(groups_config, journal, now) {
         Ok(groups) => groups,

@@ -15,7 +15,7 @@ pub(super) struct Peers {
 }
 
 impl Peers {
-    /// Starts to exchange with each that is configured, about the probes of `heard` (none: all).
+    /// Starts to exchange with each that is configured, about the probes of `wanted` (none: all).
     ///
     /// # Errors
     /// When an address makes no sense or a file cannot be read, as one line.
@@ -23,24 +23,24 @@ impl Peers {
         config: &Config,
         live: Live,
         adopter: &Adopter,
-        heard: &[Pattern],
+        wanted: &[Pattern],
         all: &mut Metrics,
     ) -> Result<Self, String> {
         let server = PeerServer::new(live, PeerIdentity::draw()?, keys(&config.bus));
         all.add(server.clone());
         let tasks = config.api.config.peers.iter();
         let tasks: Vec<PeerTask> =
-            tasks.map(|peer| peers::start(peer, &server, adopter, heard)).collect::<Result<_, _>>()?;
-        let told: Vec<ApiPeer> = tasks.iter().map(|task| task.peer.clone()).collect();
-        told.iter().for_each(|peer| all.add(peer.clone()));
-        let untried = told.clone();
+            tasks.map(|peer| peers::start(peer, &server, adopter, wanted)).collect::<Result<_, _>>()?;
+        let started: Vec<ApiPeer> = tasks.iter().map(|task| task.peer.clone()).collect();
+        started.iter().for_each(|peer| all.add(peer.clone()));
+        let untried = started.clone();
         // Before a peer was asked, totals may be behind what it has shown. Once it is known to be away, nothing is.
         all.add_readiness("peers", move || match untried.iter().find(|peer| !peer.is_tried()) {
             Some(peer) => Err(format!("totals have not been compared with {} yet", peer.place())),
             None => Ok(()),
         });
         all.add_warning("peers", move || {
-            let troubles: Vec<String> = told.iter().filter_map(ApiPeer::trouble).collect();
+            let troubles: Vec<String> = started.iter().filter_map(ApiPeer::trouble).collect();
             if troubles.is_empty() { Ok(()) } else { Err(troubles.join("; ")) }
         });
         Ok(Self { server, tasks })

@@ -83,19 +83,12 @@ pub(crate) fn host_name() -> String {
     }
 }
 
-/// Tells systemd, if it started us, that the service is up.
-pub(crate) fn notify_ready() {
-    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
-        tracing::debug!(%error, "cannot notify systemd");
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_before_the_program_or_behind_the_records_is_told() {
+    fn a_clock_before_the_program_or_behind_the_records_is_reported() {
         let at = Timestamp::from_seconds;
         let now = at(1_800_000_000);
         assert_eq!(clock_trouble(now, Timestamp::EPOCH), None);

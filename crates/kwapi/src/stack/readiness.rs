@@ -132,9 +132,9 @@ pub(super) fn nats(
 pub(super) fn spool(all: &mut Metrics, publisher: Arc<Publisher>) {
     all.add_readiness("spool", move || {
         let Some((counters, readers)) = publisher.spool() else { return Ok(()) };
-        let deaf =
+        let unreachable =
             readers.into_iter().find_map(|reader| Some(format!("{}: {}", reader.endpoint, reader.trouble?)));
-        counters.trouble.or(deaf).map_or(Ok(()), Err)
+        counters.trouble.or(unreachable).map_or(Ok(()), Err)
     });
 }
 

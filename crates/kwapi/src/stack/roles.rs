@@ -45,10 +45,10 @@ impl Roles {
         for endpoint in rrd.chain(api) {
             // Only what is kept in a journal is acknowledged.
             let endpoint = if self.rrd { endpoint.clone() } else { endpoint.clone().live() };
-            let is_heard = |known: &Endpoint| {
+            let is_listed = |known: &Endpoint| {
                 *known == endpoint || (known.consumer().is_some() && known.url() == endpoint.url())
             };
-            if !all.iter().any(is_heard) {
+            if !all.iter().any(is_listed) {
                 all.push(endpoint);
             }
         }
@@ -61,7 +61,7 @@ impl Roles {
     /// When there are peers all the same, as one line.
     pub(crate) fn check_peers(self, config: &Config) -> Result<(), String> {
         if self.api && self.rrd && !config.api.config.peers.is_empty() {
-            return Err("[api] peers works with `kwapi api` alone: where history is kept, totals are made of the journal; remove `peers`, or run kwapi api and kwapi rrd as two services"
+            return Err("[api] peers works with `kwapi api` alone: where history is kept, totals are made of the journal; remove `peers`, or run kwapi api, kwapi rrd and, where meters are read, kwapi drivers as services of their own"
                 .to_owned());
         }
         Ok(())
@@ -88,8 +88,8 @@ impl Roles {
         }
         self.check_peers(config)?;
         let sections = [(self.api, "api", &config.api.subscribe), (self.rrd, "rrd", &config.rrd.subscribe)];
-        let deaf = sections.iter().find(|(is_on, _, subscribe)| *is_on && subscribe.is_empty());
-        if let Some((_, section, _)) = deaf {
+        let unsubscribed = sections.iter().find(|(is_on, _, subscribe)| *is_on && subscribe.is_empty());
+        if let Some((_, section, _)) = unsubscribed {
             return Err(format!(
                 "[{section}] subscribe is empty; set it, for example subscribe = [\"ipc:///run/kwapi/drivers\"]"
             ));

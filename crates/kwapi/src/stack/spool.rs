@@ -26,7 +26,8 @@ pub(crate) struct SpoolConsumerReport {
     /// Messages that it has not confirmed to have on its disk.
     pub(crate) lacking: u64,
     /// How long ago it said where it stands.
-    pub(crate) heard_seconds_ago: Option<f64>,
+    #[serde(rename = "heard_seconds_ago")]
+    pub(crate) received_seconds_ago: Option<f64>,
     /// Messages sent again to its stream.
     pub(crate) repeated: u64,
 }
@@ -43,7 +44,7 @@ impl SpoolReport {
                 endpoint: reader.endpoint.clone(),
                 consumer: consumer.name,
                 lacking: consumer.lacking,
-                heard_seconds_ago: consumer.heard.map(|at| now.since(at).as_secs_f64()),
+                received_seconds_ago: consumer.heard.map(|at| now.since(at).as_secs_f64()),
                 repeated: reader.repeated,
             }));
         }
@@ -63,15 +64,15 @@ impl SpoolReport {
         let never = self.oldest_seconds.unwrap_or_default();
         let is_silent = move |consumer: &&SpoolConsumerReport| {
             consumer.lacking > 0
-                && consumer.heard_seconds_ago.unwrap_or(never) > CONSUMER_SILENT.as_secs_f64()
+                && consumer.received_seconds_ago.unwrap_or(never) > CONSUMER_SILENT.as_secs_f64()
         };
         self.consumers.iter().filter(is_silent).map(|consumer| {
-            let SpoolConsumerReport { endpoint, consumer, lacking, heard_seconds_ago, .. } = consumer;
-            let heard = heard_seconds_ago.map_or_else(
+            let SpoolConsumerReport { endpoint, consumer, lacking, received_seconds_ago, .. } = consumer;
+            let since = received_seconds_ago.map_or_else(
                 || "has never reported what it has on its disk".to_owned(),
                 |ago| format!("last reported {ago:.0} s ago what it has on its disk"),
             );
-            format!("{endpoint}: consumer `{consumer}` {heard}; {lacking} messages are kept for it")
+            format!("{endpoint}: consumer `{consumer}` {since}; {lacking} messages are kept for it")
         })
     }
 }

@@ -1,5 +1,5 @@
 //! The status listener every process has, on loopback: `/metrics`, `/healthz`, `/readyz`, `/meters`, `/links`, `/peers`,
-//! `/backlog`, `/troubles`, `/v2/energy`.
+//! `/streams`, `/backlog`, `/troubles`, `/v2/energy`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use axum::routing::get;
-use kwapi_bus::{Forwarder, LinkCounters, Publisher};
+use kwapi_bus::{Forwarder, LinkCounters, Publisher, Subscriber};
 use kwapi_core::{Timestamp, WallClock, is_silent};
 use kwapi_drivers::manager::{Manager, MeterStatus, ProbeStatus};
 use kwapi_history::Samples;
@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use super::Roles;
 use super::backlog::{Backlog, BacklogReport};
 use super::spool::SpoolReport;
+use super::streams::{StreamReport, Streams};
 use crate::config::Config;
 
 /// One Prometheus, one operator and some to spare.
@@ -47,6 +48,8 @@ const METERS: &str = "/meters";
 const LINKS: &str = "/links";
 /// …what is kept for consumers at NATS…
 const SPOOL: &str = "/spool";
+/// …how the streams of NATS are doing that it publishes to and receives from…
+const STREAMS: &str = "/streams";
 /// …how the exchange with each other instance of the API is doing…
 const PEERS: &str = "/peers";
 /// …up to when history has been read that others keep for it…
@@ -57,7 +60,7 @@ const TROUBLES: &str = "/troubles";
 static ROUTES: Routes = Routes {
     server: "status",
     table: &[],
-    others: &[METRICS, HEALTH, READY, METERS, LINKS, SPOOL, PEERS, BACKLOG, TROUBLES, ENERGY],
+    others: &[METRICS, HEALTH, READY, METERS, LINKS, SPOOL, STREAMS, PEERS, BACKLOG, TROUBLES, ENERGY],
 };
 
 /// How the status listener of a process listens.
@@ -98,6 +101,12 @@ pub(super) fn router(
     if let Some(backlog) = sources.backlog.clone().filter(|backlog| backlog.report().is_some()) {
         router = router.route(BACKLOG, get(backlog_report).with_state(backlog));
     }
+    let streams = Streams {
+        publisher: sources.publisher.clone(),
+        subscriber: sources.subscriber.clone(),
+        clock: clock.clone(),
+    };
+    router = router.route(STREAMS, get(reported_streams).with_state(streams));
     router = router.route(TROUBLES, get(troubles).with_state((sources, clock.clone())));
     match manager {
         Some(manager) => router.route(METERS, get(meters).with_state((manager, clock))),
@@ -120,6 +129,10 @@ async fn spool(State((publisher, clock)): State<(Arc<Publisher>, WallClock)>) ->
     Json(SpoolReport::new(&publisher, clock.now()))
 }
 
+async fn reported_streams(State(streams): State<Streams>) -> Json<Vec<StreamReport>> {
+    Json(streams.reports())
+}
+
 async fn api_peers(State(peers): State<Vec<ApiPeer>>) -> Json<Vec<ApiPeerReport>> {
     Json(peers.iter().map(ApiPeer::report).collect())
 }
@@ -135,6 +148,8 @@ pub(super) struct TroubleSources {
     /// Where meters are read.
     pub(super) publisher: Option<Arc<Publisher>>,
     pub(super) forwarder: Option<Arc<Forwarder>>,
+    /// Where measurements are heard.
+    pub(super) subscriber: Option<Arc<Subscriber>>,
     /// Where measurements are heard.
     pub(super) live: Option<Live>,
     pub(super) samples: Option<Arc<Samples>>,
@@ -163,8 +178,8 @@ const RECORDS: [&str; 10] = [
     "spool",
 ];
 
-/// The warnings that an operator asks for: what history has not read yet.
-const BACKLOG_PARTS: [&str; 2] = ["backlog", "nats_live"];
+/// The warnings that an operator asks for: what history has not read yet, or cannot any more.
+const BACKLOG_PARTS: [&str; 3] = ["backlog", "nats_live", "nats_lost"];
 
 /// Of probes that two publishers claim, so many are named.
 const RIVALS_SHOWN: usize = 10;
@@ -261,7 +276,8 @@ pub(crate) struct ProbeReport {
     /// Whether it is silent: its watts are of the past, and no part of any sum. A kwapi of before does not say.
     #[serde(default)]
     pub(crate) is_silent: Option<bool>,
-    pub(crate) counter_believed: bool,
+    #[serde(rename = "counter_believed")]
+    pub(crate) counter_trusted: bool,
     /// Resets and jumps of its counter.
     #[serde(default)]
     pub(crate) counter_resets: u64,
@@ -333,7 +349,7 @@ impl ProbeReport {
         });
         let held = self.is_held.then(|| "held until the wall clock is correct".to_owned());
         let doubted =
-            (!self.counter_believed).then(|| "energy counter contradicts the power readings".to_owned());
+            (!self.counter_trusted).then(|| "energy counter contradicts the power readings".to_owned());
         let shared = self.counter_shared_with.as_ref().map(|other| {
             format!(
                 "read from the same energy counter as {other}: only one of them is bridged across restarts"
@@ -356,7 +372,7 @@ impl ProbeReport {
             watts: status.power.map(|power| power.0),
             measured_at: status.measured_at.map(Timestamp::seconds_f64),
             problem: status.problem.map(|problem| problem.to_string()),
-            counter_believed: status.counter_believed,
+            counter_trusted: status.counter_trusted,
             counter_resets: status.counter_resets,
             outliers: status.outliers,
             outliers_in_a_row: status.outliers_in_a_row,

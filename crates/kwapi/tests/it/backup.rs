@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use kwapi_core::Timestamp;
 use kwapi_history::journal::{Journal, JournalConfig, Position};
-use kwapi_history::{Ask, EnergyStep, Ledger, LedgerConfig, Query};
+use kwapi_history::{EnergyRequest, EnergyStep, Ledger, LedgerConfig, Query};
 use kwapi_peers::Lab;
 
 use crate::harness::{Kwapi, PATIENCE, get, kwapi, run};
@@ -50,7 +50,7 @@ fn registers(home: &Path) -> HashMap<String, u64> {
     let ledger = Arc::new(Ledger::open(LedgerConfig::default(), &journal).unwrap());
     ledger.catch_up(now);
     let end = Timestamp::from_seconds(1 << 33);
-    let ask = Ask {
+    let request = EnergyRequest {
         probes: ledger.probes(),
         start: Timestamp::EPOCH,
         end,
@@ -58,7 +58,7 @@ fn registers(home: &Path) -> HashMap<String, u64> {
         is_to_now: false,
         now,
     };
-    let answer = Query::new(ledger, None).energy(&ask).unwrap();
+    let answer = Query::new(ledger, None).energy(&request).unwrap();
     assert!(answer.unreadable.is_empty(), "{answer:?}");
     for probe in &answer.probes {
         let energy = probe.spans[0].energy_mj().unsigned_abs();
@@ -104,12 +104,12 @@ fn a_service_that_goes_on_from_a_backup_credits_everything_once() {
         _ = killed.kill();
         killed.wait().unwrap();
         if !folder.join(&name).exists() {
-            let (is_well, said) = run(&["--config", &config, "backup", &name], &folder);
-            assert!(is_well, "{said}");
+            let (is_well, output) = run(&["--config", &config, "backup", &name], &folder);
+            assert!(is_well, "{output}");
         }
         let state = format!("restored-{round}");
-        let (is_well, said) = run(&["restore", &name, "--into", &state], &folder);
-        assert!(is_well, "{said}");
+        let (is_well, output) = run(&["restore", &name, "--into", &state], &folder);
+        assert!(is_well, "{output}");
         let all = registers(&folder.join(&state).join("history"));
         for (probe, register) in &before {
             assert!(all.get(probe) >= Some(register), "round {round}: {probe} fell");
@@ -120,21 +120,23 @@ fn a_service_that_goes_on_from_a_backup_credits_everything_once() {
 
     // The machine dies; the last copy takes the place of its records, and hears on.
     let lab = stop(service, 9);
-    let (is_well, said) = run(&["--config", &config, "restore", "copy-11"], lab.path());
-    assert!(!is_well && said.contains("--replace"), "{said}");
-    let (is_well, said) = run(&["--config", &config, "restore", "copy-11", "--replace"], lab.path());
-    assert!(is_well, "{said}");
+    let (is_well, output) = run(&["--config", &config, "restore", "copy-11"], lab.path());
+    assert!(!is_well && output.contains("--replace"), "{output}");
+    let (is_well, output) = run(&["--config", &config, "restore", "copy-11", "--replace"], lab.path());
+    assert!(is_well, "{output}");
     assert!(lab.join("state/history.before-1/accounts").exists());
     let service = Kwapi::start_in(lab, &["rrd"], &configuration);
     kwapi_peers::wait_until("readiness", PATIENCE, || {
         get(service.status, "/readyz").filter(|(status, _)| *status == 200)
     });
     std::thread::sleep(Duration::from_secs(2));
-    let (is_well, said) = run(&["--config", &config, "restore", "copy-11", "--replace"], service.lab.path());
+    let (is_well, output) =
+        run(&["--config", &config, "restore", "copy-11", "--replace"], service.lab.path());
     let config = service.file("kwapi.toml").display().to_string();
-    assert!(!is_well, "{said}");
-    let (is_well, said) = run(&["--config", &config, "restore", "copy-11", "--replace"], service.lab.path());
-    assert!(!is_well && said.contains("in use by another kwapi"), "{said}");
+    assert!(!is_well, "{output}");
+    let (is_well, output) =
+        run(&["--config", &config, "restore", "copy-11", "--replace"], service.lab.path());
+    assert!(!is_well && output.contains("in use by another kwapi"), "{output}");
     let lab = stop(service, 15);
     let after = registers(&lab.join("state/history"));
     for (probe, register) in &before {
@@ -147,8 +149,8 @@ fn a_service_that_goes_on_from_a_backup_credits_everything_once() {
     let mut bytes = std::fs::read(&file).unwrap();
     bytes[20] ^= 1;
     std::fs::write(&file, bytes).unwrap();
-    let (is_well, said) = run(&["restore", "copy-11", "--into", "state", "--replace"], lab.path());
-    assert!(!is_well && said.contains("is no intact backup"), "{said}");
+    let (is_well, output) = run(&["restore", "copy-11", "--into", "state", "--replace"], lab.path());
+    assert!(!is_well && output.contains("is no intact backup"), "{output}");
     assert_eq!(registers(&lab.join("state/history")), after);
     drop(drivers);
 }

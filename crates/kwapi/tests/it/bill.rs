@@ -138,8 +138,8 @@ fn site(folder: &Path, late: u64) {
 /// Imports a file, and has the ledger's files written.
 fn imports(folder: &Path, file: &str) {
     let keys = "--into state --time time --time-format unix --probe {probe} --power power --max-watts 3000";
-    let (is_well, said) = run(&format!("import {file} {keys}").split(' ').collect::<Vec<_>>(), folder);
-    assert!(is_well, "{said}");
+    let (is_well, output) = run(&format!("import {file} {keys}").split(' ').collect::<Vec<_>>(), folder);
+    assert!(is_well, "{output}");
     let now = Timestamp::from_seconds(UNTIL);
     let (journal, _) = Journal::open(&folder.join("state/history"), JournalConfig::default(), now).unwrap();
     let ledger = Arc::new(Ledger::open(LedgerConfig::default(), &journal).unwrap());
@@ -194,9 +194,9 @@ fn a_month_is_billed_as_python_and_duckdb_bill_it() {
         cents.map(|cents| cents.parse::<i64>().unwrap()).sum::<i64>()
     };
     assert_eq!(energy(&all), energy(&csv));
-    let (is_well, _, told) =
+    let (is_well, _, stderr) =
         bill(folder, &["--month", "2025-10", "--by", "departmnt", "--state-directory", "state"]);
-    assert!(!is_well && told.contains("no probe has the label \"departmnt\" in this month"), "{told}");
+    assert!(!is_well && stderr.contains("no probe has the label \"departmnt\" in this month"), "{stderr}");
     recompute(folder);
 }
 
@@ -210,13 +210,13 @@ fn recompute(folder: &Path) {
     let mut python = Command::new(kwapi_peers::python_environment("ledger"));
     python.arg(script).arg(folder.join("state/history/ledger"));
     python.args(["bill.csv", "profile.csv", "spot.csv"].map(|name| folder.join(name)));
-    let said = kwapi_peers::output(&mut python);
-    assert!(said.contains("numbers agree"), "{said}");
-    println!("{said}");
+    let output = kwapi_peers::output(&mut python);
+    assert!(output.contains("numbers agree"), "{output}");
+    println!("{output}");
 }
 
 #[test]
-fn what_is_wrong_with_a_question_or_a_tariff_is_told_with_its_line() {
+fn what_is_wrong_with_a_question_or_a_tariff_is_reported_with_its_line() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     std::fs::write(
@@ -231,8 +231,8 @@ fn what_is_wrong_with_a_question_or_a_tariff_is_told_with_its_line() {
         (&["--month", "2025-10"], "cannot connect to http://127.0.0.1:1"),
         (&["--month", "2025-10", "--profile", "--format", "json"], "cannot be used with"),
     ] {
-        let (is_well, printed, told) = bill(folder, arguments);
-        assert!(!is_well && told.contains(complaint), "{arguments:?}: {printed} {told}");
+        let (is_well, printed, stderr) = bill(folder, arguments);
+        assert!(!is_well && stderr.contains(complaint), "{arguments:?}: {printed} {stderr}");
     }
     let check = |name: &str| run(&["check", "--config", name], folder);
     std::fs::write(
@@ -241,13 +241,19 @@ fn what_is_wrong_with_a_question_or_a_tariff_is_told_with_its_line() {
     )
     .unwrap();
     std::fs::write(folder.join("wrong.toml"), "[bill]\nshares = 'shares.csv'\n").unwrap();
-    let (is_well, said) = check("wrong.toml");
-    assert!(!is_well && said.contains("shares.csv:3: `d` of `a`: shares add up to more than 1"), "{said}");
+    let (is_well, output) = check("wrong.toml");
+    assert!(
+        !is_well && output.contains("shares.csv:3: `d` of `a`: shares add up to more than 1"),
+        "{output}"
+    );
     std::fs::write(folder.join("spot.csv"), "begin,value\n2025-10-01 00:00,0.1\n2025-10-01 00:10,0.2\n")
         .unwrap();
     let tariff =
         "[bill]\nzone = 'Europe/Paris'\n[[tariff]]\nname = 'spot'\nprice_per_kwh = { csv = 'spot.csv' }\n";
     std::fs::write(folder.join("wrong.toml"), tariff).unwrap();
-    let (is_well, said) = check("wrong.toml");
-    assert!(!is_well && said.contains("spot.csv:3: \"2025-10-01 00:10\" is within a quarter hour"), "{said}");
+    let (is_well, output) = check("wrong.toml");
+    assert!(
+        !is_well && output.contains("spot.csv:3: \"2025-10-01 00:10\" is within a quarter hour"),
+        "{output}"
+    );
 }

@@ -64,8 +64,8 @@ fn ceilometer_publishes_and_gnocchi_keeps_the_watts_and_kilowatt_hours_of_a_real
         assert_close(kwh, last.volume - first.volume, ROUNDING);
         assert_close(kwh, watts * (last.measured - first.measured) / JOULES_PER_KWH, 0.01);
     }
-    let said = run_of_the_manual(&keystone, "original_resource_id");
-    assert!(said.contains("rack.a") && said.contains("101.0"), "{said}");
+    let output = run_of_the_manual(&keystone, "original_resource_id");
+    assert!(output.contains("rack.a") && output.contains("101.0"), "{output}");
 
     // The dynamic pollsters', to the same resources, have the time of the cycle.
     let before = OUTLETS.map(|(probe, _)| reader.total(probe));

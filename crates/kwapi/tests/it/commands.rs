@@ -28,17 +28,17 @@ pub(crate) fn folder(toml: &str) -> tempfile::TempDir {
 /// Runs a command that must succeed.
 #[track_caller]
 pub(crate) fn succeeds(arguments: &[&str], folder: &Path) -> String {
-    let (is_well, said) = run(arguments, folder);
-    assert!(is_well, "{arguments:?}:\n{said}");
-    said
+    let (is_well, output) = run(arguments, folder);
+    assert!(is_well, "{arguments:?}:\n{output}");
+    output
 }
 
 /// Runs a command that must fail.
 #[track_caller]
 pub(crate) fn fails(arguments: &[&str], folder: &Path) -> String {
-    let (is_well, said) = run(arguments, folder);
-    assert!(!is_well, "{arguments:?} succeeded:\n{said}");
-    said
+    let (is_well, output) = run(arguments, folder);
+    assert!(!is_well, "{arguments:?} succeeded:\n{output}");
+    output
 }
 
 fn walk(name: &str) -> PathBuf {
@@ -105,17 +105,17 @@ fn check_shows_what_a_profile_makes_of_a_walk() {
     assert!(shown.contains(" W"), "{shown}");
     // -1 is "not available" in this walk.
     assert!(!shown.contains("-1 W") && shown.contains("not available"), "{shown}");
-    let said = fails(&["check", "--profile", "eaton_epu", "--walk", &walk], folder.path());
-    assert!(said.ends_with("unknown profile \"eaton_epu\"; did you mean \"eaton_epdu\"?\n"), "{said}");
-    let said = fails(&["check", "--profile", "eaton_epdu", "--walk", "none"], folder.path());
-    assert_eq!(said, "kwapi: none: No such file or directory (os error 2)\n");
+    let output = fails(&["check", "--profile", "eaton_epu", "--walk", &walk], folder.path());
+    assert!(output.ends_with("unknown profile \"eaton_epu\"; did you mean \"eaton_epdu\"?\n"), "{output}");
+    let output = fails(&["check", "--profile", "eaton_epdu", "--walk", "none"], folder.path());
+    assert_eq!(output, "kwapi: none: No such file or directory (os error 2)\n");
     std::fs::write(folder.path().join("text"), "no walk\n").unwrap();
-    let said = fails(&["check", "--profile", "eaton_epdu", "--walk", "text"], folder.path());
-    assert!(said.starts_with("kwapi: text: line 1"), "{said}");
+    let output = fails(&["check", "--profile", "eaton_epdu", "--walk", "text"], folder.path());
+    assert!(output.starts_with("kwapi: text: line 1"), "{output}");
 }
 
 #[test]
-fn probe_explains_a_real_agent_and_its_recording_says_the_same() {
+fn probe_explains_a_real_agent_and_its_recording_reports_the_same() {
     if !need(&["snmpd", "snmpget"]) {
         return;
     }
@@ -133,10 +133,10 @@ fn probe_explains_a_real_agent_and_its_recording_says_the_same() {
     let walk = succeeds(&["check", "--profile", "raritan_px1", "--walk", "walk"], folder.path());
     assert!(walk.lines().any(|line| line.starts_with("outlet 24 ") && line.contains(" 124 W")), "{walk}");
 
-    let said = fails(&["probe", "pud"], folder.path());
-    assert_eq!(said, "kwapi: unknown meter \"pud\"; did you mean \"pdu\"?\n");
-    let said = fails(&["probe", "pdu", "--record", "/none/walk"], folder.path());
-    assert!(said.ends_with("/none/walk: No such file or directory (os error 2)\n"), "{said}");
+    let output = fails(&["probe", "pud"], folder.path());
+    assert_eq!(output, "kwapi: unknown meter \"pud\"; did you mean \"pdu\"?\n");
+    let output = fails(&["probe", "pdu", "--record", "/none/walk"], folder.path());
+    assert!(output.ends_with("/none/walk: No such file or directory (os error 2)\n"), "{output}");
 }
 
 #[test]
@@ -162,11 +162,14 @@ fn probe_of_what_is_wrong_gives_one_line_and_no_secret() {
         ("nobody", "no response"),
         ("no device", "/dev/ttyNONE"),
     ] {
-        let said = fails(&["probe", meter], folder.path());
-        let complaints: Vec<&str> = said.lines().filter(|line| line.starts_with("kwapi: ")).collect();
-        assert!(complaints.len() == 1 && said.lines().count() == 2, "{said}");
-        assert!(complaints[0].starts_with(&format!("kwapi: {meter}: ")) && said.contains(expected), "{said}");
-        assert!(!said.contains("hunter2"), "{said}");
+        let output = fails(&["probe", meter], folder.path());
+        let complaints: Vec<&str> = output.lines().filter(|line| line.starts_with("kwapi: ")).collect();
+        assert!(complaints.len() == 1 && output.lines().count() == 2, "{output}");
+        assert!(
+            complaints[0].starts_with(&format!("kwapi: {meter}: ")) && output.contains(expected),
+            "{output}"
+        );
+        assert!(!output.contains("hunter2"), "{output}");
     }
     let shown = succeeds(&["probe", "right"], folder.path());
     assert!(shown.contains("DCMI") && shown.contains(" W"), "{shown}");
@@ -176,7 +179,7 @@ fn probe_of_what_is_wrong_gives_one_line_and_no_secret() {
 }
 
 #[test]
-fn probe_tells_the_watts_of_a_meter_that_only_counts() {
+fn probe_reports_the_watts_of_a_meter_that_only_counts() {
     let folder =
         folder("[[meter]]\nname = 'cpu'\ndriver = 'rapl'\nroot = 'powercap'\nprobes = { total = 'cpu' }\n");
     let zone = folder.path().join("powercap/intel-rapl:0");
@@ -262,17 +265,17 @@ fn status_shows_trouble_in_a_line_each_and_the_rest_running() {
 }
 
 #[test]
-fn status_says_that_nobody_runs_and_what_is_no_kwapi() {
+fn status_reports_that_nobody_runs_and_what_is_no_kwapi() {
     let folder = tempfile::tempdir().unwrap();
     let nobody = format!("127.0.0.1:{}", free_port());
-    let said = fails(&["status", "--address", &nobody], folder.path());
+    let output = fails(&["status", "--address", &nobody], folder.path());
     assert!(
-        said.starts_with(&format!("kwapi: cannot connect to http://{nobody}: "))
-            && said.contains("check that kwapi is running"),
-        "{said}"
+        output.starts_with(&format!("kwapi: cannot connect to http://{nobody}: "))
+            && output.contains("check that kwapi is running"),
+        "{output}"
     );
-    let said = fails(&["status", "--config", "none.toml"], folder.path());
-    assert_eq!(said, "kwapi: none.toml: cannot be read: No such file or directory (os error 2)\n");
+    let output = fails(&["status", "--config", "none.toml"], folder.path());
+    assert_eq!(output, "kwapi: none.toml: cannot be read: No such file or directory (os error 2)\n");
 }
 
 #[test]
@@ -313,9 +316,9 @@ fn a_taken_port_names_its_key_and_the_demonstration_takes_another() {
             let port = if other == table { port } else { 0 };
             writeln!(toml, "[{other}]\nlisten = '127.0.0.1:{port}'").unwrap();
         }
-        let said = fails(&["run"], folder(&toml).path());
+        let output = fails(&["run"], folder(&toml).path());
         assert_eq!(
-            said,
+            output,
             format!(
                 "kwapi: port {port} on 127.0.0.1 is in use; set `{key}` to another address, or port 0 for any\n"
             )
@@ -331,4 +334,16 @@ fn a_taken_port_names_its_key_and_the_demonstration_takes_another() {
         wait_until("the demonstration", PATIENCE, || demo.log().contains("\nstatus ").then(|| demo.log()));
     let moved = format!("port {port} on 127.0.0.1 is in use; using port ");
     assert_eq!(log.lines().filter(|line| line.starts_with(&moved)).count(), 2, "{log}");
+}
+
+#[test]
+fn man_pages_are_written_to_a_directory_that_is_not_there_yet() {
+    let folder = folder("");
+    let into = folder.path().join("share/man/man1");
+    succeeds(&["man", "--directory", into.to_str().unwrap()], folder.path());
+    let page = std::fs::read_to_string(into.join("kwapi-bill.1")).unwrap();
+    assert!(page.contains(".TH kwapi-bill 1"), "{page}");
+    std::fs::write(folder.path().join("taken"), "").unwrap();
+    let refused = fails(&["man", "--directory", "taken"], folder.path());
+    assert!(refused.starts_with("kwapi: cannot write manual pages to taken: "), "{refused}");
 }

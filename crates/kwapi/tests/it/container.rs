@@ -187,9 +187,9 @@ fn the_program_runs_as_that_user_in_a_root_that_cannot_be_written_to() {
     assert!(plug.contains("check the address") && !plug.contains("trusted roots"), "{plug}");
     let check = health_check(image);
     let health = || {
-        let mut asked = Command::new("chroot");
-        asked.arg(format!("--userspec={uid}:{gid}")).arg(&root).args(&check).env_clear().env("PATH", PATH);
-        asked.output().unwrap()
+        let mut checked = Command::new("chroot");
+        checked.arg(format!("--userspec={uid}:{gid}")).arg(&root).args(&check).env_clear().env("PATH", PATH);
+        checked.output().unwrap()
     };
     let healthy = health();
     assert!(healthy.status.success(), "{healthy:?}");

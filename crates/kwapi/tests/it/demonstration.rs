@@ -104,7 +104,7 @@ fn the_page_draws_its_graphs_in_a_real_browser() {
 }
 
 #[test]
-fn an_occupied_port_says_who_lives_there_and_which_key_changes_it() {
+fn an_occupied_port_names_who_lives_there_and_which_key_changes_it() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     let kwapi = Kwapi::start(

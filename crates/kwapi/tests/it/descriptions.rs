@@ -27,7 +27,7 @@ const SUBSCRIBE: &str = "import json, sys, zmq\n\
     \x20   print('heard', message['probe_id'], float(message['w']), flush=True)\n";
 
 /// What the API answers to somebody, as JSON.
-fn ask(kwapi: &Kwapi, token: &str, path: &str) -> Option<Value> {
+fn get_json(kwapi: &Kwapi, token: &str, path: &str) -> Option<Value> {
     let text = format!(
         "GET {path} HTTP/1.1\r\nHost: localhost\r\nX-Auth-Token: {token}\r\nConnection: close\r\n\r\n"
     );
@@ -44,7 +44,7 @@ fn sample(kwapi: &Kwapi, name: &str) -> Option<f64> {
 /// The share of the time between two Unix seconds of which a probe's power is known.
 fn known_share(kwapi: &Kwapi, probe: &str, from: u64, to: u64) -> Option<f64> {
     let path = format!("/v2/series?probe={probe}&start={from}&end={to}&step={}", to - from);
-    ask(kwapi, "physics-token", &path)?["series"][0]["rows"][0]["watts_known_share"].as_f64()
+    get_json(kwapi, "physics-token", &path)?["series"][0]["rows"][0]["watts_known_share"].as_f64()
 }
 
 #[test]
@@ -91,8 +91,8 @@ fn a_meter_of_five_minutes_needs_no_configuration_where_it_is_kept() {
     let mut push = |line: &str| writeln!(socket, "{line}").unwrap();
     wait_until("all to listen", PATIENCE, || {
         push(r#"{"outlet":"2","watts":50}"#);
-        let is_heard = ask(&kept, "physics-token", "/v2/probes/lyon.often/").is_some();
-        (is_heard && other.log().contains("heard lyon.often 50.0")).then_some(())
+        let is_received = get_json(&kept, "physics-token", "/v2/probes/lyon.often/").is_some();
+        (is_received && other.log().contains("heard lyon.often 50.0")).then_some(())
     });
     // Two measurements as far apart as a message may be old.
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
@@ -101,7 +101,7 @@ fn a_meter_of_five_minutes_needs_no_configuration_where_it_is_kept() {
         push(&format!(r#"{{"outlet":"1","watts":30,"timestamp":{at}}}"#));
     }
     let probe = wait_until("its description", PATIENCE, || {
-        let probe = ask(&kept, "physics-token", "/v2/probes/lyon.seldom/")?;
+        let probe = get_json(&kept, "physics-token", "/v2/probes/lyon.seldom/")?;
         (probe["timestamp"].as_f64()? >= to as f64).then_some(probe)
     });
     let description = &probe["description"];
@@ -115,8 +115,8 @@ fn a_meter_of_five_minutes_needs_no_configuration_where_it_is_kept() {
     assert_eq!(description["max_gap_source"], "publisher");
     assert!(description["max_gap_seconds"].as_f64().unwrap() >= 3_000.0, "{probe}");
     let (_, page) = get(kept.web, "/probe/lyon.seldom/").unwrap();
-    for told in ["push", "300\u{a0}s", "±2\u{a0}% of the reading, according to its publisher", "r1"] {
-        assert!(page.contains(told), "{told}: {page}");
+    for words in ["push", "300\u{a0}s", "±2\u{a0}% of the reading, according to its publisher", "r1"] {
+        assert!(page.contains(words), "{words}: {page}");
     }
     let (_, found) = get(kept.web, "/table/day/?label=rack:r1").unwrap();
     assert!(found.contains("lyon.seldom") && found.contains("lyon.often"), "{found}");
@@ -124,7 +124,7 @@ fn a_meter_of_five_minutes_needs_no_configuration_where_it_is_kept() {
     assert!(!found.contains("/probe/lyon.seldom/"), "{found}");
     // What a site says of its probe lets nobody see it.
     let nothing = serde_json::json!({ "probe_ids": [] });
-    assert_eq!(ask(&kept, "biology-token", "/v1/probe-ids/").unwrap(), nothing);
+    assert_eq!(get_json(&kept, "biology-token", "/v1/probe-ids/").unwrap(), nothing);
     wait_until("power between its measurements", PATIENCE, || {
         known_share(&kept, "lyon.seldom", from, to).filter(|share| *share > 0.99)
     });

@@ -69,12 +69,12 @@ fn a_push_meter_that_nobody_writes_to_waits_and_alarms_nobody() {
     let wait_for_state = |state: &str| {
         let line = format!("boiler  push       {state} ");
         wait_until(&format!("{state}\n{}", kwapi.process.log()), PATIENCE, || {
-            let (_, said) = run(&["status", "--address", &address], kwapi.lab.path());
-            said.contains(&line).then_some(said)
+            let (_, output) = run(&["status", "--address", &address], kwapi.lab.path());
+            output.contains(&line).then_some(output)
         })
     };
-    let said = wait_for_state("waiting");
-    assert!(said.contains("1 of 1 meters up, 1 of them waiting"), "{said}");
+    let output = wait_for_state("waiting");
+    assert!(output.contains("1 of 1 meters up, 1 of them waiting"), "{output}");
     let (_, troubled) = run(&["status", "--troubled", "--address", &address], kwapi.lab.path());
     assert!(troubled.starts_with("1 of 1 meters up, 1 of them waiting\n"), "no table: {troubled}");
     let (_, metrics) = get(kwapi.status, "/metrics").unwrap();
@@ -85,6 +85,6 @@ fn a_push_meter_that_nobody_writes_to_waits_and_alarms_nobody() {
 
     let mut socket = UnixStream::connect(kwapi.file("boiler.sock")).unwrap();
     socket.write_all(b"{\"watts\": 61.5}\n").unwrap();
-    let said = wait_for_state("running");
-    assert!(said.contains("1 (61.5 W)") && said.contains("1 of 1 meters up\n"), "{said}");
+    let output = wait_for_state("running");
+    assert!(output.contains("1 (61.5 W)") && output.contains("1 of 1 meters up\n"), "{output}");
 }

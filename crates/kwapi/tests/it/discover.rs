@@ -71,21 +71,21 @@ fn what_discover_prints_is_a_configuration_without_secrets() {
 }
 
 #[test]
-fn nothing_there_and_nothing_to_ask_with_are_said() {
+fn nothing_there_and_no_credentials_are_reported() {
     let folder = folder("");
-    let said = succeeds(&["discover", "127.0.0.1"], folder.path());
+    let stderr = succeeds(&["discover", "127.0.0.1"], folder.path());
     for protocol in ["snmp", "ipmi", "redfish"] {
-        assert!(said.contains(&format!("{protocol} skipped: no [credentials.NAME]")), "{said}");
+        assert!(stderr.contains(&format!("{protocol} skipped: no [credentials.NAME]")), "{stderr}");
     }
     assert!(
-        said.contains("probing 1 host over kasa, nut, shelly, tasmota, modbus, at most 20 per second\n"),
-        "{said}"
+        stderr.contains("probing 1 host over kasa, nut, shelly, tasmota, modbus, at most 20 per second\n"),
+        "{stderr}"
     );
-    assert!(said.contains("# nothing answered\n"), "{said}");
-    let said = fails(&["discover", "10.0.0.0/8"], folder.path());
-    assert_eq!(said, "kwapi: 10.0.0.0/8: larger than a /16; split it\n");
-    let said = fails(&["discover", "127.0.0.1", "--rate", "0"], folder.path());
-    assert!(said.contains("--rate must be a positive number"), "{said}");
+    assert!(stderr.contains("# nothing answered\n"), "{stderr}");
+    let stderr = fails(&["discover", "10.0.0.0/8"], folder.path());
+    assert_eq!(stderr, "kwapi: 10.0.0.0/8: larger than a /16; split it\n");
+    let stderr = fails(&["discover", "127.0.0.1", "--rate", "0"], folder.path());
+    assert!(stderr.contains("--rate must be a positive number"), "{stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -94,16 +94,16 @@ async fn a_wrong_password_is_tried_once_and_the_card_is_named() {
     let card = Card::start(address, CardOptions::default()).await.unwrap();
     let folder = folder("[credentials.bmc]\nusername = 'user'\npassword = 'hunter2'\n");
     let port = format!("ipmi={}", address.port());
-    let (is_well, said) =
+    let (is_well, stderr) =
         tokio::task::spawn_blocking(move || run(&["discover", "127.0.0.1", "--port", &port], folder.path()))
             .await
             .unwrap();
-    assert!(is_well && said.contains("# no meter found\n"), "{said}");
+    assert!(is_well && stderr.contains("# no meter found\n"), "{stderr}");
     assert!(
-        said.contains(&format!("# 127.0.0.1:{} answers ipmi with \"bmc\", but: ", address.port())),
-        "{said}"
+        stderr.contains(&format!("# 127.0.0.1:{} answers ipmi with \"bmc\", but: ", address.port())),
+        "{stderr}"
     );
-    assert!(!said.contains("hunter2"), "{said}");
+    assert!(!stderr.contains("hunter2"), "{stderr}");
     // The card proves itself first: who sees that it has another password need not give his own away at all.
     assert!(card.datagrams() > 0 && card.wrong_proofs() <= 1, "cards lock accounts");
 }
@@ -129,13 +129,13 @@ fn accepted(toml: &str, folder: &Path) -> String {
     let main = std::fs::read_to_string(folder.join("kwapi.toml")).unwrap();
     std::fs::write(folder.join("found.toml"), toml).unwrap();
     std::fs::write(folder.join("with-found.toml"), format!("include = ['found.toml']\n{main}")).unwrap();
-    let said = succeeds(&["check", "--config", "with-found.toml"], folder);
-    assert!(said.contains("Configuration OK."), "{toml}\n{said}");
-    said
+    let stderr = succeeds(&["check", "--config", "with-found.toml"], folder);
+    assert!(stderr.contains("Configuration OK."), "{toml}\n{stderr}");
+    stderr
 }
 
 #[test]
-fn a_redfish_service_is_found_over_tls_and_one_that_is_not_trusted_is_told_the_password_of_none() {
+fn a_redfish_service_is_found_over_tls_and_one_that_is_not_trusted_gets_no_password() {
     if !need(&["openssl"]) || !need_python("python") {
         return;
     }
@@ -148,8 +148,8 @@ fn a_redfish_service_is_found_over_tls_and_one_that_is_not_trusted_is_told_the_p
     let port = format!("redfish={port}");
     let found = |credentials: &str| {
         let folder = folder(&format!("[credentials.bmc]\nusername = 'admin'\n{credentials}"));
-        let (toml, said) = printed(&["127.0.0.1", "--port", &port], folder.path());
-        assert!(!format!("{toml}{said}").contains("secret"), "{toml}{said}");
+        let (toml, stderr) = printed(&["127.0.0.1", "--port", &port], folder.path());
+        assert!(!format!("{toml}{stderr}").contains("secret"), "{toml}{stderr}");
         (folder, toml)
     };
 
@@ -197,7 +197,7 @@ fn tasmota(password: Option<&'static str>) -> impl Fn(&HttpRequest) -> HttpAnswe
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn plugs_are_found_with_and_without_a_password_and_no_other_web_server_is_told_one() {
+async fn plugs_are_found_with_and_without_a_password_and_no_other_web_server_gets_one() {
     let open =
         (HttpDevice::start(shelly(None)).await.unwrap(), HttpDevice::start(tasmota(None)).await.unwrap());
     let locked = (
@@ -236,9 +236,9 @@ async fn plugs_are_found_with_and_without_a_password_and_no_other_web_server_is_
     assert_eq!(found.matches("driver = \"shelly\"").count(), 2, "{found}");
     assert_eq!(found.matches("credentials = \"plugs\"").count(), 2, "{found}");
     assert!(found.contains("17.0 W now") && !found.contains("plugpass"), "{found}");
-    let told = stranger.requests();
-    assert!(!told.is_empty(), "it was asked");
-    for request in told {
+    let requests = stranger.requests();
+    assert!(!requests.is_empty(), "it was asked");
+    for request in requests {
         assert!(
             request.header("authorization").is_none() && !request.target.contains("password"),
             "{request:?}"
@@ -251,7 +251,7 @@ async fn plugs_are_found_with_and_without_a_password_and_no_other_web_server_is_
 }
 
 #[test]
-fn a_modbus_meter_takes_a_map_that_makes_sense_and_without_one_is_told_what_to_write() {
+fn a_modbus_meter_takes_a_map_that_makes_sense_and_without_one_is_reported_with_what_to_write() {
     if !need_python("python") {
         return;
     }
@@ -265,8 +265,8 @@ fn a_modbus_meter_takes_a_map_that_makes_sense_and_without_one_is_told_what_to_w
     assert!(found.contains(&format!("# 127.0.0.1 answers on port {port} (Modbus) and ")), "{found}");
     assert!(found.contains("# map = \"NAME\"\n"), "{found}");
 
-    let asked = ["127.0.0.1", &at, "--modbus-map", "sdm120"];
-    let (found, _) = printed(&asked, folder.path());
+    let arguments = ["127.0.0.1", &at, "--modbus-map", "sdm120"];
+    let (found, _) = printed(&arguments, folder.path());
     assert!(found.starts_with("# 1 found: Eastron SDM120/230, 1 outlet, 100.2 W now\n"), "{found}");
     assert!(found.contains("map = \"eastron-sdm120\"\nprobe = \"{host}\"\n"), "{found}");
     accepted(&found, folder.path());
@@ -277,12 +277,12 @@ fn a_modbus_meter_takes_a_map_that_makes_sense_and_without_one_is_told_what_to_w
     let (found, _) =
         printed(&["127.0.0.1", &at, "--modbus-map", "iem3155", "--config", "none.toml"], folder.path());
     assert!(found.contains("with \"schneider-iem3155\", but: refused: "), "{found}");
-    let said = fails(&["discover", "127.0.0.1", "--modbus-map", "sdm121"], folder.path());
-    assert!(said.contains("--modbus-map sdm121: "), "{said}");
+    let stderr = fails(&["discover", "127.0.0.1", "--modbus-map", "sdm121"], folder.path());
+    assert!(stderr.contains("--modbus-map sdm121: "), "{stderr}");
 }
 
 #[test]
-fn snmp_version_3_is_asked_with_the_users_there_are() {
+fn snmp_version_3_is_queried_with_the_users_there_are() {
     if !need(&["snmpd", "snmpget"]) {
         return;
     }
@@ -292,12 +292,12 @@ fn snmp_version_3_is_asked_with_the_users_there_are() {
          [credentials.b]\nuser = 'mon256'\nauth_protocol = 'SHA-256'\nauth_password = 'authpass1'\n\
          privacy_protocol = 'AES-256'\nprivacy_password = 'privpass1'\n",
     );
-    let (found, said) = printed(&["127.0.0.1", &format!("--port=snmp={}", pdu.port)], folder.path());
+    let (found, stderr) = printed(&["127.0.0.1", &format!("--port=snmp={}", pdu.port)], folder.path());
     assert!(
         found.contains("(profile raritan_px1), 24 outlets, ") && found.contains("credentials = \"b\""),
-        "{found}{said}"
+        "{found}{stderr}"
     );
-    assert!(!found.contains("privpass1") && !said.contains("authpass1"), "{found}{said}");
+    assert!(!found.contains("privpass1") && !stderr.contains("authpass1"), "{found}{stderr}");
     accepted(&found, folder.path());
 }
 
@@ -352,15 +352,15 @@ async fn a_large_block_takes_bounded_sockets_and_memory_and_ctrl_c_prints_what_w
         discovering.signal(libc::SIGINT);
         let log = lab.join("log");
         assert!(discovering.ended(PATIENCE).success());
-        let said = std::fs::read_to_string(log).unwrap();
-        assert!(said.contains("probing 65534 hosts over "), "{said}");
+        let stderr = std::fs::read_to_string(log).unwrap();
+        assert!(stderr.contains("probing 65534 hosts over "), "{stderr}");
         assert!(
-            said.contains("interrupted after ") && said.contains(" of 65534 hosts; found so far:\n"),
-            "{said}"
+            stderr.contains("interrupted after ") && stderr.contains(" of 65534 hosts; found so far:\n"),
+            "{stderr}"
         );
-        assert!(said.contains("41.5 W now") && said.contains("hosts = \"127.0.0.1\""), "{said}");
+        assert!(stderr.contains("41.5 W now") && stderr.contains("hosts = \"127.0.0.1\""), "{stderr}");
         assert!(sockets < 600 && kibibytes < 300 * 1024, "{sockets} sockets, {kibibytes} KiB");
-        assert!(!said.contains("panicked"), "{said}");
+        assert!(!stderr.contains("panicked"), "{stderr}");
     })
     .await
     .unwrap();

@@ -81,8 +81,8 @@ impl Service {
 
     /// What `kwapi status` says.
     fn troubles(&self) -> String {
-        let told = kwapi().args(["status", "--address"]).arg(format!("127.0.0.1:{}", self.status)).output();
-        String::from_utf8(told.unwrap().stdout).unwrap()
+        let reply = kwapi().args(["status", "--address"]).arg(format!("127.0.0.1:{}", self.status)).output();
+        String::from_utf8(reply.unwrap().stdout).unwrap()
     }
 
     /// The joules of `/v2/energy` from the begin until now.
@@ -118,7 +118,7 @@ impl Drop for Filler {
 }
 
 #[test]
-fn on_a_disk_that_runs_full_it_says_so_goes_on_by_itself_and_loses_nothing() {
+fn on_a_disk_that_runs_full_it_reports_it_goes_on_by_itself_and_loses_nothing() {
     if !may_mount() {
         eprintln!("skipped: no file system of one's own here");
         return;
@@ -131,27 +131,28 @@ fn on_a_disk_that_runs_full_it_says_so_goes_on_by_itself_and_loses_nothing() {
         let mut filler = Filler::in_directory(&service.state);
         wait_until("being told", PATIENCE, || {
             filler.fill();
-            let (status, told) = service.ready()?;
-            (status == 503 && told.contains("cannot write the journal") && told.contains("No space left"))
-                .then(|| assert!(!told.contains("External"), "{told}"))
+            let (status, reply) = service.ready()?;
+            (status == 503 && reply.contains("cannot write the journal") && reply.contains("No space left"))
+                .then(|| assert!(!reply.contains("External"), "{reply}"))
         });
         let status =
             kwapi().args(["status", "--address"]).arg(format!("127.0.0.1:{}", service.status)).output();
         let status = String::from_utf8(status.unwrap().stdout).unwrap();
-        let is_told = |line: &str| line.starts_with("trouble: journal: ") && line.contains("No space left");
-        assert!(status.lines().any(is_told), "{status}");
+        let is_reported =
+            |line: &str| line.starts_with("trouble: journal: ") && line.contains("No space left");
+        assert!(status.lines().any(is_reported), "{status}");
         // The last total on record stands while present watts go on.
-        let stands = service.kwh().unwrap();
+        let before = service.kwh().unwrap();
         wait_until("a present that has moved on", PATIENCE, || {
             filler.fill();
             let (status, page) = get(service.web, "/probe/hall.1/")?;
             (status == 200 && page.contains("3600.0 W") && page.contains("recorded up to")).then_some(())
         });
-        assert!(service.kwh().unwrap() - stands < 0.002, "{stands} {:?}", service.kwh());
+        assert!(service.kwh().unwrap() - before < 0.002, "{before} {:?}", service.kwh());
         drop(filler);
         wait_until("readiness", PATIENCE, || service.ready().filter(|(status, _)| *status == 200));
         let shown =
-            wait_until("energy goes on", PATIENCE, || service.kwh().filter(|kwh| *kwh > stands + 0.002));
+            wait_until("energy goes on", PATIENCE, || service.kwh().filter(|kwh| *kwh > before + 0.002));
         wait_until("the ledger", PATIENCE, || service.joules().filter(|joules| *joules >= shown * 3.6e6));
     }
     let log = fs::read_to_string(&service.log).unwrap();
@@ -178,7 +179,7 @@ fn check(lab: &Lab, prepared: &str) -> String {
 }
 
 #[test]
-fn a_state_directory_or_a_file_that_is_read_only_is_told_and_the_rest_goes_on() {
+fn a_state_directory_or_a_file_that_is_read_only_is_reported_and_the_rest_goes_on() {
     if !may_mount() {
         eprintln!("skipped: no file system of one's own here");
         return;
@@ -196,8 +197,8 @@ fn a_state_directory_or_a_file_that_is_read_only_is_told_and_the_rest_goes_on() 
 
     // The whole directory: it starts, says so everywhere, and shows what there was and what is measured.
     let all = read_only("\"$1\"");
-    let told = check(&lab, &all);
-    assert!(told.contains("not writable by this user (Read-only file system"), "{told}");
+    let reply = check(&lab, &all);
+    assert!(reply.contains("not writable by this user (Read-only file system"), "{reply}");
     let service = start(&lab, &all);
     let (_, waiting) = wait_until("being told", PATIENCE, || {
         service.ready().filter(|(status, body)| *status == 503 && body.contains("cannot write the journal"))
@@ -217,8 +218,11 @@ fn a_state_directory_or_a_file_that_is_read_only_is_told_and_the_rest_goes_on() 
 
     // One RRD file: the others are written, and so are journal and ledger.
     let one = read_only(&format!("'{}'", file.display()));
-    let told = check(&lab, &one);
-    assert!(told.contains("its history is not updated") && told.contains("Read-only file system"), "{told}");
+    let reply = check(&lab, &one);
+    assert!(
+        reply.contains("its history is not updated") && reply.contains("Read-only file system"),
+        "{reply}"
+    );
     let service = start(&lab, &one);
     let (_, waiting) = wait_until("being told of the file", PATIENCE, || {
         service.ready().filter(|(status, body)| *status == 503 && body.contains("cannot write RRD files"))

@@ -1,4 +1,4 @@
-//! The manual's configurations are ones that `kwapi check` accepts.
+//! The configurations in the manual and in the READMEs are ones that `kwapi check` accepts.
 
 use std::path::{Path, PathBuf};
 
@@ -44,9 +44,9 @@ fn check(origin: &str, toml: &str) -> String {
         .env_remove("KWAPI_CONFIG")
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{origin}:\n{toml}\n{}", String::from_utf8_lossy(&output.stderr));
-    said
+    text
 }
 
 /// The fenced blocks of TOML in a page, without what they are indented by.
@@ -64,19 +64,19 @@ fn every_example_of_the_manual_is_accepted() {
     let examples = files(&manual().join("examples"), "toml");
     assert!(examples.len() >= 5, "the examples have moved");
     for example in examples {
-        let said = check(&example.display().to_string(), &std::fs::read_to_string(&example).unwrap());
-        assert!(!said.contains("warning"), "{said}");
+        let text = check(&example.display().to_string(), &std::fs::read_to_string(&example).unwrap());
+        assert!(!text.contains("warning"), "{text}");
     }
 }
 
 #[test]
-fn the_complete_example_stands_for_the_meters_and_probes_that_the_manual_says() {
+fn the_complete_example_stands_for_the_meters_and_probes_that_the_manual_states() {
     let toml = std::fs::read_to_string(manual().join("examples/complete.toml")).unwrap();
-    let said = check("complete.toml", &toml);
+    let text = check("complete.toml", &toml);
     for line in
         ["node007-bmc  (ipmi, every 5 s)", "lyon.gpu2", "lyon.total = lyon.web1 + lyon.db1", "204 meters"]
     {
-        assert!(said.contains(line), "{line} in\n{said}");
+        assert!(text.contains(line), "{line} in\n{text}");
     }
 }
 
@@ -85,10 +85,17 @@ fn the_complete_example_stands_for_the_meters_and_probes_that_the_manual_says() 
 #[test]
 fn every_configuration_in_a_page_of_the_manual_is_accepted() {
     let mut checked = 0;
-    let readme = manual().join("../../README.md");
-    for page in files(&manual(), "md").into_iter().chain([readme]) {
+    let root = manual().join("../..");
+    let others = files(&root.join("packaging"), "md").into_iter().chain([root.join("README.md")]);
+    for page in files(&manual(), "md").into_iter().chain(others) {
         let text = std::fs::read_to_string(&page).unwrap();
         let origin = page.display().to_string();
+        let is_unmarked = |line: &&str| line.starts_with("    [");
+        assert_eq!(
+            text.lines().find(is_unmarked),
+            None,
+            "{origin}: not in a block of TOML, and so not tried"
+        );
         for block in blocks(&text) {
             let first = block.lines().find(|line| !line.starts_with('#')).unwrap_or_default();
             if first.starts_with('[') {
@@ -117,7 +124,7 @@ fn every_configuration_in_a_page_of_the_manual_is_accepted() {
             checked += 1;
         }
     }
-    assert!(checked >= 40, "only {checked} configurations found");
+    assert!(checked >= 50, "only {checked} configurations found");
 }
 
 #[test]

@@ -93,8 +93,8 @@ fn a_running_service_answers_people_and_programs() {
         (&["--start", "-1h", "--end", "-2h"], "The end must be after the start"),
         (&["--address", "127.0.0.1:1"], "cannot connect to http://127.0.0.1:1"),
     ] {
-        let (is_well, printed, told) = energy(&service, arguments);
-        assert!(!is_well && told.contains(complaint), "{arguments:?}: {printed} {told}");
+        let (is_well, printed, stderr) = energy(&service, arguments);
+        assert!(!is_well && stderr.contains(complaint), "{arguments:?}: {printed} {stderr}");
     }
     // Before anything was measured there is no energy, which is not 0 J.
     let early = ["--start", "2020-01-01T00:00:00Z", "--end", "2020-01-01T01:00:00Z"];
@@ -131,7 +131,7 @@ fn an_api_behind_tokens_shows_each_what_is_theirs() {
 }
 
 #[test]
-fn files_of_a_stopped_or_killed_service_say_what_it_said() {
+fn files_of_a_stopped_or_killed_service_report_what_it_reported() {
     for signal in [15, 9] {
         let service = Kwapi::start(&["run"], &site());
         wait_for_energy(&service);

@@ -43,7 +43,7 @@ impl Curve {
     }
 }
 
-fn ask(service: &Kwapi, path: &str) -> Option<Value> {
+fn get_json(service: &Kwapi, path: &str) -> Option<Value> {
     let (status, body) = get(service.api, path)?;
     serde_json::from_str(&body).ok().filter(|_| status == 200)
 }
@@ -57,7 +57,7 @@ fn instant(micros: u64) -> String {
 fn samples(service: &Kwapi, start: u64, count: u64) -> Vec<(u64, f64)> {
     let path = format!("/v2/samples?probe=fast&start={}&limit=100000", instant(start));
     let all = wait_until("all samples", PATIENCE, || {
-        let all = ask(service, &path)?["samples"].as_array()?.clone();
+        let all = get_json(service, &path)?["samples"].as_array()?.clone();
         (all.len() as u64 >= count).then_some(all)
     });
     let number = |sample: &Value, key: &str| sample[key].as_f64().unwrap();
@@ -72,7 +72,7 @@ fn micros(seconds: f64) -> u64 {
 /// The joules that `/v2/energy` tells between two instants.
 fn energy(service: &Kwapi, from: u64, to: u64) -> f64 {
     let path = format!("/v2/energy?probe=fast&start={}&end={}", instant(from), instant(to));
-    let answer = ask(service, &path).unwrap();
+    let answer = get_json(service, &path).unwrap();
     answer["energy"][0]["rows"][0]["joules"].as_f64().unwrap_or_else(|| panic!("{answer}"))
 }
 
@@ -115,10 +115,10 @@ fn a_thousand_stamped_values_a_second_are_all_kept_and_come_to_the_curve() {
     // Between instants that are no multiples of anything, within minutes.
     for (from, to) in [(100, 5_900), (1_234, 4_321)] {
         let (from, to) = (at(from), at(to));
-        let (told, truth) = (energy(&service, from, to), CURVE.joules(from, to));
+        let (total, truth) = (energy(&service, from, to), CURVE.joules(from, to));
         // A value counts from the one before it: half an interval of what the power has changed by.
         let allowed = truth * 1e-4 + (CURVE.watts(to) - CURVE.watts(from)).abs() * 0.5e-3;
-        assert!((told - truth).abs() < allowed, "{told} J of {truth} J");
+        assert!((total - truth).abs() < allowed, "{total} J of {truth} J");
     }
     assert_nothing_dropped(&service);
 }
@@ -142,9 +142,9 @@ fn a_meter_read_a_thousand_times_a_second_loses_nothing_that_it_measured() {
     for (stamp, watts) in &all {
         assert!((watts - CURVE.watts(*stamp)).abs() < 0.5, "{watts} W at {stamp}");
     }
-    let (told, truth) = (energy(&service, from, to), CURVE.joules(from, to));
+    let (total, truth) = (energy(&service, from, to), CURVE.joules(from, to));
     let allowed = truth * 1e-4 + 320.0 * (0.5 + missed as f64) / 1e3;
-    assert!((told - truth).abs() < allowed, "{told} J of {truth} J, {missed} missed");
+    assert!((total - truth).abs() < allowed, "{total} J of {truth} J, {missed} missed");
     assert_nothing_dropped(&service);
     let Kwapi { process, lab, .. } = service;
     process.signal(15);
@@ -155,7 +155,7 @@ fn a_meter_read_a_thousand_times_a_second_loses_nothing_that_it_measured() {
     let output = kwapi_peers::output(&mut command);
     let answer: Value = serde_json::from_str(&output).unwrap();
     let from_files = answer["energy"][0]["rows"][0]["joules"].as_f64().unwrap_or_else(|| panic!("{output}"));
-    assert!((from_files - told).abs() < 0.01, "{from_files} J in the files, {told} J before");
+    assert!((from_files - total).abs() < 0.01, "{from_files} J in the files, {total} J before");
     if kwapi_peers::need_python("ledger") {
         others_read_it(&lab, &all);
     }

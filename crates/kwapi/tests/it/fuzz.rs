@@ -25,7 +25,7 @@ const MUTATIONS: usize = 50_000;
 /// Slow targets get fewer.
 const TIME_MAX: Duration = Duration::from_secs(1);
 /// What parsers compare with and count by.
-const TELLING: [&[u8]; 12] = [
+const TRICKY: [&[u8]; 12] = [
     b"\0",
     b"\xff",
     b"\x7f",
@@ -58,7 +58,7 @@ fn mutate(random: &mut StdRng, seeds: &[Vec<u8>]) -> Vec<u8> {
             0 => bytes.truncate(from),
             1 => drop(bytes.drain(from..to)),
             2 => drop(bytes.splice(from..to, bytes[from..to].repeat(2))),
-            3 => drop(bytes.splice(from..to, TELLING.choose(random).into_iter().copied().flatten().copied())),
+            3 => drop(bytes.splice(from..to, TRICKY.choose(random).into_iter().copied().flatten().copied())),
             4 => {
                 let other = seeds.choose(random).map(Vec::as_slice).unwrap_or_default();
                 bytes.splice(from.., other.get(to..).unwrap_or_default().iter().copied());

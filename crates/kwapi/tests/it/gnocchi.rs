@@ -48,16 +48,16 @@ impl<'a> Reader<'a> {
     /// The id of a metric of the one resource that stands for `probe`.
     fn metric(&self, probe: &str, metric: &str) -> String {
         let query = json!({ "=": { "original_resource_id": probe } }).to_string();
-        let found = self.ask("POST /v1/search/resource/kwapi_probe HTTP/1.1", &query);
+        let found = self.request("POST /v1/search/resource/kwapi_probe HTTP/1.1", &query);
         assert_eq!(found.as_array().map(Vec::len), Some(1), "{probe}: {found}");
         found[0]["metrics"][metric].as_str().unwrap_or_else(|| panic!("no {metric}: {found}")).to_owned()
     }
 
     fn get(&self, path: &str) -> Value {
-        self.ask(&format!("GET {path} HTTP/1.1"), "")
+        self.request(&format!("GET {path} HTTP/1.1"), "")
     }
 
-    fn ask(&self, line: &str, body: &str) -> Value {
+    fn request(&self, line: &str, body: &str) -> Value {
         let text = format!(
             "{line}\r\nHost: localhost\r\nX-Auth-Token: {}\r\nContent-Type: application/json\r\n\
              Content-Length: {}\r\nConnection: close\r\n\r\n{body}",

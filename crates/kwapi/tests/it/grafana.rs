@@ -38,7 +38,7 @@ fn queries(dashboard: &Value) -> Vec<(String, String)> {
     targets.map(|(title, query)| (title, fill_in(query))).collect()
 }
 
-fn ask(prometheus: u16, query: &str) -> Option<Vec<Value>> {
+fn query_prometheus(prometheus: u16, query: &str) -> Option<Vec<Value>> {
     let query: String = form_urlencoded::byte_serialize(query.as_bytes()).collect();
     let (_, body) = get(prometheus, &format!("/api/v1/query?query={query}"))?;
     let answer: Value = serde_json::from_str(&body).ok()?;
@@ -78,7 +78,7 @@ fn each_query_of_the_dashboard_is_answered_by_prometheus() {
     assert!(queries.len() > 12, "{queries:?}");
     for (title, query) in queries {
         let result = wait_until(&format!("{title}: {query}"), PATIENCE, || {
-            ask(port, &query).filter(|rows| !rows.is_empty())
+            query_prometheus(port, &query).filter(|rows| !rows.is_empty())
         });
         let value = || result[0]["value"][1].as_str().unwrap().parse::<f64>().unwrap();
         match title.as_str() {
@@ -99,9 +99,9 @@ fn objections(version: &str, dashboard: &str) -> String {
         command.arg(script).arg("-").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     running.stdin.take().unwrap().write_all(dashboard.as_bytes()).unwrap();
     let done = running.wait_with_output().unwrap();
-    let told = String::from_utf8(done.stdout).unwrap().trim().to_owned();
-    assert_eq!(done.status.success(), told.is_empty(), "{told}");
-    told
+    let text = String::from_utf8(done.stdout).unwrap().trim().to_owned();
+    assert_eq!(done.status.success(), text.is_empty(), "{text}");
+    text
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn grafanas_own_models_know_each_key_of_the_dashboard() {
 }
 
 #[test]
-fn each_panel_says_what_it_shows_from_the_chosen_prometheus_at_any_scrape_interval() {
+fn each_panel_shows_what_it_states_from_the_chosen_prometheus_at_any_scrape_interval() {
     let dashboard: Value = serde_json::from_str(&dashboard()).unwrap();
     for panel in dashboard["panels"].as_array().unwrap() {
         let text = panel.to_string();
@@ -147,13 +147,13 @@ fn each_panel_says_what_it_shows_from_the_chosen_prometheus_at_any_scrape_interv
 }
 
 #[test]
-fn promtool_accepts_the_alert_rules_and_they_fire_as_their_tests_say() {
+fn promtool_accepts_the_alert_rules_and_they_fire_as_their_tests_expect() {
     if !need(&["promtool"]) {
         return;
     }
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/prometheus");
     for arguments in [["check", "config", "scrape.yml"], ["test", "rules", "alerts_test.yml"]] {
-        let told = output(Command::new("promtool").current_dir(&folder).args(arguments));
-        assert!(told.contains("SUCCESS"), "{arguments:?}: {told}");
+        let text = output(Command::new("promtool").current_dir(&folder).args(arguments));
+        assert!(text.contains("SUCCESS"), "{arguments:?}: {text}");
     }
 }

@@ -13,15 +13,15 @@ fn json(port: u16, path: &str) -> Option<Value> {
 
 /// The page of the hall, which says the kilowatt-hours that `/v2/energy` says at the same position in the journal.
 fn page_with_energy(service: &Kwapi) -> String {
-    let ask = |port: u16, path: &str| {
+    let get = |port: u16, path: &str| {
         let text = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         let (status, head, body) = request(port, &text)?;
         let position = head.lines().find_map(|line| line.strip_prefix("kwapi-position: ").map(str::to_owned));
         (status == 200).then_some((position?, String::from_utf8(body).ok()?))
     };
     wait_until("one position of page and API", PATIENCE, || {
-        let (position, page) = ask(service.web, "/group/hall/")?;
-        let (other, energy) = ask(service.api, "/v2/energy?group=hall&start=2026-01-01T00:00:00Z")?;
+        let (position, page) = get(service.web, "/group/hall/")?;
+        let (other, energy) = get(service.api, "/v2/energy?group=hall&start=2026-01-01T00:00:00Z")?;
         if position != other {
             return None;
         }
@@ -36,7 +36,7 @@ fn page_with_energy(service: &Kwapi) -> String {
 }
 
 #[test]
-fn a_rack_is_told_by_its_meter_with_what_that_lacks() {
+fn a_rack_is_reported_by_its_meter_with_what_that_lacks() {
     let mut toml = "state_directory = '@DIR@/state'\n[rrd]\nlisten = '127.0.0.1:@WEB@'\n[status]\nlisten = '127.0.0.1:@STATUS@'\n\
                     [api]\nlisten = '127.0.0.1:@API@'\n"
         .to_owned();

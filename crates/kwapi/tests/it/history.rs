@@ -8,7 +8,7 @@ use crate::devices::Pdu;
 use crate::harness::{Kwapi, PATIENCE, request};
 
 #[test]
-fn rrdtool_reads_what_a_real_agent_said() {
+fn rrdtool_reads_what_a_real_agent_reported() {
     if !need(&["snmpd", "snmpget", "rrdtool"]) {
         return;
     }

@@ -155,7 +155,7 @@ fn rows_of(answer: &Value) -> Rows {
 }
 
 /// What `kwapi energy` says of the minutes of both hours, of the running service or of the files of one that is not.
-fn told(lab: &Lab) -> Rows {
+fn rows(lab: &Lab) -> Rows {
     let mut command = kwapi();
     let [start, end] = ["21:59:00Z", "23:01:00Z"].map(|time| format!("{DAY}T{time}"));
     command.args([
@@ -265,7 +265,7 @@ fn check_files(of: &Found, records: &BTreeMap<String, Vec<Credited>>) {
 }
 
 #[test]
-fn two_hours_between_kills_are_closed_as_they_were_measured_and_all_say_the_same() {
+fn two_hours_between_kills_are_closed_as_they_were_measured_and_all_report_the_same() {
     if !need(&["faketime", "rrdtool"]) || !need_python("ledger") {
         return;
     }
@@ -284,10 +284,10 @@ fn two_hours_between_kills_are_closed_as_they_were_measured_and_all_say_the_same
             "/v2/energy",
             rows_of(&serde_json::from_str(&get(service.api, &question).unwrap().1).unwrap()),
         ));
-        while_it_runs = Some(told(&service.lab));
+        while_it_runs = Some(rows(&service.lab));
     });
     answers.extend(while_it_runs.map(|rows| ("kwapi energy, of the service", rows)));
-    answers.push(("kwapi energy, of its files", told(&lab)));
+    answers.push(("kwapi energy, of its files", rows(&lab)));
     assert!(unmerged(&lab).is_empty());
     let (duckdb, pandas) = (&of_files["duckdb"], &of_files["pandas"]);
     assert_eq!(duckdb, pandas);

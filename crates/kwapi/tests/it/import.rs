@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use kwapi_core::Timestamp;
 use kwapi_history::journal::{Journal, JournalConfig, Position};
-use kwapi_history::{Ask, EnergyStep, Ledger, LedgerConfig, Query};
+use kwapi_history::{EnergyRequest, EnergyStep, Ledger, LedgerConfig, Query};
 
 use crate::harness::{Kwapi, PATIENCE, get, kwapi, run};
 
@@ -99,7 +99,7 @@ impl Recorded {
         let mut probes = self.query.probes();
         probes.retain(|probe| probe.as_str().starts_with("rwth."));
         let at = Timestamp::from_seconds;
-        let ask = Ask {
+        let request = EnergyRequest {
             probes,
             start: at(from),
             end: at(to),
@@ -107,7 +107,7 @@ impl Recorded {
             is_to_now: false,
             now: at(to),
         };
-        let answer = self.query.energy(&ask).unwrap();
+        let answer = self.query.energy(&request).unwrap();
         assert!(answer.unreadable.is_empty(), "{answer:?}");
         let spans = answer.probes.iter().map(|probe| probe.spans[0]);
         spans.fold((0.0, 0.0, 0.0), |(joules, covered, unknown), span| {
@@ -139,14 +139,15 @@ fn import(folder: &Path, files: &[&str], into: &str) -> (bool, String) {
 
 #[track_caller]
 fn imports(folder: &Path, files: &[&str], into: &str) -> String {
-    let (is_well, said) = import(folder, files, into);
-    assert!(is_well, "{said}");
-    said
+    let (is_well, output) = import(folder, files, into);
+    assert!(is_well, "{output}");
+    output
 }
 
 /// The total that a summary ends with.
-fn total(said: &str) -> f64 {
-    let line = said.lines().find(|line| line.trim().starts_with("total")).unwrap_or_else(|| panic!("{said}"));
+fn total(output: &str) -> f64 {
+    let line =
+        output.lines().find(|line| line.trim().starts_with("total")).unwrap_or_else(|| panic!("{output}"));
     line.split_whitespace().last().unwrap().parse().unwrap()
 }
 
@@ -155,13 +156,13 @@ fn registers_with_a_known_answer_give_it_and_twice_gives_no_more() {
     let folder = tempfile::tempdir().unwrap();
     let log = Log::new();
     std::fs::write(folder.path().join("pdus.csv"), &log.csv).unwrap();
-    let said = imports(folder.path(), &["pdus.csv"], "state");
-    assert!(said.contains("rows of 16 probes imported into state"), "{said}");
-    assert!(said.contains("one row every 5 s"), "{said}");
+    let output = imports(folder.path(), &["pdus.csv"], "state");
+    assert!(output.contains("rows of 16 probes imported into state"), "{output}");
+    assert!(output.contains("one row every 5 s"), "{output}");
     let recorded = Recorded::open(&folder.path().join("state"));
     // A meter's first message is that of its fourth row: until then nobody knows what its outlet draws.
     let lost = 16.0 * 0.065;
-    assert!((total(&said) - log.kwh()).abs() < lost, "{} of {} kWh\n{said}", total(&said), log.kwh());
+    assert!((total(&output) - log.kwh()).abs() < lost, "{} of {} kWh\n{output}", total(&output), log.kwh());
     let expected = log.mean(CORE);
     let (joules, covered, unknown) = recorded.energy(CORE);
     let mean = joules / 3_600.0;
@@ -204,11 +205,11 @@ fn the_next_file_goes_on_from_the_register_and_a_service_from_there() {
     std::fs::write(folder.path().join("2.csv"), of(&|minute| (30..40).contains(&minute) || minute >= 100))
         .unwrap();
     let first = total(&imports(folder.path(), &["1.csv"], "state"));
-    let said = imports(folder.path(), &["2.csv"], "state");
-    assert!(said.contains("rows skipped: already in the records"), "{said}");
-    let bridged = said.lines().find(|line| line.trim().starts_with("bridged")).unwrap();
+    let output = imports(folder.path(), &["2.csv"], "state");
+    assert!(output.contains("rows skipped: already in the records"), "{output}");
+    let bridged = output.lines().find(|line| line.trim().starts_with("bridged")).unwrap();
     assert!(bridged.contains("16.0"), "16 probe hours are bridged: {bridged}");
-    let whole = first + total(&said);
+    let whole = first + total(&output);
     assert!((whole - log.kwh()).abs() < 16.0 * 0.065, "{whole} of {} kWh", log.kwh());
 
     // The service that the records belong to starts with them, and what it measures comes on top.
@@ -219,11 +220,11 @@ fn the_next_file_goes_on_from_the_register_and_a_service_from_there() {
     kwapi_peers::wait_until("readiness", PATIENCE, || {
         get(service.status, "/readyz").filter(|(status, _)| *status == 200)
     });
-    let (is_well, said) = import(service.lab.path(), &["none.csv"], "state");
-    assert!(!is_well && said.contains("none.csv"), "{said}");
+    let (is_well, output) = import(service.lab.path(), &["none.csv"], "state");
+    assert!(!is_well && output.contains("none.csv"), "{output}");
     std::fs::write(service.file("1.csv"), of(&|minute| minute < 40)).unwrap();
-    let (is_well, said) = import(service.lab.path(), &["1.csv"], "state");
-    assert!(!is_well && said.contains("in use by another kwapi"), "{said}");
+    let (is_well, output) = import(service.lab.path(), &["1.csv"], "state");
+    assert!(!is_well && output.contains("in use by another kwapi"), "{output}");
     service.process.signal(15);
     let Kwapi { process, lab, .. } = service;
     process.ended(PATIENCE);
@@ -234,7 +235,7 @@ fn the_next_file_goes_on_from_the_register_and_a_service_from_there() {
 }
 
 #[test]
-fn wrong_rows_are_told_by_number_and_cost_themselves() {
+fn wrong_rows_are_reported_by_number_and_cost_themselves() {
     let folder = tempfile::tempdir().unwrap();
     let csv = "at;id;W\n2024-04-23 21:10:00;a;100\nyesterday;a;100\n2024-04-23 21:10:10;a;-5\n2024-04-23 21:10:10;a;1,5\n\
         2024-04-23 21:10:10;a;abc\n2024-04-23 21:10:05;a;100\n2024-04-23 21:10:20;a;100;9\n2024-04-23 21:10:20;a;\n\
@@ -242,8 +243,8 @@ fn wrong_rows_are_told_by_number_and_cost_themselves() {
     std::fs::write(folder.path().join("w.csv"), csv).unwrap();
     let arguments =
         "import w.csv --into state --time at --zone Europe/Berlin --power W --probe x.{id} --decimal-comma";
-    let (is_well, said) = run(&arguments.split(' ').collect::<Vec<_>>(), folder.path());
-    assert!(is_well, "{said}");
+    let (is_well, output) = run(&arguments.split(' ').collect::<Vec<_>>(), folder.path());
+    assert!(is_well, "{output}");
     for expected in [
         "w.csv:3: \"yesterday\" is no time in this format",
         "w.csv:4: implausible: -5 W; check for a reversed current transformer or wiring",
@@ -255,13 +256,13 @@ fn wrong_rows_are_told_by_number_and_cost_themselves() {
         "1 row skipped: without power and register",
         "6 rows skipped: invalid",
     ] {
-        assert!(said.contains(expected), "{expected}:\n{said}");
+        assert!(output.contains(expected), "{expected}:\n{output}");
     }
     // 1.5 W for ten seconds and 200 W for ten.
-    assert!((total(&said) - 2_015.0 / 3.6e6).abs() < 1e-6, "{said}");
+    assert!((total(&output) - 2_015.0 / 3.6e6).abs() < 1e-6, "{output}");
     let without_zone = arguments.replace(" --zone Europe/Berlin", "").replace("state", "other");
-    let (is_well, said) = run(&without_zone.split(' ').collect::<Vec<_>>(), folder.path());
-    assert!(!is_well && said.contains("has no zone; use --zone"), "{said}");
+    let (is_well, output) = run(&without_zone.split(' ').collect::<Vec<_>>(), folder.path());
+    assert!(!is_well && output.contains("has no zone; use --zone"), "{output}");
 }
 
 /// Each meter of the log is on one curve, however often the import was killed: no energy twice, none lost but ticks.
@@ -314,15 +315,18 @@ fn published_registers_give_the_published_mean() {
     };
     let folder = tempfile::tempdir().unwrap();
     let pdus = data.join("pdus.parquet").display().to_string();
-    let said = imports(folder.path(), &[&pdus], "state");
-    assert!(said.contains("208155 rows of 37 probes") || said.contains("of 37 probes imported"), "{said}");
+    let output = imports(folder.path(), &[&pdus], "state");
+    assert!(
+        output.contains("208155 rows of 37 probes") || output.contains("of 37 probes imported"),
+        "{output}"
+    );
     let meter = data.join("powermeter.parquet").display().to_string();
     let arguments =
         "import --time time --register energy --register-unit Wh --probe rwth.meter.{channel} --into state";
     let mut arguments: Vec<&str> = arguments.split(' ').collect();
     arguments.push(&meter);
-    let (is_well, said) = run(&arguments, folder.path());
-    assert!(is_well, "{said}");
+    let (is_well, output) = run(&arguments, folder.path());
+    assert!(is_well, "{output}");
     let recorded = Recorded::open(&folder.path().join("state"));
     for (name, from, to, published) in [
         ("core phase", 1_713_899_524, 1_713_915_848, 676_445.479),

@@ -11,8 +11,9 @@ use crate::harness::kwapi;
 #[track_caller]
 fn import(lab: &Lab, files: &[&str]) -> (String, String) {
     let output = kwapi().arg("import-config").args(files).current_dir(lab.path()).output().unwrap();
-    let (text, told) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
-    assert!(output.status.success(), "{told}\n{text}");
+    let (text, stderr) =
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert!(output.status.success(), "{stderr}\n{text}");
     fs::write(lab.join("kwapi.toml"), &text).unwrap();
     let checked = kwapi()
         .args(["--config", "kwapi.toml", "check"])
@@ -21,10 +22,10 @@ fn import(lab: &Lab, files: &[&str]) -> (String, String) {
         .env_remove("STATE_DIRECTORY")
         .output()
         .unwrap();
-    let said =
+    let of_check =
         String::from_utf8_lossy(&checked.stdout).into_owned() + &String::from_utf8_lossy(&checked.stderr);
-    assert!(checked.status.success(), "{said}\n{text}");
-    (format!("{text}\n{said}"), told)
+    assert!(checked.status.success(), "{of_check}\n{text}");
+    (format!("{text}\n{of_check}"), stderr)
 }
 
 #[track_caller]
@@ -86,7 +87,7 @@ fn the_four_files_of_the_original_become_one() {
             rrd.display()
         ),
     );
-    let (text, told) = import(&lab, &["etc"]);
+    let (text, stderr) = import(&lab, &["etc"]);
     has(
         &text,
         &[
@@ -112,9 +113,12 @@ fn the_four_files_of_the_original_become_one() {
             "4 meters, 6 named probes",
         ],
     );
-    assert!(!text.contains("hidden") && !told.contains("hidden"), "Keystone's password is not for the file");
+    assert!(
+        !text.contains("hidden") && !stderr.contains("hidden"),
+        "Keystone's password is not for the file"
+    );
     has(
-        &told,
+        &stderr,
         &[
             "etc/drivers.conf:5: check_drivers_interval: not needed",
             "oid 1.3.6.1.4.1.99999.1",
@@ -139,10 +143,10 @@ fn a_configuration_without_signing_and_a_named_rrd_directory_are_taken() {
         "drivers.conf",
         "[DEFAULT]\nprobes_endpoint = ipc:///run/kwapi/drivers\nenable_signing = false\n[a]\nprobes = ['A']\ndriver = Dummy\n",
     );
-    let (text, told) = import(&lab, &["drivers.conf", "old"]);
+    let (text, stderr) = import(&lab, &["drivers.conf", "old"]);
     has(&text, &["signature = \"none\"", "directory = \"old\"", "1 meter, 1 named probe"]);
-    has(&told, &["messages are not signed"]);
-    assert!(!told.contains("RRD files"), "{told}");
+    has(&stderr, &["messages are not signed"]);
+    assert!(!stderr.contains("RRD files"), "{stderr}");
 }
 
 #[test]
@@ -174,7 +178,7 @@ fn prometheus_targets_become_ranges_with_the_exporters_logins() {
         "snmp.yml",
         "auths:\n  private_v3:\n    version: 3\n    username: watcher\n    security_level: authPriv\n    password: long enough one\n    auth_protocol: SHA256\n    priv_protocol: AES\n    priv_password: long enough two\nmodules:\n  raritan:\n    walk: [1.3.6.1.4.1.13742]\n",
     );
-    let (text, told) = import(&lab, &["prometheus.yml", "ipmi.yml", "snmp.yml"]);
+    let (text, stderr) = import(&lab, &["prometheus.yml", "ipmi.yml", "snmp.yml"]);
     has(
         &text,
         &[
@@ -192,9 +196,9 @@ fn prometheus_targets_become_ranges_with_the_exporters_logins() {
         ],
     );
     has(
-        &told,
+        &stderr,
         &[
-            "job switches: module if_mib tells no power: 1 targets",
+            "job switches: module if_mib has no power: 1 targets",
             "target \"bad host\" is no host",
             "complete [credentials.redfish]",
             "http_sd_configs",
@@ -202,9 +206,9 @@ fn prometheus_targets_become_ranges_with_the_exporters_logins() {
         ],
     );
     // Without the exporters' files the logins are to be completed, and it is a configuration all the same.
-    let (text, told) = import(&lab, &["prometheus.yml"]);
+    let (text, stderr) = import(&lab, &["prometheus.yml"]);
     has(&text, &["hosts = \"node[01-03]-bmc\"", "[credentials.ipmi-racks]"]);
-    has(&told, &["name ipmi_exporter's file as well", "name snmp_exporter's file as well"]);
+    has(&stderr, &["name ipmi_exporter's file as well", "name snmp_exporter's file as well"]);
 }
 
 #[test]
@@ -223,7 +227,7 @@ fn labels_addresses_and_single_targets_of_prometheus_jobs_are_taken() {
     );
     write(&lab, "ipmi.yml", "modules:\n  hall:\n    user: watcher\n    pass: 'pa$$word'\n");
     write(&lab, "snmp.yml", "auths:\n  public_v2:\n    version: 2\n    community: '${HALL_COMMUNITY}'\n");
-    let (text, told) = import(&lab, &["prometheus.yml", "ipmi.yml", "snmp.yml"]);
+    let (text, stderr) = import(&lab, &["prometheus.yml", "ipmi.yml", "snmp.yml"]);
     has(
         &text,
         &[
@@ -237,7 +241,7 @@ fn labels_addresses_and_single_targets_of_prometheus_jobs_are_taken() {
     );
     assert!(!text.contains("9116"), "the exporter itself: {text}");
     has(
-        &told,
+        &stderr,
         &[
             "job hall: label note = \"{unset}\"",
             "job rewritten: relabel_configs make the target \"${1}-mgmt\"",
@@ -247,7 +251,7 @@ fn labels_addresses_and_single_targets_of_prometheus_jobs_are_taken() {
 }
 
 #[test]
-fn tags_privileges_and_addresses_of_telegraf_are_taken_and_its_environment_is_told() {
+fn tags_privileges_and_addresses_of_telegraf_are_taken_and_its_environment_is_reported() {
     let lab = Lab::empty();
     write(
         &lab,
@@ -258,7 +262,7 @@ fn tags_privileges_and_addresses_of_telegraf_are_taken_and_its_environment_is_to
         [[inputs.redfish]]\naddress = \"https://[2001:db8::a]:8443\"\nusername = \"watcher\"\npassword = \"pw\"\n\
         [[inputs.upsd]]\nserver = \"$UPSD\"\n",
     );
-    let (text, told) = import(&lab, &["telegraf.conf"]);
+    let (text, stderr) = import(&lab, &["telegraf.conf"]);
     has(
         &text,
         &[
@@ -269,7 +273,7 @@ fn tags_privileges_and_addresses_of_telegraf_are_taken_and_its_environment_is_to
             "4 meters",
         ],
     );
-    has(&told, &["the user = \"${BMC_USER}\" is not in the file", "server \"$UPSD\" names no host"]);
+    has(&stderr, &["the user = \"${BMC_USER}\" is not in the file", "server \"$UPSD\" names no host"]);
 }
 
 #[test]
@@ -284,7 +288,7 @@ fn inputs_of_telegraf_become_meters() {
         [[inputs.snmp]]\nagents = [\"switch1\", \"switch2\"]\n[[inputs.snmp.table]]\nname = \"interfaces\"\n\
         [[inputs.upsd]]\nserver = \"upshost\"\n[[inputs.nvidia_smi]]\n[[inputs.apcupsd]]\nservers = [\"tcp://ups2:3551\"]\n",
     );
-    let (text, told) = import(&lab, &["telegraf.conf"]);
+    let (text, stderr) = import(&lab, &["telegraf.conf"]);
     has(
         &text,
         &[
@@ -299,11 +303,11 @@ fn inputs_of_telegraf_become_meters() {
         ],
     );
     has(
-        &told,
+        &stderr,
         &[
             "${BMC}",
             "insecure_skip_verify",
-            "no field tells power: 2 agents",
+            "no field is a power: 2 agents",
             "apcupsd-ups",
             "read no meter: cpu",
         ],
@@ -341,7 +345,7 @@ fn power_cables_of_netbox_name_the_outlets() {
         let lab = Lab::empty();
         write(&lab, "devices.csv", DEVICES);
         write(&lab, "cables.csv", cables);
-        let (text, told) = import(&lab, &["devices.csv", "cables.csv"]);
+        let (text, stderr) = import(&lab, &["devices.csv", "cables.csv"]);
         has(
             &text,
             &[
@@ -355,7 +359,7 @@ fn power_cables_of_netbox_name_the_outlets() {
             ],
         );
         has(
-            &told,
+            &stderr,
             &[
                 "PDU strip-b: no address; its name is used",
                 "outlet Outlet 8 of strip-a has another cable",
@@ -387,8 +391,8 @@ fn cables_by_id_and_files_of_no_known_kind_are_refused() {
         ("words.yml", "not a configuration of"),
         ("grafana.yml", "not a configuration of"),
     ] {
-        let told = refused(&lab, &[file]);
-        assert!(told.contains(why) && told.contains(file), "{file}: {told}");
+        let stderr = refused(&lab, &[file]);
+        assert!(stderr.contains(why) && stderr.contains(file), "{file}: {stderr}");
     }
     fs::create_dir(lab.join("folder")).unwrap();
     has(&refused(&lab, &["folder"]), &["has no file of a known kind"]);
@@ -415,10 +419,10 @@ fn files_cut_anywhere_are_read_or_refused() {
         for end in (0..text.len()).step_by(7).filter(|end| text.is_char_boundary(*end)) {
             write(&lab, name, &text[..end]);
             let output = kwapi().args(["import-config", name]).current_dir(lab.path()).output().unwrap();
-            let told = String::from_utf8(output.stderr).unwrap();
+            let stderr = String::from_utf8(output.stderr).unwrap();
             assert!(
-                !told.contains("panicked") && matches!(output.status.code(), Some(0 | 1)),
-                "{name} {end}: {told}"
+                !stderr.contains("panicked") && matches!(output.status.code(), Some(0 | 1)),
+                "{name} {end}: {stderr}"
             );
             assert_eq!(output.status.success(), !output.stdout.is_empty(), "{name} {end}");
         }

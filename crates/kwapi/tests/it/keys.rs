@@ -8,7 +8,7 @@ use kwapi_peers::{Lab, free_port, need_python, python_environment, wait_until};
 use crate::harness::{Kwapi, PATIENCE, get, kwapi};
 
 /// What a command prints, and whether it succeeds.
-fn said(lab: &Lab, arguments: &[&str]) -> (bool, String) {
+fn run_keys(lab: &Lab, arguments: &[&str]) -> (bool, String) {
     let output = kwapi().current_dir(lab.path()).env_remove("KWAPI_CONFIG").args(arguments).output().unwrap();
     let text = [output.stdout, output.stderr].concat();
     (output.status.success(), String::from_utf8(text).unwrap())
@@ -20,36 +20,36 @@ fn a_new_curve_key_is_one_that_libzmq_knows_and_nobody_else_reads() {
         return;
     }
     let lab = Lab::empty();
-    let (is_made, text) = said(&lab, &["keys", "curve", "gateway.curve"]);
+    let (is_made, text) = run_keys(&lab, &["keys", "curve", "gateway.curve"]);
     assert!(is_made, "{text}");
     let file = lab.join("gateway.curve");
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let secret = std::fs::read_to_string(&file).unwrap();
-    let public = said(&lab, &["keys", "public", "gateway.curve"]).1;
+    let public = run_keys(&lab, &["keys", "public", "gateway.curve"]).1;
     assert!(text.contains(public.trim()) && !text.contains(secret.trim()), "{text}");
     let program = "import sys, zmq; print(zmq.curve_public(sys.argv[1].encode()).decode())";
     let mut python = Command::new(python_environment("python"));
-    let told = kwapi_peers::output(python.args(["-c", program, secret.trim()]));
-    assert_eq!(told.trim(), public.trim());
+    let z85 = kwapi_peers::output(python.args(["-c", program, secret.trim()]));
+    assert_eq!(z85.trim(), public.trim());
 
-    let (is_made, text) = said(&lab, &["keys", "curve", "gateway.curve"]);
+    let (is_made, text) = run_keys(&lab, &["keys", "curve", "gateway.curve"]);
     assert!(!is_made && text.contains("exists already; a key is never overwritten"), "{text}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), secret);
     std::fs::write(lab.join("short.curve"), "abc").unwrap();
-    let (is_read, text) = said(&lab, &["keys", "public", "short.curve"]);
+    let (is_read, text) = run_keys(&lab, &["keys", "public", "short.curve"]);
     assert!(!is_read && text.contains("short.curve: not a secret CURVE key"), "{text}");
 }
 
 #[test]
 fn what_is_printed_is_a_configuration_whose_keys_are_listed_without_secrets() {
     let lab = Lab::empty();
-    assert!(said(&lab, &["keys", "curve", "here.curve"]).0);
+    assert!(run_keys(&lab, &["keys", "curve", "here.curve"]).0);
     let peer = {
-        assert!(said(&lab, &["keys", "curve", "peer.curve"]).0);
-        said(&lab, &["keys", "public", "peer.curve"]).1
+        assert!(run_keys(&lab, &["keys", "curve", "peer.curve"]).0);
+        run_keys(&lab, &["keys", "public", "peer.curve"]).1
     };
     let (is_made, text) =
-        said(&lab, &["keys", "signing", "lyon.secret", "--id", "lyon", "--probes", "lyon.*"]);
+        run_keys(&lab, &["keys", "signing", "lyon.secret", "--id", "lyon", "--probes", "lyon.*"]);
     assert!(is_made, "{text}");
     let table: Vec<&str> =
         text.lines().filter(|line| line.starts_with("  ")).take(2).map(str::trim).collect();
@@ -59,9 +59,9 @@ fn what_is_printed_is_a_configuration_whose_keys_are_listed_without_secrets() {
         peer.trim()
     );
     std::fs::write(lab.join("kwapi.toml"), &toml).unwrap();
-    let (is_listed, text) = said(&lab, &["keys", "list"]);
+    let (is_listed, text) = run_keys(&lab, &["keys", "list"]);
     assert!(is_listed, "{text}\n{toml}");
-    let here = said(&lab, &["keys", "public", "here.curve"]).1;
+    let here = run_keys(&lab, &["keys", "public", "here.curve"]).1;
     for expected in ["signs with     lyon", "for lyon.*", here.trim(), peer.trim(), "1 peer may connect"] {
         assert!(text.contains(expected), "{expected:?} in {text}");
     }
@@ -69,7 +69,7 @@ fn what_is_printed_is_a_configuration_whose_keys_are_listed_without_secrets() {
         let secret = std::fs::read_to_string(lab.join(secret)).unwrap();
         assert!(!text.contains(secret.trim()), "{text}");
     }
-    let (is_made, text) = said(&lab, &["keys", "signing", "x.secret", "--id", "a b"]);
+    let (is_made, text) = run_keys(&lab, &["keys", "signing", "x.secret", "--id", "a b"]);
     assert!(!is_made && text.contains("must be 1 to 64 letters") && !lab.join("x.secret").exists(), "{text}");
 }
 
@@ -113,8 +113,8 @@ fn audited(process: &Kwapi) -> Vec<(String, String)> {
 fn who_may_connect_and_what_is_signed_with_change_by_a_reload_and_it_is_recorded() {
     let lab = Lab::empty();
     let pair = |name: &str| {
-        assert!(said(&lab, &["keys", "curve", name]).0);
-        let public = said(&lab, &["keys", "public", name]).1.trim().to_owned();
+        assert!(run_keys(&lab, &["keys", "curve", name]).0);
+        let public = run_keys(&lab, &["keys", "public", name]).1.trim().to_owned();
         (lab.join(name).display().to_string(), public)
     };
     let (server, plugin, other) = (pair("server"), pair("plugin"), pair("other"));
@@ -207,7 +207,7 @@ fn a_site_cannot_speak_for_another() {
 #[test]
 fn keys_are_listed_with_their_validity() {
     let lab = Lab::empty();
-    let (is_made, text) = said(
+    let (is_made, text) = run_keys(
         &lab,
         &[
             "keys",
@@ -228,7 +228,7 @@ fn keys_are_listed_with_their_validity() {
          keys = [{{ id = 'over', secret = '0123456789abcdef', probes = 'lyon.*', valid_until = 2020-01-01T00:00:00Z }}]\n"
     );
     std::fs::write(lab.join("kwapi.toml"), toml).unwrap();
-    let (is_listed, text) = said(&lab, &["keys", "list"]);
+    let (is_listed, text) = run_keys(&lab, &["keys", "list"]);
     for line in [
         "signs with     next             for *, from 2026-03-01T00:00:00Z until 2199-01-01T12:00:00Z\n",
         "signs with     later            for *, from 2199-01-01T00:00:00Z (not valid yet)\n",
@@ -236,7 +236,7 @@ fn keys_are_listed_with_their_validity() {
     ] {
         assert!(is_listed && text.contains(line), "{line:?} in {text}");
     }
-    let (is_made, text) = said(&lab, &["keys", "signing", "x", "--id", "x", "--valid-from", "soon"]);
+    let (is_made, text) = run_keys(&lab, &["keys", "signing", "x", "--id", "x", "--valid-from", "soon"]);
     assert!(!is_made && text.contains("must be an instant such as"), "{text}");
     for (key, expected) in [
         ("valid_from = 'soon'", "an instant such as"),
@@ -244,7 +244,7 @@ fn keys_are_listed_with_their_validity() {
     ] {
         let toml = format!("[bus]\nkey = {{ id = 'k', secret = '0123456789abcdef', {key} }}\n");
         std::fs::write(lab.join("kwapi.toml"), toml).unwrap();
-        let (is_good, text) = said(&lab, &["check"]);
+        let (is_good, text) = run_keys(&lab, &["check"]);
         assert!(!is_good && text.contains(expected) && text.contains("kwapi.toml"), "{text}");
     }
 }

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use kwapi_core::{ProbeId, Timestamp};
 use kwapi_history::journal::{Journal, JournalConfig, Position};
-use kwapi_history::{Ask, EnergyStep, Ledger, LedgerConfig, Query, SampleRow, Samples, SamplesConfig};
+use kwapi_history::{
+    EnergyRequest, EnergyStep, Ledger, LedgerConfig, Query, SampleRow, Samples, SamplesConfig,
+};
 use kwapi_peers::Lab;
 use serde_json::Value;
 
@@ -84,8 +86,15 @@ fn in_the_ledger(journal: &Journal) -> HashMap<String, u64> {
     let ledger = Arc::new(Ledger::open(LedgerConfig::default(), journal).unwrap());
     ledger.catch_up(now);
     let (probes, end) = (ledger.probes(), Timestamp::from_seconds(1 << 33));
-    let ask = Ask { probes, start: Timestamp::EPOCH, end, step: EnergyStep::Whole, is_to_now: false, now };
-    let answer = Query::new(ledger, None).energy(&ask).unwrap();
+    let request = EnergyRequest {
+        probes,
+        start: Timestamp::EPOCH,
+        end,
+        step: EnergyStep::Whole,
+        is_to_now: false,
+        now,
+    };
+    let answer = Query::new(ledger, None).energy(&request).unwrap();
     // The journal goes on in a segment of its own, which has nothing yet.
     assert!(answer.position <= journal.end() && answer.unreadable.is_empty(), "{answer:?}");
     let energy = |span: &kwapi_history::EnergySpan| span.energy_mj().unsigned_abs();

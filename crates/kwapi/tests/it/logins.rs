@@ -75,12 +75,12 @@ fn a_login_shows_its_own_probes_and_ends_when_its_token_is_revoked_by_a_reload()
     // Nobody listens where the UPS should be: who sees everything is told so, and what to try.
     wait_until("the meter that is not read", PATIENCE, || {
         let (_, _, page) = browse(&kwapi, "/meters/", &biology);
-        let told = [
+        let expected = [
             "<strong>backoff</strong>",
             "Connection refused",
             "<code>kwapi probe &#39;ups of paris&#39;</code>",
         ];
-        told.iter().all(|told| page.contains(told)).then_some(())
+        expected.iter().all(|expected| page.contains(expected)).then_some(())
     });
     let (status, _, page) = browse(&kwapi, "/meters/", &cookie);
     assert!(status == 200 && !page.contains("paris"), "{page}");

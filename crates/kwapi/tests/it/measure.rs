@@ -25,10 +25,10 @@ fn measure(service: &Kwapi, arguments: &[&str]) -> Command {
 fn report(service: &Kwapi, arguments: &[&str], job: &[&str]) -> (Option<i32>, Value, String) {
     let arguments = [&["--json", "--output", "r.json"], arguments, &["--"], job].concat();
     let output = measure(service, &arguments).output().unwrap();
-    let said =
+    let stderr =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let text = std::fs::read_to_string(service.file("r.json")).unwrap_or_default();
-    (output.status.code(), serde_json::from_str(&text).unwrap_or_default(), said)
+    (output.status.code(), serde_json::from_str(&text).unwrap_or_default(), stderr)
 }
 
 #[track_caller]
@@ -41,11 +41,11 @@ fn check_load(report: &Value, watts: f64) {
 }
 
 #[test]
-fn a_command_is_told_its_energy_and_its_exit_status_stands() {
+fn a_command_gets_its_energy_and_its_exit_status_stands() {
     let service = Kwapi::start(&["run"], LOAD);
     service.probe("both");
-    let (code, all, said) = report(&service, &[], &["sh", "-c", "sleep 2; echo out; exit 7"]);
-    assert_eq!((code, said.contains("out")), (Some(7), true), "{said}");
+    let (code, all, output) = report(&service, &[], &["sh", "-c", "sleep 2; echo out; exit 7"]);
+    assert_eq!((code, output.contains("out")), (Some(7), true), "{output}");
     // The sum of both is none of its parts' beside.
     check_load(&all, 150.0);
     assert!(all["seconds"].as_f64().unwrap() >= 2.0 && all["exit_status"] == 7, "{all:#}");
@@ -87,10 +87,13 @@ fn a_command_is_told_its_energy_and_its_exit_status_stands() {
         assert!(text.contains(expected), "{expected}:\n{text}");
     }
 
-    let (code, _, said) = report(&service, &[], &["no-such-program"]);
-    assert_eq!(code, Some(127), "{said}");
-    let (code, _, said) = report(&service, &["--probes", "nobody"], &["touch", "started"]);
-    assert!(code == Some(125) && said.contains("no reading") && !service.file("started").exists(), "{said}");
+    let (code, _, output) = report(&service, &[], &["no-such-program"]);
+    assert_eq!(code, Some(127), "{output}");
+    let (code, _, output) = report(&service, &["--probes", "nobody"], &["touch", "started"]);
+    assert!(
+        code == Some(125) && output.contains("no reading") && !service.file("started").exists(),
+        "{output}"
+    );
 
     // Between two marks, as a batch system's prolog and epilog set them.
     assert!(measure(&service, &["--begin", "mark"]).status().unwrap().success());
@@ -133,7 +136,7 @@ fn signals_reach_the_command_and_the_report_is_still_printed() {
     for (signal, name, expected) in
         [(libc::SIGINT, "INT", 130), (libc::SIGTERM, "TERM", 143), (libc::SIGUSR1, "USR1", 3)]
     {
-        let (ready, told) = (service.file("ready"), service.file("told.json"));
+        let (ready, file) = (service.file("ready"), service.file("told.json"));
         _ = std::fs::remove_file(&ready);
         let job = if name == "USR1" {
             "trap 'exit 3' USR1; touch ready; while :; do sleep 0.1; done"
@@ -148,7 +151,7 @@ fn signals_reach_the_command_and_the_report_is_still_printed() {
         let sent = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().unwrap();
         assert!(sent.success() && signal > 0);
         assert_eq!(child.wait().unwrap().code(), Some(expected), "{name}");
-        let report: Value = serde_json::from_str(&std::fs::read_to_string(&told).unwrap()).unwrap();
+        let report: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
         check_load(&report, 100.0);
     }
 }
@@ -161,7 +164,7 @@ fn where_no_service_runs_the_configured_meters_are_read() {
     wait_until("the end of the service", PATIENCE, || {
         get(service.api, "/v1/probes/").is_none().then_some(())
     });
-    let (code, all, said) = report(&service, &["--probes", "a", "--probes", "b"], &["sleep", "2"]);
-    assert!(code == Some(0) && said.contains("reading the configured meters"), "{said}");
+    let (code, all, output) = report(&service, &["--probes", "a", "--probes", "b"], &["sleep", "2"]);
+    assert!(code == Some(0) && output.contains("reading the configured meters"), "{output}");
     check_load(&all, 150.0);
 }

@@ -2,6 +2,9 @@
 //! beside it.
 
 mod backlog;
+mod energy;
+mod full;
+mod late;
 mod leaves;
 mod logins;
 mod spool;
@@ -105,9 +108,9 @@ fn a_history_that_is_killed_again_and_again_has_every_sample_once() {
         });
         if round == 3 {
             server.kill();
-            let told =
+            let problem =
                 wait_until("the site tells", PATIENCE, || waiting(site.status)?.get("nats_publish").cloned());
-            assert!(told.to_string().contains("127.0.0.1"), "{told}");
+            assert!(problem.to_string().contains("127.0.0.1"), "{problem}");
             wait_until("the history tells", PATIENCE, || {
                 waiting(history.status)?.get("nats_subscribe").cloned()
             });
@@ -245,15 +248,15 @@ fn what_makes_no_sense_over_nats_is_refused_with_its_line() {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_told_and_the_api_answers() {
+fn a_server_that_is_not_there_is_reported_and_the_api_answers() {
     let url = format!("nats://127.0.0.1:{}/power", free_port());
     let api = Kwapi::start(&["api"], &centre(&url));
-    let told = wait_until("it is told", PATIENCE, || waiting(api.status)?.get("nats_subscribe").cloned());
+    let problem = wait_until("it is told", PATIENCE, || waiting(api.status)?.get("nats_subscribe").cloned());
     wait_until("it is told why", PATIENCE, || {
-        let told = waiting(api.status)?.get("nats_subscribe")?.to_string();
-        told.contains("cannot connect").then_some(())
+        let problem = waiting(api.status)?.get("nats_subscribe")?.to_string();
+        problem.contains("cannot connect").then_some(())
     });
-    assert!(told.to_string().contains("127.0.0.1"), "{told}");
+    assert!(problem.to_string().contains("127.0.0.1"), "{problem}");
     let (status, _) = wait_until("an answer", PATIENCE, || get(api.api, "/v1/probe-ids/"));
     assert_eq!(status, 200);
     api.process.stop(libc::SIGTERM, Duration::from_secs(10));

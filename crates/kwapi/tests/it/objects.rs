@@ -43,8 +43,8 @@ fn imported(lab: &Lab) -> u64 {
     }
     std::fs::write(lab.join("log.csv"), csv).unwrap();
     let arguments = "import log.csv --into state --time at --power watts --probe old.{id}";
-    let (is_well, said) = run(&arguments.split(' ').collect::<Vec<_>>(), lab.path());
-    assert!(is_well, "{said}");
+    let (is_well, output) = run(&arguments.split(' ').collect::<Vec<_>>(), lab.path());
+    assert!(is_well, "{output}");
     start
 }
 
@@ -142,13 +142,13 @@ fn a_service_uploads_drops_and_reads_back_and_others_read_the_bucket() {
     assert_whole(&rows, "read back");
     others_read_it(&service, &server, rows.iter().map(|(_, watts)| watts).sum(), rows.len());
     // An answer between two instants within minutes is exact from there, and says so where the bucket is away.
-    let ask = format!("/v2/energy?probe=old.b&start={}&end={}", start + 3_661, start + 7_017);
+    let query = format!("/v2/energy?probe=old.b&start={}&end={}", start + 3_661, start + 7_017);
     let energy = |path: &str| -> Value {
         let (status, body) = get(service.api, path).unwrap();
         assert_eq!(status, 200, "{body}");
         serde_json::from_str(&body).unwrap()
     };
-    let exact = energy(&ask);
+    let exact = energy(&query);
     assert_eq!(exact["energy"][0]["rows"][0]["is_interpolated"], false, "{exact}");
     assert_eq!(exact["without_samples"], Value::Array(vec![]), "{exact}");
     drop(server);
@@ -157,7 +157,7 @@ fn a_service_uploads_drops_and_reads_back_and_others_read_the_bucket() {
 }
 
 #[test]
-fn of_a_stopped_service_the_bucket_tells_what_it_told_before_or_the_hours_are_named() {
+fn of_a_stopped_service_the_bucket_reports_what_it_reported_before_or_the_hours_are_named() {
     let Some(Begun { lab, server, start, .. }) = Begun::here() else { return };
     let service = Kwapi::start_in(lab, &["run"], &site(&server, &server.endpoint(), &server.secret_key));
     service.probe("live");
@@ -190,8 +190,8 @@ fn of_a_stopped_service_the_bucket_tells_what_it_told_before_or_the_hours_are_na
     assert_eq!(energy(), running);
     // Nobody keeps what was read last: without the server it is told by rows, and which hours are missing.
     drop(server);
-    let (told, missing) = energy();
-    assert_eq!(told[1], Value::Bool(true));
+    let (total, missing) = energy();
+    assert_eq!(total[1], Value::Bool(true));
     let hour = jiff::Timestamp::from_second((start + 3_600).cast_signed()).unwrap().to_string();
     assert!(missing.as_array().unwrap().contains(&Value::from(hour)), "{missing}");
 }
@@ -233,11 +233,11 @@ fn a_server_killed_in_the_middle_of_an_upload_costs_no_sample() {
     drop(server);
     weir.open();
     reaches(&service, "kwapi_samples_upload_failures_total", 1.0);
-    let said = wait_until("a trouble", PATIENCE, || {
+    let output = wait_until("a trouble", PATIENCE, || {
         let (_, body) = get(service.status, "/troubles")?;
         body.contains("samples cannot be uploaded to object storage").then_some(body)
     });
-    assert!(said.contains(&weir.endpoint()), "{said}");
+    assert!(output.contains(&weir.endpoint()), "{output}");
     assert_eq!(metric(&service, "kwapi_samples_uploads_total"), Some(0.0));
     assert_eq!(
         metric(&service, "kwapi_samples_hours_removed_total"),
@@ -287,10 +287,10 @@ fn a_service_killed_in_the_middle_of_an_upload_begins_it_again() {
 }
 
 #[test]
-fn wrong_keys_and_a_wrong_bucket_are_told_and_nothing_is_dropped() {
+fn wrong_keys_and_a_wrong_bucket_are_reported_and_nothing_is_dropped() {
     let Some(Begun { lab, server, start, .. }) = Begun::here() else { return };
     let toml = site(&server, &server.endpoint(), "wrong");
-    let told = |service: &Kwapi, words: &str| {
+    let reports = |service: &Kwapi, words: &str| {
         wait_until(words, PATIENCE * 2, || {
             let (_, body) = get(service.status, "/troubles")?;
             body.contains(words).then_some(())
@@ -298,7 +298,7 @@ fn wrong_keys_and_a_wrong_bucket_are_told_and_nothing_is_dropped() {
     };
     let service = Kwapi::start_in(lab, &["run"], &toml);
     service.probe("live");
-    told(&service, "check access_key and secret_key");
+    reports(&service, "check access_key and secret_key");
     assert!(service.process.log().contains("they are kept on this disk"), "{}", service.process.log());
     let status = run(&["status", "--address", &format!("127.0.0.1:{}", service.status)], Path::new("/")).1;
     assert!(status.contains("samples cannot be uploaded to object storage"), "{status}");
@@ -309,7 +309,7 @@ fn wrong_keys_and_a_wrong_bucket_are_told_and_nothing_is_dropped() {
     let toml = toml.replace("bucket = 'energy'", "bucket = 'nobodys'");
     let service = Kwapi::start_in(lab, &["run"], &toml);
     service.probe("live");
-    told(&service, "there is no bucket \\\"nobodys\\\"; create it");
+    reports(&service, "there is no bucket \\\"nobodys\\\"; create it");
     assert!(files_here(&service, start) > 0);
     server.client(
         "s3.create_bucket(Bucket='nobodys', CreateBucketConfiguration={'LocationConstraint': 'eu-west-3'})",

@@ -38,7 +38,7 @@ fn site() -> String {
 
 /// What somebody said of somebody's energy.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Said {
+struct FaceReading {
     /// Where in the journal.
     position: (u64, u64),
     /// As people read it.
@@ -48,9 +48,9 @@ struct Said {
 
 /// What was said of the probe, and of all together.
 #[derive(Debug, Default)]
-struct Heard {
-    probe: Vec<Said>,
-    total: Vec<Said>,
+struct FaceReadings {
+    probe: Vec<FaceReading>,
+    total: Vec<FaceReading>,
 }
 
 fn position(text: &str) -> (u64, u64) {
@@ -59,7 +59,7 @@ fn position(text: &str) -> (u64, u64) {
 }
 
 /// Asks for `path`: the position that the answer names, if it is of one, and the answer.
-fn ask(port: u16, path: &str) -> Option<(Option<(u64, u64)>, String)> {
+fn get(port: u16, path: &str) -> Option<(Option<(u64, u64)>, String)> {
     let (status, head, body) =
         request(port, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"))?;
     let named = head.lines().find_map(|line| line.strip_prefix("kwapi-position: "));
@@ -93,56 +93,60 @@ fn between<'a>(page: &'a str, from: &str, to: &str) -> &'a str {
     rest.split_once(to).map_or("", |(part, _)| part)
 }
 
-fn hear(service: &Kwapi, face: usize, heard: &Mutex<Heard>) {
-    let say = |face, at: Option<(u64, u64)>, kwh: Option<String>, is_total: bool| {
+fn read_face(service: &Kwapi, face: usize, readings: &Mutex<FaceReadings>) {
+    let note = |face, at: Option<(u64, u64)>, kwh: Option<String>, is_total: bool| {
         let (Some(position), Some(kwh)) = (at, kwh) else { return };
-        let mut heard = heard.lock().unwrap();
-        if is_total { &mut heard.total } else { &mut heard.probe }.push(Said { position, kwh, face });
+        let mut readings = readings.lock().unwrap();
+        if is_total { &mut readings.total } else { &mut readings.probe }.push(FaceReading {
+            position,
+            kwh,
+            face,
+        });
     };
     let of_row = |answer: &Value| answer["energy"][0]["rows"][0]["kwh"].as_f64().map(energy_text);
     let json = |text: &str| serde_json::from_str::<Value>(text).unwrap();
     match face {
         0 => {
-            if let Some((at, body)) = ask(service.api, &format!("/v1/probes/{PROBE}/")) {
-                say("/v1/probes/X/", at, json(&body)[PROBE]["kwh"].as_f64().map(energy_text), false);
+            if let Some((at, body)) = get(service.api, &format!("/v1/probes/{PROBE}/")) {
+                note("/v1/probes/X/", at, json(&body)[PROBE]["kwh"].as_f64().map(energy_text), false);
             }
-            if let Some((at, body)) = ask(service.api, "/v1/probes/") {
+            if let Some((at, body)) = get(service.api, "/v1/probes/") {
                 let kwh = json(&body)["probes"][PROBE]["kwh"].as_f64().map(energy_text);
-                say("/v1/probes/", at, kwh, false);
+                note("/v1/probes/", at, kwh, false);
             }
         }
         1 => {
-            if let Some((at, body)) = ask(service.api, &format!("/v2/energy?probe={PROBE}")) {
+            if let Some((at, body)) = get(service.api, &format!("/v2/energy?probe={PROBE}")) {
                 assert_eq!(json(&body)["position"].as_str().map(position), at);
-                say("/v2/energy", at, of_row(&json(&body)), false);
+                note("/v2/energy", at, of_row(&json(&body)), false);
             }
-            if let Some((at, body)) = ask(service.api, "/v2/energy?by=total") {
-                say("/v2/energy?by=total", at, of_row(&json(&body)), true);
+            if let Some((at, body)) = get(service.api, "/v2/energy?by=total") {
+                note("/v2/energy?by=total", at, of_row(&json(&body)), true);
             }
         }
         2 => {
-            if let Some((at, page)) = ask(service.web, &format!("/probe/{PROBE}/")) {
+            if let Some((at, page)) = get(service.web, &format!("/probe/{PROBE}/")) {
                 // Head, six legends, six drawings; not the bars, whose axis and hours have energies of their own.
                 let bars = between(&page, "id=\"energy-title\"", "id=\"cards\"");
-                say("page", at, only_kwh("the probe's page", &page.replace(bars, "")), false);
+                note("page", at, only_kwh("the probe's page", &page.replace(bars, "")), false);
             }
-            if let Some((at, svg)) = ask(service.web, &format!("/graph/day/{PROBE}/?format=svg")) {
-                say("graph", at, only_kwh("a graph", &svg), false);
+            if let Some((at, svg)) = get(service.web, &format!("/graph/day/{PROBE}/?format=svg")) {
+                note("graph", at, only_kwh("a graph", &svg), false);
             }
         }
         3 => {
-            if let Some((at, page)) = ask(service.web, "/last/hour/") {
+            if let Some((at, page)) = get(service.web, "/last/hour/") {
                 let card = between(&page, &format!("id=\"graph-{PROBE}\""), "</article>");
-                say("card", at, only_kwh("a card", card), false);
+                note("card", at, only_kwh("a card", card), false);
                 let head = between(&page, "id=\"now\"", "</section>");
                 let legend = between(&page, "id=\"summary-legend\"", "</dl>");
-                say("list", at, only_kwh("head and legend of the list", &format!("{head}{legend}")), true);
+                note("list", at, only_kwh("head and legend of the list", &format!("{head}{legend}")), true);
                 let band = between(&page, &format!("<title>{PROBE}: "), "</title>");
-                say("band", at, only_kwh("a band", band), false);
+                note("band", at, only_kwh("a band", band), false);
             }
-            if let Some((at, svg)) = ask(service.web, "/graph/week/?format=svg") {
+            if let Some((at, svg)) = get(service.web, "/graph/week/?format=svg") {
                 let legend = svg.rsplit_once("Energy ").map_or("", |(_, legend)| legend);
-                say("summary", at, only_kwh("the summary's legend", legend), true);
+                note("summary", at, only_kwh("the summary's legend", legend), true);
             }
         }
         _ => {
@@ -152,7 +156,7 @@ fn hear(service: &Kwapi, face: usize, heard: &Mutex<Heard>) {
             if let (true, Ok(answer)) =
                 (output.status.success(), serde_json::from_slice::<Value>(&output.stdout))
             {
-                say("kwapi energy", answer["position"].as_str().map(position), of_row(&answer), false);
+                note("kwapi energy", answer["position"].as_str().map(position), of_row(&answer), false);
             }
         }
     }
@@ -161,63 +165,63 @@ fn hear(service: &Kwapi, face: usize, heard: &Mutex<Heard>) {
 /// At equal positions all must say the same, and at later ones no less. Returns of each face how often another one spoke at
 /// its position.
 #[track_caller]
-fn compare(all: &[Said]) -> BTreeMap<&'static str, usize> {
+fn compare(all: &[FaceReading]) -> BTreeMap<&'static str, usize> {
     let mut by_position: BTreeMap<(u64, u64), BTreeSet<(&str, &'static str)>> = BTreeMap::new();
-    for said in all {
-        by_position.entry(said.position).or_default().insert((&said.kwh, said.face));
+    for reading in all {
+        by_position.entry(reading.position).or_default().insert((&reading.kwh, reading.face));
     }
-    let mut met = BTreeMap::new();
+    let mut compared = BTreeMap::new();
     let mut before = 0.0;
-    for (position, said) in &by_position {
-        let kwh: BTreeSet<&str> = said.iter().map(|(kwh, _)| *kwh).collect();
-        assert_eq!(kwh.len(), 1, "at {position:?}: {said:?}");
+    for (position, reading) in &by_position {
+        let kwh: BTreeSet<&str> = reading.iter().map(|(kwh, _)| *kwh).collect();
+        assert_eq!(kwh.len(), 1, "at {position:?}: {reading:?}");
         let digits: String = kwh.iter().flat_map(|kwh| kwh.chars()).filter(|c| *c != '\u{a0}').collect();
         let number: f64 = digits.trim_end_matches(" kWh").parse().unwrap();
         // What is shown of 100 kWh and more is rounded to 0.1 kWh.
-        assert!(number + 0.05 >= before, "at {position:?} {number} after {before}: {said:?}");
+        assert!(number + 0.05 >= before, "at {position:?} {number} after {before}: {reading:?}");
         before = number;
-        for (_, face) in said.iter().filter(|_| said.len() > 1) {
-            *met.entry(*face).or_default() += 1;
+        for (_, face) in reading.iter().filter(|_| reading.len() > 1) {
+            *compared.entry(*face).or_default() += 1;
         }
     }
-    met
+    compared
 }
 
 #[test]
-fn whoever_is_asked_says_one_kwh_at_one_position_while_measurements_come_in() {
+fn whoever_is_queried_reports_one_kwh_at_one_position_while_measurements_come_in() {
     const FACES: [&str; 8] =
         ["/v1/probes/X/", "/v1/probes/", "/v2/energy", "page", "graph", "card", "band", "kwapi energy"];
     const OF_ALL: [&str; 3] = ["/v2/energy?by=total", "list", "summary"];
     let service = Kwapi::start(&["run"], &site());
     service.probe(PROBE);
-    let (heard, is_enough) = (Mutex::new(Heard::default()), AtomicBool::new(false));
+    let (readings, is_enough) = (Mutex::new(FaceReadings::default()), AtomicBool::new(false));
     std::thread::scope(|scope| {
         for face in [0, 0, 1, 2, 3, 4] {
-            let (service, heard, is_enough) = (&service, &heard, &is_enough);
+            let (service, readings, is_enough) = (&service, &readings, &is_enough);
             scope.spawn(move || {
                 while !is_enough.load(Ordering::Relaxed) {
-                    hear(service, face, heard);
+                    read_face(service, face, readings);
                 }
             });
         }
         let begun = Instant::now();
-        let mut met = (BTreeMap::new(), BTreeMap::new());
+        let mut compared = (BTreeMap::new(), BTreeMap::new());
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             while begun.elapsed() < PATIENCE * 2 {
                 std::thread::sleep(std::time::Duration::from_millis(500));
                 let (probe, total) = {
-                    let heard = heard.lock().unwrap();
-                    (heard.probe.clone(), heard.total.clone())
+                    let readings = readings.lock().unwrap();
+                    (readings.probe.clone(), readings.total.clone())
                 };
-                met = (compare(&probe), compare(&total));
-                let have_met = |faces: &[&str], met: &BTreeMap<&str, usize>| {
-                    faces.iter().all(|face| met.get(face).is_some_and(|times| *times >= 3))
+                compared = (compare(&probe), compare(&total));
+                let are_compared = |faces: &[&str], compared: &BTreeMap<&str, usize>| {
+                    faces.iter().all(|face| compared.get(face).is_some_and(|times| *times >= 3))
                 };
-                if have_met(&FACES, &met.0) && have_met(&OF_ALL, &met.1) {
+                if are_compared(&FACES, &compared.0) && are_compared(&OF_ALL, &compared.1) {
                     return;
                 }
             }
-            panic!("not everyone spoke at another's position: {met:?}");
+            panic!("not everyone spoke at another's position: {compared:?}");
         }));
         is_enough.store(true, Ordering::Relaxed);
         if let Err(panic) = result {
@@ -231,7 +235,7 @@ fn a_page_names_the_cost_of_the_kwh_that_it_shows() {
     let service = Kwapi::start(&["run"], &site());
     service.probe(PROBE);
     let (page, kwh) = kwapi_peers::wait_until("energy on the page", PATIENCE, || {
-        let (_, page) = ask(service.web, &format!("/probe/{PROBE}/"))?;
+        let (_, page) = get(service.web, &format!("/probe/{PROBE}/"))?;
         let kwh = only_kwh("the page", &page)?;
         let number: f64 = kwh.trim_end_matches(" kWh").parse().ok()?;
         (number > 1.0).then_some((page, number))

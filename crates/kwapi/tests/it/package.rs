@@ -268,7 +268,7 @@ fn systemd_accepts_each_unit_and_calls_it_well_confined() {
             .arg(format!("{unit}.service"))
             .output()
             .unwrap();
-        let told = String::from_utf8_lossy(&verified.stderr).into_owned();
-        assert!(verified.status.success() && told.is_empty(), "{unit}: {told}");
+        let complaints = String::from_utf8_lossy(&verified.stderr).into_owned();
+        assert!(verified.status.success() && complaints.is_empty(), "{unit}: {complaints}");
     }
 }

@@ -46,15 +46,15 @@ fn two_managers_of_one_probe_are_named_and_one_of_them_counts() {
     assert!(credited.starts_with("lyon.web1: two publishers at the same time; key "), "{alarm}");
     assert!(refused.ends_with(" is refused; stop one of them"), "{alarm}");
     assert!(named(credited) != named(refused) && alarm.contains("key new-host, session of "), "{alarm}");
-    let (is_well, said) =
+    let (is_well, output) =
         run(&["status", "--address", &format!("127.0.0.1:{}", service.status)], service.lab.path());
-    assert!(is_well && said.starts_with("no meters in this process; ready\n"), "{said}");
-    assert!(said.contains("trouble: lyon.web1: two publishers at the same time"), "{said}");
+    assert!(is_well && output.starts_with("no meters in this process; ready\n"), "{output}");
+    assert!(output.contains("trouble: lyon.web1: two publishers at the same time"), "{output}");
     assert!(service.process.log().contains("two publishers at the same time"), "{}", service.process.log());
     let (_, body) = get(service.api, "/v2/probes/lyon.web1/").unwrap();
-    let told: Value = serde_json::from_str(&body).unwrap();
-    assert_eq!(told["conflicting_publisher"], true, "{body}");
+    let report: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(report["conflicting_publisher"], true, "{body}");
     // What is believed is one of them: neither the other's watts nor both added.
-    let believed = if named(credited) { 100.0 } else { 5_000.0 };
-    assert_eq!(service.probe("lyon.web1")["w"].as_f64(), Some(believed));
+    let credited_watts = if named(credited) { 100.0 } else { 5_000.0 };
+    assert_eq!(service.probe("lyon.web1")["w"].as_f64(), Some(credited_watts));
 }

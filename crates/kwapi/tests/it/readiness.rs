@@ -22,7 +22,7 @@ fn becomes_ready(kwapi: &Kwapi) {
 }
 
 #[test]
-fn a_plugin_is_ready_once_it_has_heard_something_and_stays_so() {
+fn a_plugin_is_ready_once_it_has_received_something_and_stays_so() {
     let bus = tempfile::tempdir().unwrap();
     let endpoint = format!("ipc://{}/bus", bus.path().display());
     let status = "[status]\nlisten = '127.0.0.1:@STATUS@'\n";
@@ -47,7 +47,7 @@ fn a_plugin_is_ready_once_it_has_heard_something_and_stays_so() {
 }
 
 #[test]
-fn messages_that_nobody_believes_do_not_make_ready() {
+fn messages_that_nobody_trusts_do_not_make_ready() {
     let bus = tempfile::tempdir().unwrap();
     let endpoint = format!("ipc://{}/bus", bus.path().display());
     let status = "[status]\nlisten = '127.0.0.1:@STATUS@'\n";
@@ -60,15 +60,15 @@ fn messages_that_nobody_believes_do_not_make_ready() {
             "state_directory = '@DIR@/state'\n{other}[api]\nsubscribe = ['{endpoint}']\nlisten = '127.0.0.1:@API@'\n{status}"
         ),
     );
-    let said = wait_until("a refusal", PATIENCE, || {
+    let output = wait_until("a refusal", PATIENCE, || {
         let why = ready(&api).1["waiting"]["bus"].as_str().unwrap_or_default().to_owned();
         why.contains("all failed verification").then_some(why)
     });
-    assert!(said.ends_with("see kwapi_bus_refused_total"), "{said}");
+    assert!(output.ends_with("see kwapi_bus_refused_total"), "{output}");
 }
 
 #[test]
-fn an_api_that_keystone_does_not_let_in_is_not_ready_and_says_so() {
+fn an_api_that_keystone_does_not_let_in_is_not_ready_and_reports_it() {
     let keystone = free_port();
     let kwapi = Kwapi::start(
         &["run"],
@@ -78,8 +78,8 @@ fn an_api_that_keystone_does_not_let_in_is_not_ready_and_says_so() {
         ),
     );
     let why = wait_until("Keystone's absence", PATIENCE, || {
-        let (status, said) = ready(&kwapi);
-        let why = said["waiting"]["keystone"].as_str().unwrap_or_default().to_owned();
+        let (status, output) = ready(&kwapi);
+        let why = output["waiting"]["keystone"].as_str().unwrap_or_default().to_owned();
         (status == 503 && why.contains("refused")).then_some(why)
     });
     assert!(why.starts_with(&format!("http://127.0.0.1:{keystone}/v3: ")), "{why}");

@@ -73,8 +73,8 @@ impl Watched {
 
     /// The unchanged meter has missed no beat.
     fn assert_kept(&self) {
-        let heard = self.of("kept").len();
-        wait_until("more of the kept meter", PATIENCE, || (self.of("kept").len() > heard + 5).then_some(()));
+        let count = self.of("kept").len();
+        wait_until("more of the kept meter", PATIENCE, || (self.of("kept").len() > count + 5).then_some(()));
         let mut holes = String::new();
         for pair in self.of("kept").windows(2) {
             if pair[1].0 != pair[0].0 || pair[1].1 != pair[0].1 + 1 {
@@ -96,13 +96,13 @@ fn a_changed_file_restarts_the_meters_that_changed_and_no_other() {
     watched.wait_for_watts("new", 4.0);
     std::fs::remove_file(watched.drivers.file("meters/b.toml")).unwrap();
     watched.wait_for_log("configuration reloaded", 3);
-    let heard = watched.of("new").len();
+    let count = watched.of("new").len();
     watched.assert_kept();
-    assert!(watched.of("new").len() <= heard + 1, "a meter that is gone says no more");
+    assert!(watched.of("new").len() <= count + 1, "a meter that is gone says no more");
 }
 
 #[test]
-fn a_broken_file_changes_nothing_and_says_why_and_a_mended_one_is_taken_up() {
+fn a_broken_file_changes_nothing_and_gives_the_reason_and_a_mended_one_is_taken_up() {
     let watched = Watched::start();
     watched.write(
         "meters/a.toml",

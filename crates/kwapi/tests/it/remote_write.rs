@@ -46,7 +46,7 @@ fn whole(number: f64) -> u64 {
 }
 
 /// What Prometheus answers to a query.
-fn ask(port: u16, query: &str) -> Option<Vec<Value>> {
+fn query_prometheus(port: u16, query: &str) -> Option<Vec<Value>> {
     let query: String = form_urlencoded::byte_serialize(query.as_bytes()).collect();
     let text = format!(
         "GET /api/v1/query?query={query} HTTP/1.1\r\nHost: localhost\r\n{LOGIN}Connection: close\r\n\r\n"
@@ -60,7 +60,7 @@ fn ask(port: u16, query: &str) -> Option<Vec<Value>> {
 /// The samples of a series, by Unix milliseconds.
 fn series(port: u16, metric: &str, probe: &str) -> BTreeMap<u64, f64> {
     let query = format!("{metric}{{probe=\"{probe}\",site=\"lyon\"}}[1d]");
-    let rows = ask(port, &query).unwrap_or_default();
+    let rows = query_prometheus(port, &query).unwrap_or_default();
     let Some(row) = rows.first() else { return BTreeMap::new() };
     assert_eq!(rows.len(), 1, "{query}");
     let pairs = row["values"].as_array().unwrap();
@@ -213,7 +213,7 @@ fn sends_old(port: u16) -> Kwapi {
 
 /// What the server says of a probe now.
 fn value(port: u16, probe: &str) -> Option<Vec<Value>> {
-    ask(port, &format!("kwapi_probe_power_watts{{probe=\"{probe}\"}}"))
+    query_prometheus(port, &format!("kwapi_probe_power_watts{{probe=\"{probe}\"}}"))
 }
 
 #[test]
@@ -255,7 +255,7 @@ fn a_probe_that_fell_silent_while_nobody_read_has_no_value_after_the_start() {
 }
 
 #[test]
-fn a_wrong_token_loses_nothing_and_is_told() {
+fn a_wrong_token_loses_nothing_and_is_reported() {
     if !need(&["prometheus"]) {
         return;
     }
@@ -269,8 +269,9 @@ fn a_wrong_token_loses_nothing_and_is_told() {
         troubles(&service).contains("check bearer_token and headers").then_some(())
     });
     assert!(!service.process.log().contains("no-such-token"), "{}", service.process.log());
-    let said = run(&["status", "--address", &format!("127.0.0.1:{}", service.status)], service.lab.path()).1;
-    assert!(said.contains("trouble: remote write default: cannot send to http://127.0.0.1"), "{said}");
+    let output =
+        run(&["status", "--address", &format!("127.0.0.1:{}", service.status)], service.lab.path()).1;
+    assert!(output.contains("trouble: remote write default: cannot send to http://127.0.0.1"), "{output}");
     assert_eq!((samples(&service, "sent"), samples(&service, "refused")), (0, 0));
     let oldest = *ours(&service, "lyon.1").keys().next().unwrap();
     let lab = killed(service);
@@ -294,7 +295,9 @@ fn what_a_server_refuses_is_dropped_and_counted_and_the_rest_arrives() {
         "scrape_configs:\n- job_name: self\n  scrape_interval: 1s\n  static_configs: [{{ targets: ['127.0.0.1:{port}'] }}]\n"
     );
     let _server = prometheus(store.path(), port, &scrape, &[]);
-    wait_until("a sample of its own", PATIENCE, || ask(port, "up").filter(|rows| !rows.is_empty()));
+    wait_until("a sample of its own", PATIENCE, || {
+        query_prometheus(port, "up").filter(|rows| !rows.is_empty())
+    });
     let lab = Lab::empty();
     let start = now() - 2 * 86_400;
     let mut csv = "at,id,watts\n".to_owned();
@@ -305,8 +308,8 @@ fn what_a_server_refuses_is_dropped_and_counted_and_the_rest_arrives() {
     }
     std::fs::write(lab.join("log.csv"), csv).unwrap();
     let arguments = "import log.csv --into state --time at --power watts --probe old.{id}";
-    let (is_well, said) = run(&arguments.split(' ').collect::<Vec<_>>(), lab.path());
-    assert!(is_well, "{said}");
+    let (is_well, output) = run(&arguments.split(' ').collect::<Vec<_>>(), lab.path());
+    assert!(is_well, "{output}");
     let service = Kwapi::start_in(lab, &["run"], &site(port, ""));
     newer(port, "lyon.1", 0);
     // With the marker that each of them ends with.
@@ -338,7 +341,7 @@ fn check_names_what_is_wrong_with_a_server() {
         ),
     ] {
         std::fs::write(lab.join("kwapi.toml"), format!("[[remote_write]]\n{keys}\n")).unwrap();
-        let (_, said) = run(&["check", "--config", "kwapi.toml"], lab.path());
-        assert!(said.contains(expected), "{keys}: {said}");
+        let (_, output) = run(&["check", "--config", "kwapi.toml"], lab.path());
+        assert!(output.contains(expected), "{keys}: {output}");
     }
 }

@@ -78,7 +78,7 @@ fn story(network: &impl Network) {
     let lyon = sites.plugin(Site::Karlsruhe, &["Lyon.*"]);
     let lyon_e = sites.plugin(Site::Karlsruhe, &["Lyon.E"]);
     let all = [&paris_a, &both, &lyon, &lyon_e];
-    all.iter().for_each(|plugin| plugin.hears_more("everybody hears"));
+    all.iter().for_each(|plugin| plugin.check_received("everybody hears"));
 
     // The picture.
     let lyon_clock: &[_] = &[(3, &lyon_e)];
@@ -87,7 +87,7 @@ fn story(network: &impl Network) {
     sites.check(&picture);
     // More who want the same take nothing more; who wants everything, does, until they leave.
     let more = [Site::Stuttgart, Site::Stuttgart].map(|site| sites.plugin(site, &["Paris.A"]));
-    more.iter().for_each(|plugin| plugin.hears_more("more hear"));
+    more.iter().for_each(|plugin| plugin.check_received("more hear"));
     sites.check(&picture);
     let everything = sites.plugin(Site::Karlsruhe, &["*"]);
     wait_until("all probes", PATIENCE, || (everything.probes().len() == 6).then_some(()));
@@ -100,12 +100,12 @@ fn story(network: &impl Network) {
     for (link, beyond) in [(TO_PARIS, &paris_a), (TO_LYON, &lyon_e), (TO_STUTTGART, &lyon)] {
         network.cut(link);
         wait_until("nothing comes", PATIENCE, || {
-            let before = beyond.heard();
+            let before = beyond.received();
             thread::sleep(Duration::from_secs(1));
-            (beyond.heard() == before).then_some(())
+            (beyond.received() == before).then_some(())
         });
         network.heal(link);
-        beyond.hears_more("the link is back");
+        beyond.check_received("the link is back");
     }
     // Processes that die, in several orders.
     for killed in [
@@ -115,14 +115,14 @@ fn story(network: &impl Network) {
     ] {
         killed.iter().for_each(|site| sites.kill(*site));
         killed.iter().for_each(|site| sites.start_forwarder(*site));
-        all.iter().for_each(|plugin| plugin.hears_more(&format!("all is well after {killed:?}")));
+        all.iter().for_each(|plugin| plugin.check_received(&format!("all is well after {killed:?}")));
     }
     for (_, drivers) in sites.drivers.drain(..) {
         drivers.stop(KILL, PATIENCE);
     }
     sites.start_drivers(Site::Lyon);
     sites.start_drivers(Site::Paris);
-    all.iter().for_each(|plugin| plugin.hears_more("the drivers are back"));
+    all.iter().for_each(|plugin| plugin.check_received("the drivers are back"));
     // And all is as it was.
     sites.check(&picture);
     let expected =

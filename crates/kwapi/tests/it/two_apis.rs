@@ -259,8 +259,8 @@ fn totals_that_differ_at_the_same_message_are_an_alarm_until_they_agree() {
         for (way, seq) in ways.iter().flat_map(|way| (0..4).map(move |seq| (way, seq))) {
             way.send(begin, seq, seq * 10);
         }
-        let heard = ports.iter().all(|port| joules(*port) == Some(30.0));
-        (heard && (0..2).all(|which| exchanges(which) >= Some(1.0))).then_some(())
+        let is_everywhere = ports.iter().all(|port| joules(*port) == Some(30.0));
+        (is_everywhere && (0..2).all(|which| exchanges(which) >= Some(1.0))).then_some(())
     });
     // One of them loses the last message of a session, and the next session begins at once.
     ways[0].send(begin, 4, 75);
@@ -275,11 +275,11 @@ fn totals_that_differ_at_the_same_message_are_an_alarm_until_they_agree() {
     let alarmed = wait_until("the alarm", PATIENCE, || {
         both.iter().enumerate().find(|(which, _)| diverged(*which) == Some(1.0)).map(|(_, kwapi)| kwapi)
     });
-    let told = status(alarmed);
+    let warning = status(alarmed);
     let log = alarmed.process.log();
     assert!(log.contains("totals differ at the same message: a: "), "{log}");
     assert!(log.contains("0.000012500 kWh apart"), "{log}");
-    assert!(told.contains("totals differ at the same message: a: "), "{told}\n{log}");
+    assert!(warning.contains("totals differ at the same message: a: "), "{warning}\n{log}");
     // Each takes what the other has, and they agree again.
     wait_until("the end of the alarm", PATIENCE, || {
         let is_over = ports.iter().all(|port| joules(*port) == Some(80.0));
@@ -295,12 +295,13 @@ fn an_instance_with_another_key_is_no_peer() {
     wait_until("a total", PATIENCE, || shown(site.apis[0]));
     let foreign = KEY.replace("0123456789abcdefghij", "jihgfedcba9876543210");
     let second = site.api(Lab::empty(), 1, &foreign);
-    let told = |of: &Kwapi| ready(of)?["warnings"]["peers"].as_str().map(str::to_owned);
+    let warning = |of: &Kwapi| ready(of)?["warnings"]["peers"].as_str().map(str::to_owned);
     for kwapi in [&first, &second] {
-        let told = wait_until("the warning", PATIENCE, || {
-            told(kwapi).filter(|told| told.contains("configure the same `key` in [bus] of both instances"))
+        let warning = wait_until("the warning", PATIENCE, || {
+            warning(kwapi)
+                .filter(|warning| warning.contains("configure the same `key` in [bus] of both instances"))
         });
-        assert!(status(kwapi).contains(&told), "{told}\n{}", status(kwapi));
+        assert!(status(kwapi).contains(&warning), "{warning}\n{}", status(kwapi));
     }
     assert!(sample(&first, "kwapi_api_peer_asks_total{result=\"wrong_signature\"}").unwrap() >= 1.0);
     assert_eq!(sample(&first, "kwapi_api_peer_asks_total{result=\"answered\"}"), Some(0.0));
@@ -341,10 +342,10 @@ fn peers_with_a_certificate_and_authentication_exchange_by_their_signature_alone
     // One that believes its own certificate alone asks nobody.
     let lab = dead(second);
     let second = site.api_with(lab, 1, KEY, &more(1, "two", "two"));
-    let told = wait_until("the warning", PATIENCE, || {
+    let warning = wait_until("the warning", PATIENCE, || {
         ready(&second)?["warnings"]["peers"].as_str().map(str::to_owned)
     });
-    assert!(told.contains("certificate"), "{told}");
+    assert!(warning.contains("certificate"), "{warning}");
 }
 
 #[test]
@@ -354,9 +355,9 @@ fn peers_are_checked_before_anything_starts() {
         let file = lab.join("kwapi.toml");
         std::fs::write(&file, toml).unwrap();
         let output = kwapi().args(arguments).arg("--config").arg(&file).output().unwrap();
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8_lossy(&said);
-        assert!(said.contains(expected), "{said}");
+        let printed = [output.stdout, output.stderr].concat();
+        let printed = String::from_utf8_lossy(&printed);
+        assert!(printed.contains(expected), "{printed}");
     };
     let state = format!("state_directory = '{}'\n", lab.join("state").display());
     let peers = "[api]\nsubscribe = ['ipc:///nowhere']\npeers = ['https://b.example.org:5000']\n";

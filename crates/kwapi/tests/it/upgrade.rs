@@ -98,8 +98,8 @@ fn the_records_of_version_0_1_0_are_kept_and_come_back() {
 
     let config = lab.join("kwapi.toml").display().to_string();
     let restore = ["--config", &config, "restore", kept.to_str().unwrap(), "--replace"];
-    let (is_well, said) = run(&restore, lab.path());
-    assert!(is_well, "{said}");
+    let (is_well, output) = run(&restore, lab.path());
+    assert!(is_well, "{output}");
     assert!(!lab.join("state/version").exists(), "version 0.1.0 did not say");
     assert!(!lab.join("state/history/accounts").exists(), "that version had none");
     // RRD files are as they were, and are put back.
@@ -143,9 +143,9 @@ fn a_state_directory_of_a_later_version_is_left_alone() {
     for command in commands {
         let mut arguments = vec!["--config", config.to_str().unwrap()];
         arguments.extend(command);
-        let (is_well, said) = run(&arguments, lab.path());
-        let told = "was written by kwapi 99.1.0, which is newer than this one";
-        assert!(!is_well && said.contains(told), "{command:?}: {said}");
+        let (is_well, output) = run(&arguments, lab.path());
+        let refusal = "was written by kwapi 99.1.0, which is newer than this one";
+        assert!(!is_well && output.contains(refusal), "{command:?}: {output}");
     }
     let journal = "history/journal/0000000000000000.journal";
     let is_same = std::fs::read(lab.join("state").join(journal)).unwrap()

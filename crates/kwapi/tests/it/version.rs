@@ -7,7 +7,7 @@ use std::process::Command;
 use kwapi_peers::{Lab, need, output};
 
 /// What the build script tells the compiler of the commit, run in `folder` for a release.
-fn told(script: &Path, folder: &Path, given: Option<&str>) -> String {
+fn commit_of(script: &Path, folder: &Path, given: Option<&str>) -> String {
     let mut command = Command::new(script);
     command.current_dir(folder).env("PROFILE", "release").env_remove("KWAPI_COMMIT");
     command.env("GIT_CEILING_DIRECTORIES", script.parent().unwrap());
@@ -31,9 +31,9 @@ fn a_release_names_its_commit_from_a_repository_a_tarball_or_its_builder() {
 
     let bare = lab.join("bare");
     fs::create_dir(&bare).unwrap();
-    assert_eq!(told(&script, &bare, None), "", "a tree of unknown origin says nothing");
-    assert_eq!(told(&script, &bare, Some("0123456789abcdef")), " (0123456)");
-    assert_eq!(told(&script, &bare, Some("main")), "", "a branch is no commit");
+    assert_eq!(commit_of(&script, &bare, None), "", "a tree of unknown origin says nothing");
+    assert_eq!(commit_of(&script, &bare, Some("0123456789abcdef")), " (0123456)");
+    assert_eq!(commit_of(&script, &bare, Some("main")), "", "a branch is no commit");
 
     let repository = lab.join("repository");
     fs::create_dir(&repository).unwrap();
@@ -49,7 +49,7 @@ fn a_release_names_its_commit_from_a_repository_a_tarball_or_its_builder() {
     git(&["add", "."]);
     git(&["commit", "--quiet", "--message", "x"]);
     let commit = format!(" ({})", &git(&["rev-parse", "HEAD"])[..7]);
-    assert_eq!(told(&script, &repository, None), commit);
+    assert_eq!(commit_of(&script, &repository, None), commit);
 
     // A tarball, unpacked where it has no repository, and one within a repository that is not its own.
     git(&["archive", "--output", "../archive.tar", "HEAD"]);
@@ -57,10 +57,10 @@ fn a_release_names_its_commit_from_a_repository_a_tarball_or_its_builder() {
         let place = lab.join(place);
         fs::create_dir(&place).unwrap();
         output(Command::new("tar").arg("-xf").arg(lab.join("archive.tar")).arg("-C").arg(&place));
-        assert_eq!(told(&script, &place, None), commit);
+        assert_eq!(commit_of(&script, &place, None), commit);
     }
     let stranger = repository.join("stranger");
     fs::create_dir(&stranger).unwrap();
     fs::copy(&source, stranger.join("build.rs")).unwrap();
-    assert_eq!(told(&script, &stranger, None), "", "the repository around it is another's");
+    assert_eq!(commit_of(&script, &stranger, None), "", "the repository around it is another's");
 }

@@ -61,13 +61,13 @@ impl Counted {
 }
 
 /// Copies bytes, telling how many signatures passed.
-fn pass(mut from: TcpStream, mut to: TcpStream, told: impl Fn(usize)) {
+fn pass(mut from: TcpStream, mut to: TcpStream, count: impl Fn(usize)) {
     const MARK: &[u8] = b"\"message_signature\"";
     let mut bytes = [0; 16_384];
     let mut tail = Vec::new();
     while let Ok(length @ 1..) = from.read(&mut bytes) {
         tail.extend_from_slice(&bytes[..length]);
-        told(tail.windows(MARK.len()).filter(|window| *window == MARK).count());
+        count(tail.windows(MARK.len()).filter(|window| *window == MARK).count());
         tail.drain(..tail.len().saturating_sub(MARK.len() - 1));
         if to.write_all(&bytes[..length]).is_err() {
             break;
@@ -77,11 +77,11 @@ fn pass(mut from: TcpStream, mut to: TcpStream, told: impl Fn(usize)) {
 }
 
 #[test]
-fn a_service_opens_one_connection_and_hears_each_message_once() {
+fn a_service_opens_one_connection_and_receives_each_message_once() {
     for (service, section, port) in [("rrd", "rrd", "@WEB@"), ("api", "api", "@API@")] {
         let publisher = free_port();
         let (counted, way) = Counted::before(publisher);
-        let hears = Kwapi::start(
+        let subscriber = Kwapi::start(
             &[service],
             &format!(
                 "state_directory = '@DIR@/state'\n{KEY}{STATUS}[{section}]\nsubscribe = ['tcp://127.0.0.1:{way}']\n\
@@ -92,17 +92,20 @@ fn a_service_opens_one_connection_and_hears_each_message_once() {
             &["drivers"],
             &format!("{KEY}{STATUS}[drivers]\npublish = ['tcp://127.0.0.1:{publisher}']\n{METERS}"),
         );
-        becomes_ready(&hears);
+        becomes_ready(&subscriber);
         let received = format!("kwapi_bus_received_total{{plugin=\"{service}\"}}");
-        let heard = wait_until("some rounds", PATIENCE, || {
-            let heard = sample(&hears, &received)?;
-            let credited = sample(&hears, "kwapi_collector_messages_total{kind=\"ledgered\"}")?;
-            (credited >= 30.0).then_some(heard)
+        let taken = wait_until("some rounds", PATIENCE, || {
+            let taken = sample(&subscriber, &received)?;
+            let credited = sample(&subscriber, "kwapi_collector_messages_total{kind=\"ledgered\"}")?;
+            (credited >= 30.0).then_some(taken)
         });
         let passed = counted.messages.load(Ordering::Relaxed) as f64;
         let sent = sample(&drivers, "kwapi_bus_published_total").unwrap();
-        assert!(heard <= passed && passed <= sent, "{service}: {sent} sent, {passed} passed, {heard} heard");
-        let duplicates = sample(&hears, "kwapi_collector_refused_total{cause=\"duplicate\"}");
+        assert!(
+            taken <= passed && passed <= sent,
+            "{service}: {sent} sent, {passed} passed, {taken} received"
+        );
+        let duplicates = sample(&subscriber, "kwapi_collector_refused_total{cause=\"duplicate\"}");
         assert_eq!(duplicates, Some(0.0), "{service}");
         // A subscriber connects again while its publisher is not there yet: those attempts find nobody behind the way.
         let connected = format!(" 0100007F:{way:04X} 01 ");
@@ -118,7 +121,7 @@ fn a_service_may_listen_for_its_publishers() {
         let meeting = free_port();
         let endpoint =
             |attach: &str| format!("[{{ url = 'tcp://127.0.0.1:{meeting}', attach = '{attach}' }}]");
-        let hears = Kwapi::start(
+        let subscriber = Kwapi::start(
             &[service],
             &format!(
                 "state_directory = '@DIR@/state'\n{KEY}{STATUS}[{service}]\nlisten = '127.0.0.1:{port}'\nsubscribe = {}\n",
@@ -129,7 +132,7 @@ fn a_service_may_listen_for_its_publishers() {
             &["drivers"],
             &format!("{KEY}{STATUS}[drivers]\npublish = {}\n{METERS}", endpoint("connect")),
         );
-        becomes_ready(&hears);
+        becomes_ready(&subscriber);
     }
 }
 
@@ -178,11 +181,11 @@ fn the_reference_parser_reads_the_metrics_of_every_service() {
             ),
         ),
     ];
-    let ask = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: application/openmetrics-text; version=1.0.0\r\n\
+    let scrape = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: application/openmetrics-text; version=1.0.0\r\n\
                Connection: close\r\n\r\n";
     for service in &services {
         becomes_ready(service);
-        let (status, head, body) = request(service.status, ask).unwrap();
+        let (status, head, body) = request(service.status, scrape).unwrap();
         assert!(status == 200 && head.contains("application/openmetrics-text"), "{head}");
         let file = service.file("metrics.txt");
         std::fs::write(&file, body).unwrap();
@@ -202,7 +205,7 @@ fn a_name_that_is_not_the_servers_is_refused_where_nobody_must_log_in() {
         ),
     );
     kwapi.probe("a.1");
-    let ask = |port: u16, path: &str, host: &str| {
+    let get = |port: u16, path: &str, host: &str| {
         request(port, &format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")).unwrap()
     };
     for (port, path, key) in [
@@ -211,17 +214,17 @@ fn a_name_that_is_not_the_servers_is_refused_where_nobody_must_log_in() {
         (kwapi.web, "/last/minute/", "[rrd]"),
         (kwapi.status, "/meters", "[status]"),
     ] {
-        let (status, _, body) = ask(port, path, "rebind.example");
+        let (status, _, body) = get(port, path, "rebind.example");
         let body = String::from_utf8_lossy(&body).into_owned();
         assert!(status == 421 && body.contains(&format!("`hosts` in {key}")), "{path}: {status} {body}");
         assert!(!body.contains("a.1"), "{body}");
         for host in ["127.0.0.1", &format!("localhost:{port}"), "[::1]:9"] {
-            assert_eq!(ask(port, path, host).0, 200, "{path} as {host}");
+            assert_eq!(get(port, path, host).0, 200, "{path} as {host}");
         }
     }
-    assert_eq!(ask(kwapi.web, "/last/minute/", "Pages.example:80").0, 200);
-    assert_eq!(ask(kwapi.status, "/meters", "status.example").0, 200);
-    assert_eq!(ask(kwapi.api, "/v1/probes/", "pages.example").0, 421);
+    assert_eq!(get(kwapi.web, "/last/minute/", "Pages.example:80").0, 200);
+    assert_eq!(get(kwapi.status, "/meters", "status.example").0, 200);
+    assert_eq!(get(kwapi.api, "/v1/probes/", "pages.example").0, 421);
 }
 
 #[test]

@@ -231,7 +231,7 @@ fn a_key_signs_for_its_own_probes_only() {
 }
 
 #[test]
-fn a_signed_message_must_say_its_place_in_the_row() {
+fn a_signed_message_must_state_its_place_in_the_row() {
     check_sealed("A.", &format!(r#"{{"probe_id":"A","w":1,{ACCOUNTING}}}"#), Ok(()));
     check_sealed("A.", r#"{"probe_id":"A","w":1}"#, Err(Refusal::Member));
     check_sealed("A.", r#"{"probe_id":"A","w":1,"seq":0}"#, Err(Refusal::Member));

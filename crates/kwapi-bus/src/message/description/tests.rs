@@ -53,7 +53,7 @@ fn read_as(scheme: Scheme, payload: &[u8]) -> Result<Verified, Refusal> {
 }
 
 /// What an unsigned message says whose member `description` is this text.
-fn said(text: &str) -> Option<Result<Box<Description>, DescriptionRefusal>> {
+fn read(text: &str) -> Option<Result<Box<Description>, DescriptionRefusal>> {
     let payload = String::from_utf8(sent(Scheme::None, None).payload).unwrap();
     let payload = format!("{},\"description\":{text}}}", payload.strip_suffix('}').unwrap());
     read_as(Scheme::None, payload.as_bytes()).unwrap().description
@@ -91,7 +91,7 @@ fn a_message_without_one_is_as_it_was_and_the_originals_never_has_one() {
 
 #[test]
 fn what_is_no_description_is_refused_and_its_message_is_not() {
-    let refused = |text: &str| said(text).unwrap().unwrap_err();
+    let refused = |text: &str| read(text).unwrap().unwrap_err();
     for text in [
         "null",
         "1",
@@ -115,9 +115,9 @@ fn what_is_no_description_is_refused_and_its_message_is_not() {
         |text: usize| format!(r#"{{"driver":"d","max_gap_ms":1,"labels":{{"a":"{}"}}}}"#, "x".repeat(text));
     assert_eq!(refused(&labels(257)), DescriptionRefusal::Malformed);
     assert_eq!(refused(&labels(5_000)), DescriptionRefusal::TooLarge);
-    assert!(said(&labels(256)).unwrap().is_ok());
+    assert!(read(&labels(256)).unwrap().is_ok());
     // What a later version adds is ignored.
-    assert!(said(r#"{"driver":"d","max_gap_ms":1,"phase":"l1"}"#).unwrap().is_ok());
+    assert!(read(r#"{"driver":"d","max_gap_ms":1,"phase":"l1"}"#).unwrap().is_ok());
 }
 
 #[test]

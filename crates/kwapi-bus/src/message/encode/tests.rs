@@ -36,7 +36,7 @@ proptest! {
     }
 
     #[test]
-    fn an_integer_has_its_digits_and_zeros_before_them_as_told(integer in any::<u64>(), width in 1_usize..=20) {
+    fn an_integer_has_its_digits_and_zeros_before_them_as_written(integer in any::<u64>(), width in 1_usize..=20) {
         let mut written = Vec::new();
         write_digits(&mut written, integer, width);
         prop_assert_eq!(String::from_utf8(written).unwrap(), format!("{integer:0width$}"));

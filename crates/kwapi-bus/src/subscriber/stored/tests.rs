@@ -1,7 +1,7 @@
 use super::*;
 
-const WORKS: Keeping = Keeping { works: true, waiting: 0, lacking_for: None };
-const DOWN: Keeping = Keeping { works: false, waiting: 0, lacking_for: None };
+const WORKS: Keeping = Keeping { works: true, waiting: 0, fetched: 0, lacking_for: None };
+const DOWN: Keeping = Keeping { works: false, waiting: 0, fetched: 0, lacking_for: None };
 
 fn at(second: u64) -> Timestamp {
     Timestamp::from_seconds(1_790_000_000 + second)
@@ -14,7 +14,7 @@ fn second(second: u64) -> Duration {
 /// A source that has brought messages stamped at each second up to `last`, with `later` after them.
 fn source(last: u64, later: u64, now: u64) -> StoredSource {
     let mut source = StoredSource::new(0, Some(1), second(0));
-    (0..=last).for_each(|stamp| source.brings(stamp, at(stamp), later, second(now)));
+    (0..=last).for_each(|stamp| source.note_message(stamp, at(stamp), later, second(now)));
     source
 }
 
@@ -52,6 +52,22 @@ fn what_waits_at_the_server_or_is_to_come_again_is_not_read() {
 }
 
 #[test]
+fn what_was_announced_and_does_not_come_is_not_waited_for_for_ever() {
+    let mut source = source(9, 500, 100);
+    source.settles(&(0..=9), true);
+    source.look(WORKS, Some(at(500)), second(100));
+    assert_eq!(source.read_until, Some(at(9)), "the last one announced more");
+    source.look(Keeping { waiting: 1, ..WORKS }, Some(at(600)), second(150));
+    source.look(Keeping { fetched: 1, ..WORKS }, Some(at(600)), second(155));
+    source.look(DOWN, Some(at(610)), second(200));
+    source.look(WORKS, Some(at(620)), second(210));
+    source.look(WORKS, Some(at(680)), second(270));
+    assert_eq!(source.read_until, Some(at(9)), "not for a minute without a break");
+    source.look(WORKS, Some(at(681)), second(271));
+    assert_eq!(source.read_until, Some(at(681)));
+}
+
+#[test]
 fn what_a_site_has_not_sent_to_the_centre_yet_is_not_read() {
     let mut source = source(9, 0, 100);
     source.settles(&(0..=9), true);
@@ -68,16 +84,16 @@ fn what_a_site_has_not_sent_to_the_centre_yet_is_not_read() {
 fn the_present_is_shown_from_elsewhere_while_a_source_is_behind_and_a_while_after() {
     let mut source = StoredSource::new(0, Some(1), second(0));
     assert!(source.look(DOWN, None, second(0)), "nothing is known of it");
-    source.brings(1, at(1), 9, second(1));
+    source.note_message(1, at(1), 9, second(1));
     assert!(source.look(WORKS, None, second(1)));
-    source.brings(2, at(2), 0, second(2));
+    source.note_message(2, at(2), 0, second(2));
     assert!(source.look(WORKS, None, second(2)), "it may fall back again");
     assert!(source.look(WORKS, None, second(10)));
     assert!(!source.look(WORKS, None, second(11)));
-    source.brings(3, at(3), 2, second(12));
+    source.note_message(3, at(3), 2, second(12));
     assert!(!source.look(WORKS, None, second(12)), "a moment is no backlog");
     assert!(source.look(WORKS, None, second(14)));
-    source.brings(4, at(4), 0, second(14));
+    source.note_message(4, at(4), 0, second(14));
     assert!(!source.look(WORKS, None, second(40)));
     assert!(!source.look(DOWN, None, second(40)));
     assert!(source.look(DOWN, None, second(42)));
@@ -91,10 +107,15 @@ fn check(sources: &[(Option<u64>, u64, u64)], now: u64, expected: &[bool]) {
         .map(|(last, later, moved)| {
             let mut source = StoredSource::new(0, None, second(*moved));
             if let Some(last) = last {
-                source.brings(0, at(*last), *later, second(*moved));
+                source.note_message(0, at(*last), *later, second(*moved));
             }
             source.look(
-                Keeping { works: *later > 0 || last.is_some(), waiting: *later, lacking_for: None },
+                Keeping {
+                    works: *later > 0 || last.is_some(),
+                    waiting: *later,
+                    fetched: 0,
+                    lacking_for: None,
+                },
                 None,
                 second(now),
             );
@@ -119,7 +140,7 @@ fn sources_that_are_behind_are_read_in_the_order_of_their_stamps() {
 }
 
 #[test]
-fn what_has_brought_nothing_yet_is_waited_for_and_not_for_long() {
+fn what_has_delivered_nothing_yet_is_waited_for_and_not_for_long() {
     check(&[(Some(1_000), 5, 3), (None, 5, 0)], 3, &[true, false]);
     check(&[(Some(1_000), 5, 11), (None, 5, 0)], 11, &[false, false]);
     check(&[(None, 5, 0), (None, 5, 0)], 3, &[false, false]);

@@ -172,6 +172,23 @@ impl Servers {
     }
 }
 
+/// What a server says before it ends a connection, and what to do about it.
+fn explained(complaint: &str) -> String {
+    let lower = complaint.to_ascii_lowercase();
+    let remedy = if lower.contains("expired") || lower.contains("revoked") {
+        "; renew the login in `nats`"
+    } else if lower.contains("auth") {
+        return "authentication failed; check the login in `nats`".to_owned();
+    } else if lower.contains("connections exceeded") {
+        "; raise `max_connections` of the server or the account"
+    } else if lower.contains("subscriptions exceeded") {
+        "; raise `max_subscriptions` of the server or the account"
+    } else {
+        ""
+    };
+    format!("the server reports: {complaint}{remedy}")
+}
+
 impl Connection {
     async fn open(address: &NatsAddress, server: &Server, inbox: &str) -> Result<(Self, Info), String> {
         let cannot_connect = |error: std::io::Error| format!("cannot connect: {error}");
@@ -323,11 +340,16 @@ impl Connection {
             {
                 Ok(Some(Event::Complaint(complaint)))
             }
-            ServerOp::Error(complaint) if complaint.to_ascii_lowercase().contains("auth") => {
-                Err("authentication failed; check the login in `nats`".to_owned())
+            ServerOp::Error(complaint) => Err(explained(&complaint)),
+            ServerOp::Info(info) => {
+                // After the login, with the limit of the account; and when the server's configuration is reloaded.
+                let max = serde_json::from_str(&info).map_or(0, |Info { max_payload, .. }| max_payload);
+                if max > 0 {
+                    self.payload_bytes_max = max;
+                }
+                Ok(None)
             }
-            ServerOp::Error(complaint) => Err(format!("the server reports: {complaint}")),
-            ServerOp::Pong | ServerOp::Info(_) | ServerOp::Ok => Ok(None),
+            ServerOp::Pong | ServerOp::Ok => Ok(None),
         }
     }
 

@@ -14,6 +14,10 @@ const ACK_WAIT: Duration = Duration::from_secs(10);
 /// Measurements that are handed on before any of them is acknowledged, less than the subscriber's queue holds; and messages,
 /// each of which has one at least, that the server delivers.
 pub(super) const UNACKNOWLEDGED_MAX: usize = 1 << 16;
+/// What an operator can give a consumer, and ours must not have: it would lose messages that are sent again (`backoff`), all that
+/// is in them (`headers_only`), itself while the history is away (`inactive_threshold`), or deliver less than is requested.
+const UNWANTED: [&str; 6] =
+    ["backoff", "headers_only", "inactive_threshold", "max_batch", "max_bytes", "max_expires"];
 
 /// A consumer as it is wanted.
 #[derive(Clone, Debug)]
@@ -22,6 +26,27 @@ pub(super) struct ConsumerPlan {
     pub(super) name: String,
     /// The subjects that it is given.
     pub(super) filters: Vec<String>,
+}
+
+/// A consumer as the server has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ConsumerState {
+    /// How many messages wait for it: not brought yet, or not acknowledged.
+    pub(super) waiting: u64,
+    /// Of those, how many were not brought yet.
+    pub(super) undelivered: u64,
+    /// Up to this number of the stream it has acknowledged all that was there.
+    pub(super) acknowledged: u64,
+}
+
+impl ConsumerState {
+    fn read(info: &Value) -> Self {
+        let count = |value: Option<&Value>| value.and_then(Value::as_u64).unwrap_or_default();
+        let undelivered = count(info.get("num_pending"));
+        let waiting = undelivered.saturating_add(count(info.get("num_ack_pending")));
+        let acknowledged = count(info.get("ack_floor").and_then(|floor| floor.get("stream_seq")));
+        Self { waiting, undelivered, acknowledged }
+    }
 }
 
 /// Where a consumer begins that is made.
@@ -38,6 +63,11 @@ pub(super) enum Begin {
 }
 
 impl ConsumerPlan {
+    /// Whether it is given all messages of the stream.
+    pub(super) fn takes_all(&self) -> bool {
+        self.filters == [format!("{}.>", self.stream)]
+    }
+
     /// What we ask for, but where it begins.
     fn wanted(&self) -> Value {
         json!({
@@ -47,16 +77,22 @@ impl ConsumerPlan {
             "ack_policy": "explicit",
             "ack_wait": u64::try_from(ACK_WAIT.as_nanos()).unwrap_or(u64::MAX),
             "max_ack_pending": UNACKNOWLEDGED_MAX,
+            // Without a limit: a message is delivered until it is acknowledged.
+            "max_deliver": -1,
             "replay_policy": "instant",
             "filter_subjects": self.filters,
         })
     }
 
-    /// Makes it at the server; returns how many messages wait for it.
+    /// Makes it at the server.
     ///
     /// # Errors
     /// Why that is not possible, as text.
-    pub(super) async fn create(&self, connection: &mut Connection, begin: &Begin) -> Result<u64, String> {
+    pub(super) async fn create(
+        &self,
+        connection: &mut Connection,
+        begin: &Begin,
+    ) -> Result<ConsumerState, String> {
         let begin = match begin {
             Begin::Now => json!({ "deliver_policy": "new" }),
             Begin::All => json!({ "deliver_policy": "all" }),
@@ -68,34 +104,61 @@ impl ConsumerPlan {
         self.put(connection, merged(self.wanted(), &begin), "create").await
     }
 
-    /// Looks for it at the server: how many messages wait for it; `None` where there is none. One that is given other probes
-    /// than it should be is changed.
+    /// Looks for it at the server; `None` where there is none. One that is given other probes than it should be, or that an
+    /// operator has changed in a way that loses messages, is changed.
     ///
     /// # Errors
-    /// When the server does not say, or it is another kind of consumer, as text.
-    pub(super) async fn find(&self, connection: &mut Connection) -> Result<Option<u64>, String> {
+    /// When the server does not say, it is paused, or another kind of consumer, as text.
+    pub(super) async fn find(&self, connection: &mut Connection) -> Result<Option<ConsumerState>, String> {
         let Self { stream, name, .. } = self;
-        let info = match call(connection, &format!("CONSUMER.INFO.{stream}.{name}"), &Value::Null).await {
+        let info = match call(connection, &self.info_request(), &Value::Null).await {
             Ok(info) => info,
             Err(error) if error.is(CONSUMER_NOT_FOUND) => return Ok(None),
             Err(error) if error.is(STREAM_NOT_FOUND) => return Err(missing(stream)),
             Err(error) => return Err(format!("cannot look up consumer {name}: {error}")),
         };
+        if let Some(state) = self.state(&info)? {
+            return Ok(Some(state));
+        }
+        tracing::warn!(
+            stream,
+            consumer = name,
+            "NATS: the consumer is not configured as this history requires; updating it"
+        );
         let present = info.get("config").cloned().unwrap_or_default();
+        let mut changed = merged(present, &self.wanted());
+        if let Some(changed) = changed.as_object_mut() {
+            // The server gives one subject in a member of its own.
+            changed.remove("filter_subject");
+            UNWANTED.iter().for_each(|key| _ = changed.remove(*key));
+        }
+        self.put(connection, changed, "update").await.map(Some)
+    }
+
+    /// What is asked for to look it up.
+    pub(super) fn info_request(&self) -> String {
+        format!("CONSUMER.INFO.{}.{}", self.stream, self.name)
+    }
+
+    /// The consumer by what the server says of it; `None` where it is not as it is wanted.
+    ///
+    /// # Errors
+    /// When it is paused, or another kind of consumer, as text.
+    pub(super) fn state(&self, info: &Value) -> Result<Option<ConsumerState>, String> {
+        let Self { stream, name, .. } = self;
+        let present = info.get("config").unwrap_or(&Value::Null);
         let is_ours = present.get("ack_policy").and_then(Value::as_str) == Some("explicit")
             && present.get("deliver_subject").is_none();
         if !is_ours {
             return Err(format!("consumer {name} is of another kind; use another name"));
         }
-        if self.is_as_wanted(&present) {
-            return Ok(Some(pending(&info)));
+        if info.get("paused").and_then(Value::as_bool) == Some(true) {
+            let until = present.get("pause_until").and_then(Value::as_str).unwrap_or("it is resumed");
+            return Err(format!(
+                "consumer {name} is paused until {until}; to resume it: nats consumer resume {stream} {name}"
+            ));
         }
-        let mut changed = merged(present, &self.wanted());
-        // The server gives one subject in a member of its own.
-        if let Some(changed) = changed.as_object_mut() {
-            changed.remove("filter_subject");
-        }
-        self.put(connection, changed, "update").await.map(Some)
+        Ok(self.is_as_wanted(present).then(|| ConsumerState::read(info)))
     }
 
     fn is_as_wanted(&self, present: &Value) -> bool {
@@ -106,14 +169,24 @@ impl ConsumerPlan {
         has.sort_unstable();
         wants.sort_unstable();
         let wanted = self.wanted();
-        has == wants && ["ack_wait", "max_ack_pending"].iter().all(|key| present.get(key) == wanted.get(key))
+        // The server leaves out what has its default value.
+        let is_unwanted = |key: &&str| present.get(*key).is_some_and(|value| *value != json!(false));
+        has == wants
+            && ["ack_wait", "max_ack_pending"].iter().all(|key| present.get(key) == wanted.get(key))
+            && present.get("max_deliver").and_then(Value::as_i64).is_none_or(|count| count < 0)
+            && !UNWANTED.iter().any(is_unwanted)
     }
 
-    async fn put(&self, connection: &mut Connection, config: Value, action: &str) -> Result<u64, String> {
+    async fn put(
+        &self,
+        connection: &mut Connection,
+        config: Value,
+        action: &str,
+    ) -> Result<ConsumerState, String> {
         let Self { stream, name, .. } = self;
         let request = json!({ "stream_name": stream, "config": config, "action": action });
         match call(connection, &format!("CONSUMER.CREATE.{stream}.{name}"), &request).await {
-            Ok(info) => Ok(pending(&info)),
+            Ok(info) => Ok(ConsumerState::read(&info)),
             Err(error) if error.is(STREAM_NOT_FOUND) => Err(missing(stream)),
             Err(error) => Err(format!("cannot {action} consumer {name}: {error}")),
         }
@@ -145,12 +218,6 @@ impl ConsumerPlan {
             Err(error) => Err(format!("cannot delete consumer {name}: {error}")),
         }
     }
-}
-
-/// How many messages wait for a consumer: not brought yet, or not acknowledged.
-fn pending(info: &Value) -> u64 {
-    let count = |key: &str| info.get(key).and_then(Value::as_u64).unwrap_or_default();
-    count("num_pending").saturating_add(count("num_ack_pending"))
 }
 
 /// `base` with the members of `changes` in place of its own.

@@ -268,7 +268,9 @@ impl NatsInlet {
     /// See [`crate::transport::Inlet::keeping`].
     pub(crate) fn keeping(&self) -> Keeping {
         let waiting = self.link.waiting.load(Ordering::Relaxed);
-        Keeping { works: self.link.is_working(), waiting, lacking_for: self.link.lacking_for(Instant::now()) }
+        let fetched = (self.fetched.length() + self.ready.len()) as u64;
+        let lacking_for = self.link.lacking_for(Instant::now());
+        Keeping { works: self.link.is_working(), waiting, fetched, lacking_for }
     }
 
     /// See [`crate::transport::Inlet::note_read`].

@@ -2,6 +2,7 @@
 //!
 //! Source: docs.nats.io, reference, NATS API reference; consumer reset: nats-architecture-and-design, ADR-60.
 
+use kwapi_core::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -16,6 +17,7 @@ pub(super) const NOT_ENABLED_FOR_ACCOUNT: u64 = 10_039;
 const NOT_STORED: u64 = 10_077;
 const ACCOUNT_LIMIT: u64 = 10_002;
 const ACCOUNT_STREAMS: u64 = 10_027;
+const ACCOUNT_CONSUMERS: u64 = 10_026;
 const NO_RESOURCES: u64 = 10_023;
 const NO_STORAGE: u64 = 10_047;
 const NO_CLUSTER: u64 = 10_074;
@@ -56,6 +58,9 @@ fn remedy(code: u64) -> &'static str {
         }
         ACCOUNT_LIMIT | ACCOUNT_STREAMS => {
             "; raise the limits of the account at the server, or keep less (`kwapi nats-setup --days`)"
+        }
+        ACCOUNT_CONSUMERS => {
+            "; raise `max_consumers` of the account at the server, or delete consumers that nobody uses"
         }
         NOT_ENABLED | NOT_ENABLED_FOR_ACCOUNT => "; enable JetStream in the configuration of the server",
         NO_CLUSTER | NO_PEERS => "; --replicas requires a cluster of so many servers",
@@ -134,6 +139,8 @@ pub(super) struct Delivered {
     pub(super) times: u64,
     /// Its number in the stream.
     pub(super) sequence: u64,
+    /// When the server stored it.
+    pub(super) stored: Timestamp,
     /// How many more wait for the consumer.
     pub(super) pending: u64,
 }
@@ -145,8 +152,9 @@ impl Delivered {
         let words: Vec<&str> = reply.strip_prefix("$JS.ACK.")?.split('.').collect();
         let numbers =
             if words.len() == 7 { words.get(2..)? } else { words.get(4..).filter(|_| words.len() >= 9)? };
-        let number = |place: usize| numbers.get(place)?.parse().ok();
-        Some(Self { times: number(0)?, sequence: number(1)?, pending: number(4)? })
+        let number = |place: usize| numbers.get(place)?.parse::<u64>().ok();
+        let stored = Timestamp::from_micros(number(3)? / 1_000);
+        Some(Self { times: number(0)?, sequence: number(1)?, stored, pending: number(4)? })
     }
 }
 
@@ -156,7 +164,8 @@ mod tests {
 
     #[test]
     fn a_place_is_read_from_both_forms_of_its_address() {
-        let expected = Some(Delivered { times: 2, sequence: 300, pending: 5 });
+        let stored = Timestamp::from_seconds(1_790_000_000);
+        let expected = Some(Delivered { times: 2, sequence: 300, stored, pending: 5 });
         assert_eq!(Delivered::read("$JS.ACK.power.centre.2.300.41.1790000000000000000.5"), expected);
         assert_eq!(Delivered::read("$JS.ACK._.Xyz.power.centre.2.300.41.1790000000000000000.5"), expected);
         assert_eq!(

@@ -62,6 +62,10 @@ pub struct NatsLink {
     pub early: u64,
     /// Messages whose place at their site is not signed by a key that is accepted.
     pub misplaced: u64,
+    /// Messages that the stream dropped, by its limits or since it was purged, before they were brought.
+    pub lost: u64,
+    /// When the message after the last of those was stored.
+    pub lost_until: Option<Timestamp>,
     /// Where messages are kept for us: up to when all of them are safe here, as far as is known. `None` before the first
     /// connection, and where nothing is kept.
     pub read_until: Option<Timestamp>,
@@ -123,7 +127,9 @@ pub(crate) struct Link {
     pub(super) early: AtomicU64,
     pub(super) misplaced: AtomicU64,
     pub(super) dropped: AtomicU64,
+    lost: AtomicU64,
     /// Unix time in microseconds; 0: not known.
+    lost_until: AtomicU64,
     read_until: AtomicU64,
     sites: Mutex<Vec<NatsSiteState>>,
 }
@@ -145,6 +151,8 @@ impl Link {
             early: AtomicU64::new(0),
             misplaced: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+            lost_until: AtomicU64::new(0),
             read_until: AtomicU64::new(0),
             sites: Mutex::default(),
         }
@@ -217,8 +225,13 @@ impl Link {
 
     /// See [`NatsLink::read_until`].
     pub(crate) fn read_until(&self) -> Option<Timestamp> {
-        let micros = self.read_until.load(Ordering::Relaxed);
-        (micros > 0).then(|| Timestamp::from_micros(micros))
+        stamp(&self.read_until)
+    }
+
+    /// Notes that the stream has dropped messages before they were brought; the next one was stored at `until`.
+    pub(super) fn note_lost(&self, count: u64, until: Timestamp) {
+        self.lost.fetch_add(count, Ordering::Relaxed);
+        self.lost_until.store(until.micros(), Ordering::Relaxed);
     }
 
     /// How it is doing; `dropped` by a queue of its own.
@@ -238,8 +251,16 @@ impl Link {
             known: read(&self.known),
             early: read(&self.early),
             misplaced: read(&self.misplaced),
+            lost: read(&self.lost),
+            lost_until: stamp(&self.lost_until),
             read_until: self.read_until(),
             sites: self.sites.lock().iter().map(|site| site.link(Instant::now())).collect(),
         }
     }
+}
+
+/// A time that is kept in microseconds, 0 where it is not known.
+fn stamp(micros: &AtomicU64) -> Option<Timestamp> {
+    let micros = micros.load(Ordering::Relaxed);
+    (micros > 0).then(|| Timestamp::from_micros(micros))
 }

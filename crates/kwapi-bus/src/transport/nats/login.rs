@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_login_says_what_it_needs_and_no_more() {
+    fn each_login_shows_what_it_needs_and_no_more() {
         let config = |credentials: &str| NatsConfig {
             credentials: Some(Secret::new(credentials)),
             ..NatsConfig::default()

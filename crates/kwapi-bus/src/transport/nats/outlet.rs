@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::address::NatsAddress;
 use super::connection::{Connection, Servers};
-use super::jetstream::{NOT_ENABLED, NOT_ENABLED_FOR_ACCOUNT, STREAM_NOT_FOUND, call, missing};
+use super::jetstream::{ApiError, NOT_ENABLED, NOT_ENABLED_FOR_ACCOUNT, STREAM_NOT_FOUND, call, missing};
 use super::link::{Link, NatsLink, NatsSide};
 use super::outgoing::Outgoing;
 use super::position::PositionKeys;
@@ -330,6 +330,10 @@ async fn look_up(connection: &mut Connection, stream: &str) -> Result<bool, Stri
         Ok(_) => Ok(true),
         Err(error) if error.is(STREAM_NOT_FOUND) => Err(missing(stream)),
         Err(error) if error.is(NOT_ENABLED) || error.is(NOT_ENABLED_FOR_ACCOUNT) => Err(error.to_string()),
+        // Nor would confirmations be heard: what is sent would be stored again and again.
+        Err(ApiError::NoResponse(why)) if why.to_ascii_lowercase().contains("violation for subscription") => {
+            Err(why)
+        }
         // A publisher need not be allowed to ask.
         Err(error) => {
             tracing::debug!(%error, "cannot look up stream {stream}");

@@ -217,6 +217,9 @@ impl NatsSetup {
             "max_bytes": limits.bytes_max.map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
             "max_age": u64::try_from(limits.age_max.as_nanos()).unwrap_or(u64::MAX),
             "max_msg_size": MESSAGE_BYTES_MAX,
+            // Neither the number of messages nor that of a probe's is limited.
+            "max_msgs": -1,
+            "max_msgs_per_subject": -1,
             "num_replicas": limits.replicas,
             "compression": "s2",
         });
@@ -296,11 +299,11 @@ impl NatsSetup {
         let failed = |reason| BusError::Nats { url: self.endpoint.clone(), reason };
         let begin = match begin {
             ConsumerBegin::Now => {
-                if let Some(messages) = plan.find(connection).await.map_err(failed)? {
-                    return report("unchanged", messages);
+                if let Some(state) = plan.find(connection).await.map_err(failed)? {
+                    return report("unchanged", state.waiting);
                 }
-                let messages = plan.create(connection, &Begin::Now).await.map_err(failed)?;
-                return report("created", messages);
+                let state = plan.create(connection, &Begin::Now).await.map_err(failed)?;
+                return report("created", state.waiting);
             }
             ConsumerBegin::All => Begin::All,
             ConsumerBegin::At(at) => Begin::Instant(
@@ -308,8 +311,8 @@ impl NatsSetup {
             ),
         };
         let was_there = plan.delete(connection).await.map_err(failed)?;
-        let messages = plan.create(connection, &begin).await.map_err(failed)?;
-        report(if was_there { "recreated" } else { "created" }, messages)
+        let state = plan.create(connection, &begin).await.map_err(failed)?;
+        report(if was_there { "recreated" } else { "created" }, state.waiting)
     }
 
     fn error(&self, reason: String) -> BusError {

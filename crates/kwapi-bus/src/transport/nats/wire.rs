@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_says_is_read_however_it_is_cut() {
+    fn what_a_server_sends_is_read_however_it_is_cut() {
         let text = b"INFO {\"max_payload\":9}\r\nPING\r\n+OK\r\nMSG power.a 7 2\r\n{}\r\nMSG power.a 7 back.1 0\r\n\r\n\
             HMSG power.a 1 30 30\r\nNATS/1.0 503 No Responders\r\n\r\n\r\nHMSG power.a 1 back 12 14\r\nNATS/1.0\r\n\r\n{}\r\n\
             -ERR 'Stale Connection'\r\npong\r\n";
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn what_we_say_has_its_length() {
+    fn what_we_send_has_its_length() {
         let mut out = BytesMut::new();
         publish(&mut out, "power.a", Some("back.1"), b"{}");
         publish(&mut out, "power.a", None, b"");

@@ -38,7 +38,7 @@ impl ListenerQueues {
             return;
         }
         (self.connections, self.looked_at) = (connections, Instant::now());
-        for open in sockets.into_iter().filter(|open| open.lets_in_strangers()) {
+        for open in sockets.into_iter().filter(|open| open.is_open_to_all()) {
             // libzmq puts it to the connections that stand, too.
             if let Err(error) = open.socket.set_sndhwm(share_of(open.high_water(), connections)) {
                 tracing::warn!(%error, "cannot bound the queues of slow subscribers");

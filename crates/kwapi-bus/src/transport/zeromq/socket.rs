@@ -192,7 +192,7 @@ impl OpenSocket {
     }
 
     /// Whether others come to it, and from outside of this process.
-    pub(super) fn lets_in_strangers(&self) -> bool {
+    pub(super) fn is_open_to_all(&self) -> bool {
         self.bound.iter().any(|url| !url.starts_with("inproc://"))
     }
 
@@ -256,8 +256,8 @@ fn join(curve: &CurveConfig, socket: &Socket, url: &str) -> Result<(), BusError>
 }
 
 fn set_options(socket: &Socket, kind: SocketType, ipv6: bool, high_water: i32) -> Result<(), zmq::Error> {
-    let is_heard_by_listeners = matches!(kind, SocketType::PUB | SocketType::XPUB);
-    let (frame_bytes_max, incoming) = if is_heard_by_listeners {
+    let is_publishing = matches!(kind, SocketType::PUB | SocketType::XPUB);
+    let (frame_bytes_max, incoming) = if is_publishing {
         (LISTENER_FRAME_BYTES_MAX, LISTENER_HIGH_WATER)
     } else {
         (FRAME_BYTES_MAX, high_water)
@@ -271,7 +271,7 @@ fn set_options(socket: &Socket, kind: SocketType, ipv6: bool, high_water: i32) -
     socket.set_reconnect_ivl(RECONNECT_MS)?;
     socket.set_reconnect_ivl_max(RECONNECT_MS_MAX)?;
     socket.set_connect_timeout(CONNECT_MS_MAX)?;
-    if !is_heard_by_listeners {
+    if !is_publishing {
         // Only this side asks: libzmq 4.0 and 4.1, which listen to us elsewhere, take a `PING` and answer none.
         socket.set_heartbeat_ivl(HEARTBEAT_MS)?;
         socket.set_heartbeat_timeout(HEARTBEAT_MS_MAX)?;

@@ -137,14 +137,14 @@ mod tests {
             let request: Vec<_> = parts.iter().map(|part| part.to_vec()).collect();
             answer(&request, &mut clients.lock())[2].to_vec()
         };
-        let ask = |domain: &str, mechanism: &str, key: &[u8]| {
+        let verdict = |domain: &str, mechanism: &str, key: &[u8]| {
             status(&[b"1.0", b"1", domain.as_bytes(), b"127.0.0.1", b"", mechanism.as_bytes(), key])
         };
-        assert_eq!(ask("kwapi-0", "CURVE", &[7; 32]), b"200");
-        assert_eq!(ask("kwapi-0", "CURVE", &[8; 32]), b"300");
-        assert_eq!(ask("kwapi-1", "CURVE", &[7; 32]), b"300");
-        assert_eq!(ask("kwapi-0", "PLAIN", &[7; 32]), b"300");
-        assert_eq!(ask("kwapi-0", "CURVE", &[7; 31]), b"300");
+        assert_eq!(verdict("kwapi-0", "CURVE", &[7; 32]), b"200");
+        assert_eq!(verdict("kwapi-0", "CURVE", &[8; 32]), b"300");
+        assert_eq!(verdict("kwapi-1", "CURVE", &[7; 32]), b"300");
+        assert_eq!(verdict("kwapi-0", "PLAIN", &[7; 32]), b"300");
+        assert_eq!(verdict("kwapi-0", "CURVE", &[7; 31]), b"300");
         assert_eq!(status(&[b"1.0", b"1"]), b"300");
         assert_eq!(status(&[]), b"300");
     }
@@ -153,17 +153,17 @@ mod tests {
     fn only_who_was_let_in_has_to_be_dropped() {
         let handler = Arc::new(ZapHandler::start(&Context::new()).unwrap());
         let admission = handler.clone().admit("kwapi-0".into(), HashSet::from([[7; 32], [8; 32]]));
-        let asks = |key: u8| {
+        let verdict = |key: u8| {
             let request: [&[u8]; 7] = [b"1.0", b"1", b"kwapi-0", b"", b"", b"CURVE", &[key; 32]];
             let request: Vec<_> = request.iter().map(|part| part.to_vec()).collect();
             answer(&request, &mut handler.clients.lock())[2].to_vec()
         };
-        assert_eq!(asks(7), b"200");
+        assert_eq!(verdict(7), b"200");
         admission.replace(&HashSet::from([[7; 32], [9; 32]]));
         assert!(!admission.take_removed(), "8 never came");
-        assert_eq!([asks(8), asks(9)], [b"300", b"200"]);
+        assert_eq!([verdict(8), verdict(9)], [b"300", b"200"]);
         admission.replace(&HashSet::from([[9; 32]]));
         assert!(admission.take_removed() && !admission.take_removed());
-        assert_eq!([asks(7), asks(9)], [b"300", b"200"]);
+        assert_eq!([verdict(7), verdict(9)], [b"300", b"200"]);
     }
 }

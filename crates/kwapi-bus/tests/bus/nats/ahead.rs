@@ -61,10 +61,10 @@ async fn what_is_published_is_shown_at_once_while_a_backlog_waits_and_is_receive
     // What is read to its end is not heard twice.
     let begun = Instant::now();
     loop {
-        let heard = side(&history, NatsSide::Live).messages;
+        let received = side(&history, NatsSide::Live).messages;
         publisher.publish(measurement("a", 0));
         tokio::time::sleep(Duration::from_millis(300)).await;
-        if side(&history, NatsSide::Live).messages == heard {
+        if side(&history, NatsSide::Live).messages == received {
             return;
         }
         assert!(begun.elapsed() < LIMIT, "it is listened to for ever");
@@ -72,7 +72,7 @@ async fn what_is_published_is_shown_at_once_while_a_backlog_waits_and_is_receive
 }
 
 #[tokio::test]
-async fn a_history_that_may_not_listen_says_so_and_keeps_what_is_stored() {
+async fn a_history_that_may_not_listen_reports_it_and_keeps_what_is_stored() {
     if !kwapi_peers::need_python("nats") {
         return;
     }

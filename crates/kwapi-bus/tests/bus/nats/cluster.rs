@@ -34,10 +34,10 @@ impl Trio {
         Self { _lab: lab, cluster, endpoint, context: BusContext::new() }
     }
 
-    /// Which of the servers leads the stream, as `asked` knows it.
-    fn leader(&self, asked: usize) -> usize {
+    /// Which of the servers leads the stream, as `server` knows it.
+    fn leader(&self, server: usize) -> usize {
         wait_until("a leader", ELECTION_LIMIT, || {
-            let mut stranger = Stranger::connect(&self.cluster.servers[asked].address());
+            let mut stranger = Stranger::connect(&self.cluster.servers[server].address());
             let info = stranger.request("$JS.API.STREAM.INFO.power", b"");
             info["cluster"]["leader"].as_str()?.strip_prefix('n')?.parse().ok()
         })
@@ -89,12 +89,12 @@ async fn a_cluster_goes_on_without_one_of_its_servers_whichever_that_is() {
     let gone = [(left + 1) % 3, (left + 2) % 3];
     gone.iter().for_each(|place| trio.cluster.servers[*place].kill());
     let end = publish(300);
-    let told = wait_until("that nothing is stored is told", ELECTION_LIMIT, || {
+    let outage = wait_until("that nothing is stored is told", ELECTION_LIMIT, || {
         link(publisher.nats_links()).problem.filter(|problem| !problem.starts_with("connection"))
     });
     wait_until("all of it waits here", LIMIT, || (link(publisher.nats_links()).waiting >= 300).then_some(()));
     wait_until("it is told", ELECTION_LIMIT, || link(history.nats_links()).problem);
-    assert!(!told.contains("nats-setup"), "the stream is there: {told}");
+    assert!(!outage.contains("nats-setup"), "the stream is there: {outage}");
     gone.iter().for_each(|place| trio.cluster.servers[*place].restart());
     receive_all(&history, &mut all, end).await;
     assert_eq!(all, (0..1_200).collect::<Vec<_>>());
@@ -124,6 +124,6 @@ async fn a_server_that_is_not_there_is_passed_over_and_all_are_named_where_none_
     for port in absent {
         assert!(problem.contains(&format!("127.0.0.1:{port}: cannot connect")), "{problem}");
     }
-    let told = |problem: &String| problem.matches("cannot connect").count() == 3;
-    wait_until("it is told of each", LIMIT, || link(publisher.nats_links()).problem.filter(told));
+    let names_all = |problem: &String| problem.matches("cannot connect").count() == 3;
+    wait_until("it is told of each", LIMIT, || link(publisher.nats_links()).problem.filter(names_all));
 }

@@ -54,12 +54,12 @@ async fn a_server_that_stalls_or_is_not_there_makes_nobody_wait() {
     let nobody = super::super::publisher(&world.context, Scheme::Kwapi1, absent);
     // More than wait at most.
     (0..140_000).for_each(|number| nobody.publish(measurement("a", number)));
-    let told = wait_until("what is dropped is told", LIMIT, || {
+    let status = wait_until("what is dropped is told", LIMIT, || {
         let link = link(nobody.nats_links());
         (link.dropped + link.waiting == 140_000 && link.problem.is_some()).then_some(link)
     });
-    assert_eq!(told.waiting, 1 << 17);
-    assert!(told.problem.is_some_and(|problem| problem.contains("cannot connect")));
+    assert_eq!(status.waiting, 1 << 17);
+    assert!(status.problem.is_some_and(|problem| problem.contains("cannot connect")));
     let publisher = world.publisher();
     publisher.publish(measurement("a", 0));
     stored(&publisher, 1);
@@ -81,7 +81,7 @@ async fn a_server_that_stalls_or_is_not_there_makes_nobody_wait() {
 }
 
 #[tokio::test]
-async fn a_login_that_is_wrong_is_told_and_one_that_is_right_works() {
+async fn a_login_that_is_wrong_is_reported_and_one_that_is_right_works() {
     if !kwapi_peers::need_python("nats") {
         return;
     }
@@ -115,7 +115,7 @@ async fn a_login_that_is_wrong_is_told_and_one_that_is_right_works() {
 }
 
 #[tokio::test]
-async fn who_may_not_publish_or_subscribe_is_told_what_the_server_says() {
+async fn who_may_not_publish_or_subscribe_gets_the_error_of_the_server() {
     if !kwapi_peers::need_python("nats") {
         return;
     }
@@ -146,7 +146,7 @@ async fn who_may_not_publish_or_subscribe_is_told_what_the_server_says() {
 }
 
 #[tokio::test]
-async fn garbage_and_giants_are_counted_by_cause_and_not_brought_again() {
+async fn garbage_and_giants_are_counted_by_cause_and_not_delivered_again() {
     if !kwapi_peers::need_python("nats") {
         return;
     }
@@ -179,7 +179,7 @@ async fn garbage_and_giants_are_counted_by_cause_and_not_brought_again() {
 }
 
 #[tokio::test]
-async fn a_stream_or_consumer_that_is_deleted_is_told_and_used_again_when_it_is_back() {
+async fn a_stream_or_consumer_that_is_deleted_is_reported_and_used_again_when_it_is_back() {
     if !kwapi_peers::need_python("nats") {
         return;
     }
@@ -212,7 +212,7 @@ async fn a_stream_or_consumer_that_is_deleted_is_told_and_used_again_when_it_is_
 }
 
 #[tokio::test]
-async fn a_server_is_believed_by_its_authority_alone() {
+async fn a_server_is_trusted_by_its_authority_alone() {
     if !kwapi_peers::need_python("nats") {
         return;
     }
@@ -258,7 +258,7 @@ fn what_is_not_signed_by_our_own_scheme_does_not_go_over_it() {
 }
 
 #[tokio::test]
-async fn a_stream_that_delivers_nothing_of_what_waits_is_told() {
+async fn a_consumer_that_is_paused_is_reported() {
     if !kwapi_peers::need_python("nats") {
         return;
     }
@@ -273,8 +273,8 @@ async fn a_stream_that_delivers_nothing_of_what_waits_is_told() {
     };
     assert_eq!(pause("2100-01-01T00:00:00Z")["paused"], true);
     let history = world.history();
-    wait_until("the stall is told", 4 * LIMIT, || {
-        link(history.nats_links()).problem.filter(|problem| problem.contains("does not deliver its messages"))
+    wait_until("the pause is told", LIMIT, || {
+        link(history.nats_links()).problem.filter(|problem| problem.contains("is paused until 2100"))
     });
     assert_ne!(pause("2000-01-01T00:00:00Z")["paused"], true);
     let (numbers, acks) = receive(&history, 1).await;

@@ -6,7 +6,7 @@ use super::*;
 const COUNT: u64 = 4_000;
 
 /// Waits until the publisher tells something with `words` in it, while what it could not store waits.
-fn told(publisher: &Publisher, words: &str) {
+fn check_problem(publisher: &Publisher, words: &str) {
     let problem = wait_until(words, 2 * LIMIT, || {
         let link = link(publisher.nats_links());
         link.problem.filter(|problem| problem.contains(words) && link.waiting > 0)
@@ -33,7 +33,7 @@ async fn all_comes(world: &World) {
 }
 
 #[tokio::test]
-async fn a_stream_that_refuses_what_is_new_is_told_and_setup_mends_it() {
+async fn a_stream_that_refuses_what_is_new_is_reported_and_setup_mends_it() {
     if !kwapi_peers::need_python("nats") {
         return;
     }
@@ -47,7 +47,7 @@ async fn a_stream_that_refuses_what_is_new_is_told_and_setup_mends_it() {
     assert!(changed["error"].is_null(), "{changed}");
     let publisher = world.publisher();
     publish(&publisher);
-    told(
+    check_problem(
         &publisher,
         "maximum bytes exceeded; the stream is full and refuses what is new: `kwapi nats-setup`",
     );
@@ -58,7 +58,7 @@ async fn a_stream_that_refuses_what_is_new_is_told_and_setup_mends_it() {
 }
 
 #[tokio::test]
-async fn a_server_without_storage_left_is_told_and_used_again_when_it_has_more() {
+async fn a_server_without_storage_left_is_reported_and_used_again_when_it_has_more() {
     if !kwapi_peers::need_python("nats") {
         return;
     }
@@ -70,7 +70,7 @@ async fn a_server_without_storage_left_is_told_and_used_again_when_it_has_more()
     world.server.restart();
     let publisher = world.publisher();
     publish(&publisher);
-    told(&publisher, "insufficient resources; the server has no storage left");
+    check_problem(&publisher, "insufficient resources; the server has no storage left");
     world.server.configure(&text);
     world.server.restart();
     all_comes(&world).await;
@@ -78,7 +78,7 @@ async fn a_server_without_storage_left_is_told_and_used_again_when_it_has_more()
 }
 
 #[tokio::test]
-async fn a_full_disk_is_told_and_costs_nothing_once_the_server_is_started_with_room() {
+async fn a_full_disk_is_reported_and_costs_nothing_once_the_server_is_started_with_room() {
     if !kwapi_peers::need_python("nats") {
         return;
     }
@@ -88,7 +88,7 @@ async fn a_full_disk_is_told_and_costs_nothing_once_the_server_is_started_with_r
     world.server.restart();
     let publisher = world.publisher();
     publish(&publisher);
-    told(
+    check_problem(
         &publisher,
         "the server does not confirm messages; see its log (after a full disk, it takes a restart)",
     );
@@ -99,7 +99,7 @@ async fn a_full_disk_is_told_and_costs_nothing_once_the_server_is_started_with_r
 }
 
 #[tokio::test]
-async fn a_server_without_jetstream_is_told_at_both_ends() {
+async fn a_server_without_jetstream_is_reported_at_both_ends() {
     if !kwapi_peers::need_python("nats") {
         return;
     }
@@ -123,7 +123,7 @@ async fn a_server_without_jetstream_is_told_at_both_ends() {
         assert!(refused.contains(words), "{refused}");
         let (publisher, history) = (world.publisher(), world.history());
         publisher.publish(measurement("a", 0));
-        told(&publisher, words);
+        check_problem(&publisher, words);
         wait_until(words, LIMIT, || {
             link(history.nats_links()).problem.filter(|problem| problem.contains(words))
         });

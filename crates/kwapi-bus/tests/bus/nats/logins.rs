@@ -70,10 +70,10 @@ async fn is_refused(world: &World) {
     let refused = NatsSetup::connect(&world.endpoint()).await.expect_err("not let in").to_string();
     assert!(refused.ends_with("authentication failed; check the login in `nats`"), "{refused}");
     let publisher = world.publisher();
-    let told = wait_until("it is told", LIMIT, || {
+    let refusal = wait_until("it is told", LIMIT, || {
         link(publisher.nats_links()).problem.filter(|problem| !problem.starts_with("not connected"))
     });
-    assert_eq!(told, "authentication failed; check the login in `nats`");
+    assert_eq!(refusal, "authentication failed; check the login in `nats`");
 }
 
 #[tokio::test]
@@ -92,7 +92,7 @@ async fn a_token_is_let_in_and_another_is_not() {
 }
 
 #[tokio::test]
-async fn a_login_that_is_revoked_is_told_and_another_is_taken_up_without_a_restart() {
+async fn a_login_that_is_revoked_is_reported_and_another_is_taken_up_without_a_restart() {
     if !kwapi_peers::need_python("nats") {
         return;
     }
@@ -133,7 +133,7 @@ async fn a_login_that_is_revoked_is_told_and_another_is_taken_up_without_a_resta
 }
 
 #[tokio::test]
-async fn a_certificate_that_has_expired_is_told() {
+async fn a_certificate_that_has_expired_is_reported() {
     if !kwapi_peers::need_python("nats") {
         return;
     }

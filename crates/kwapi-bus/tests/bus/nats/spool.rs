@@ -182,8 +182,8 @@ async fn what_is_lost_at_a_server_without_a_word_is_missed_and_sent_again() {
         publish(&site, 2_000..2_100);
         take(&history, 2_000..2_100).await;
         released(&site);
-        let heard = link(history.nats_links());
-        assert!(heard.early >= kept && heard.misplaced == 0, "{heard:?}");
+        let received = link(history.nats_links());
+        assert!(received.early >= kept && received.misplaced == 0, "{received:?}");
         assert_eq!(spool(&site).0.dropped, 0);
     }
 }
@@ -210,7 +210,7 @@ async fn what_the_centre_refuses_is_not_sent_for_ever() {
 }
 
 #[tokio::test]
-async fn what_strangers_say_of_a_consumer_is_counted_and_lets_go_of_nothing() {
+async fn forged_positions_of_a_consumer_are_counted_and_release_nothing() {
     if !kwapi_peers::need_python("nats") {
         return;
     }
@@ -222,14 +222,14 @@ async fn what_strangers_say_of_a_consumer_is_counted_and_lets_go_of_nothing() {
     let id = identity.lines().nth(1).expect("an identity");
     let subject = format!("%position.centre.{id}");
     let mac = "0".repeat(64);
-    let said = [
+    let forged = [
         String::new(),
         format!("1 centre {id} 9 9 0 1790000000000000 test-1 {mac}"),
         format!("1 centre {id} 9 9 0 1790000000000000 other {mac}"),
         "x".repeat(1_000_000),
     ];
     let mut stranger = world.stranger();
-    said.iter().for_each(|text| stranger.send(&subject, text.as_bytes()));
+    forged.iter().for_each(|text| stranger.send(&subject, text.as_bytes()));
     let counted = wait_until("all is counted", LIMIT, || {
         let refused = spool(&site).1.refused;
         (refused.iter().map(|(_, count)| count).sum::<u64>() == 4).then_some(refused)

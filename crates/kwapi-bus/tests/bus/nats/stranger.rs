@@ -11,9 +11,18 @@ pub(super) struct Stranger(BufReader<TcpStream>, String);
 impl Stranger {
     /// Connects to `host:port`.
     pub(super) fn connect(address: &str) -> Self {
+        Self::connect_with(address, "")
+    }
+
+    /// The same as a user.
+    pub(super) fn log_in(address: &str, user: &str, password: &str) -> Self {
+        Self::connect_with(address, &format!(",\"user\":\"{user}\",\"pass\":\"{password}\""))
+    }
+
+    fn connect_with(address: &str, login: &str) -> Self {
         let mut stream = TcpStream::connect(address).expect("a server");
         let answers = format!("answers.{}", stream.local_addr().expect("an address").port());
-        write!(stream, "CONNECT {{\"verbose\":false,\"headers\":true}}\r\nSUB {answers} 1\r\n")
+        write!(stream, "CONNECT {{\"verbose\":false,\"headers\":true{login}}}\r\nSUB {answers} 1\r\n")
             .expect("sent");
         Self(BufReader::new(stream), answers)
     }

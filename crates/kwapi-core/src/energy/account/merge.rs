@@ -44,12 +44,12 @@ struct Joint {
 }
 
 impl Account {
-    /// The account that has heard what this one and `other` have. `heard` is now, on the plugin's monotonic clock: a
+    /// The account that has heard what this one and `other` have. `received_at` is now, on the plugin's monotonic clock: a
     /// publisher that only `other` has heard counts as heard now.
     ///
     /// [`Account::lost`] stays this one's: it counts what did not come here.
     #[must_use]
-    pub fn merge(&self, other: &Self, heard: Duration) -> Self {
+    pub fn merge(&self, other: &Self, received_at: Duration) -> Self {
         let mut merged = match (self.first_stamp(), other.first_stamp()) {
             (_, None) => self.clone(),
             (None, _) => other.clone(),
@@ -61,7 +61,7 @@ impl Account {
         merged.published = merged.totals().energy;
         let newest = |account: &Self| account.runs.last().map(|run| run.session);
         let is_ours = newest(&merged) == newest(self) && self.first_stamp().is_some();
-        merged.heard_us = if is_ours { self.heard_us } else { microseconds(heard) };
+        merged.received_us = if is_ours { self.received_us } else { microseconds(received_at) };
         merged.is_resumed = self.is_resumed || !is_ours;
         merged.lost = self.lost;
         let is_followed = |session| merged.runs.iter().any(|run| run.session == session);
@@ -247,11 +247,11 @@ fn before(sides: &[Side; 2], first: Option<&Joint>) -> Vec<Before> {
 
 /// The stamp of the newest measurement: of whoever has heard the newest run furthest.
 fn last_of(joint: &Joint, sides: &[Side; 2]) -> Timestamp {
-    let heard = joint.at.iter().zip(sides).filter_map(|(at, side)| {
+    let newest = joint.at.iter().zip(sides).filter_map(|(at, side)| {
         let run = side.account.runs.get((*at)?)?;
         Some((run.top.seq, side.account.last))
     });
-    heard.max().map_or(joint.run.top.stamp, |(_, last)| last)
+    newest.max().map_or(joint.run.top.stamp, |(_, last)| last)
 }
 
 /// The runs of both, each once, in the order that both have them in; of those that one alone has, by their ids.

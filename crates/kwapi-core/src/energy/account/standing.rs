@@ -92,7 +92,7 @@ impl Standing {
     }
 
     /// Whether this one has heard the newest message of `other`, or a later one.
-    pub fn has_heard(&self, other: &Self) -> bool {
+    pub fn covers(&self, other: &Self) -> bool {
         self.newest >= other.newest
     }
 

@@ -34,7 +34,7 @@ pub(super) fn message(session: u64, second: u64, joules: u64) -> Accounting {
 
 /// An account less what is known only to one process: the rival, and when somebody was last heard.
 fn kept(account: &Account) -> Account {
-    Account { rival: None, heard_us: 0, is_resumed: false, ..account.clone() }
+    Account { rival: None, received_us: 0, is_resumed: false, ..account.clone() }
 }
 
 /// Delivers messages a second apart and returns the answer to each with the total after it.
@@ -42,8 +42,8 @@ fn deliver(account: &mut Account, messages: &[Accounting]) -> Vec<(Result<Energy
     messages
         .iter()
         .map(|message| {
-            let heard = message.timestamp.since(Timestamp::EPOCH);
-            let credit = account.credit(message, heard, MAX_GAP);
+            let received_at = message.timestamp.since(Timestamp::EPOCH);
+            let credit = account.credit(message, received_at, MAX_GAP);
             (credit.map(|credit| credit.gained()), account.totals().energy.joules())
         })
         .collect()
@@ -56,7 +56,7 @@ fn total_after(messages: &[Accounting]) -> f64 {
 }
 
 #[test]
-fn the_first_sighting_credits_nothing_and_says_since_when() {
+fn the_first_sighting_credits_nothing_and_shows_since_when() {
     let mut account = Account::default();
     deliver(&mut account, &[message(100, 5_000, 777)]);
     assert_eq!((account.totals().energy.joules(), account.since().seconds()), (0.0, 5_000));
@@ -112,16 +112,16 @@ fn of_two_publishers_the_first_stays_until_it_is_silent() {
 fn a_backward_clock_step_costs_no_energy() {
     // At 154 the clock falls back by 50 s; the publisher begins a new session and goes on.
     let mut account = Account::default();
-    let mut heard = 0;
-    let mut tell = |messages: &mut dyn Iterator<Item = Accounting>| {
+    let mut clock = 0;
+    let mut receive = |messages: &mut dyn Iterator<Item = Accounting>| {
         for message in messages {
-            heard += 1;
-            _ = account.credit(&message, Duration::from_secs(heard), MAX_GAP);
+            clock += 1;
+            _ = account.credit(&message, Duration::from_secs(clock), MAX_GAP);
         }
         account.totals().energy.joules()
     };
-    assert_eq!(tell(&mut (100..=154).map(|second| message(100, second, second - 100))), 54.0);
-    assert_eq!(tell(&mut (104..=130).map(|second| message(104, second, second - 104))), 80.0);
+    assert_eq!(receive(&mut (100..=154).map(|second| message(100, second, second - 100))), 54.0);
+    assert_eq!(receive(&mut (104..=130).map(|second| message(104, second, second - 104))), 80.0);
 }
 
 #[test]
@@ -130,8 +130,8 @@ fn a_clock_set_back_to_before_the_session_began_costs_no_energy() {
     let mut account = Account::default();
     let before = (100..=110).map(|second| message(100, second, second - 100));
     let after = (81..=200).map(|second| message(81, second, second - 81));
-    for (heard, message) in (1..).zip(before.chain(after)) {
-        assert!(account.credit(&message, Duration::from_secs(heard), MAX_GAP).is_ok(), "{message:?}");
+    for (received_at, message) in (1..).zip(before.chain(after)) {
+        assert!(account.credit(&message, Duration::from_secs(received_at), MAX_GAP).is_ok(), "{message:?}");
     }
     assert_eq!(account.totals().energy.joules(), 10.0 + 119.0);
 }
@@ -141,10 +141,10 @@ fn an_earlier_publisher_that_goes_on_is_not_credited_for_the_time_of_the_later_o
     // Two live: 81's messages come up to 99, and then both do, of which 100's count until it falls silent at 150.
     let mut account = Account::default();
     for second in 81..=200 {
-        let heard = Duration::from_secs(second);
-        _ = account.credit(&message(81, second, second - 81), heard, MAX_GAP);
+        let received_at = Duration::from_secs(second);
+        _ = account.credit(&message(81, second, second - 81), received_at, MAX_GAP);
         if (100..=150).contains(&second) {
-            _ = account.credit(&message(100, second, second - 100), heard, MAX_GAP);
+            _ = account.credit(&message(100, second, second - 100), received_at, MAX_GAP);
         }
     }
     let total = account.totals().energy.joules();
@@ -158,8 +158,8 @@ fn total_after_a_step(silence: u64, between: Option<Accounting>) -> f64 {
     deliver(&mut account, &[message(100, 153, 0), message(100, 154, 1)]);
     let new = |seq| Accounting { seq, ..message(104, 105 + seq, 7 + seq) };
     let messages = (0..2).map(new).chain(between).chain((2..=30).map(new));
-    for (heard, message) in (154 + silence..).zip(messages) {
-        _ = account.credit(&message, Duration::from_secs(heard), MAX_GAP);
+    for (received_at, message) in (154 + silence..).zip(messages) {
+        _ = account.credit(&message, Duration::from_secs(received_at), MAX_GAP);
     }
     account.totals().energy.joules()
 }
@@ -171,7 +171,7 @@ fn what_the_first_message_of_a_new_session_carries_is_credited_after_a_backward_
 }
 
 #[test]
-fn a_rival_that_began_while_the_publisher_lives_is_credited_only_since_that_was_last_heard() {
+fn a_rival_that_began_while_the_publisher_lives_is_credited_only_since_that_was_last_received() {
     // The old one speaks again (2 J) when the rival is at 8 J; it is next heard at 9 J.
     assert_eq!(total_after_a_step(1, Some(message(100, 155, 2))), 2.0 + 28.0);
 }
@@ -194,11 +194,11 @@ fn a_session_after_a_backward_clock_step_is_credited_and_present_at_once() {
     // At 110 the clock falls back to 20; the publisher names its new session for the time after its last stamp.
     let mut account = Account::default();
     deliver(&mut account, &[message(100, 100, 0), message(100, 110, 10)]);
-    let heard = Duration::from_secs(112);
-    let credit = account.credit(&set_back(111, 2, 22), heard, MAX_GAP).unwrap();
+    let received_at = Duration::from_secs(112);
+    let credit = account.credit(&set_back(111, 2, 22), received_at, MAX_GAP).unwrap();
     assert_eq!((credit.gained().joules(), credit.is_newest, account.last().seconds()), (2.0, true, 22));
     // One that was overtaken on its way is not the present, and no second publisher.
-    let late = account.credit(&set_back(111, 1, 21), heard, MAX_GAP).unwrap();
+    let late = account.credit(&set_back(111, 1, 21), received_at, MAX_GAP).unwrap();
     assert_eq!((late.gained(), late.is_newest, account.has_conflict()), (Energy::ZERO, false, false));
     // The publisher restarts, at 40 on that clock.
     let credit = account.credit(&message(40, 43, 3), Duration::from_secs(133), MAX_GAP).unwrap();
@@ -245,13 +245,19 @@ fn a_closed_session_is_not_credited_again() {
 #[test]
 fn legacy_messages_are_integrated_on_arrival_and_not_across_a_gap() {
     let mut account = Account::default();
-    let mut tell = |second: u64, watts| {
+    let mut receive = |second: u64, watts| {
         let now = Timestamp::from_seconds(1_000_000 + second);
         account.credit_legacy(Watts(watts), now, Duration::from_secs(second), MAX_GAP).unwrap();
         account.totals().energy.joules()
     };
     assert_eq!(
-        [tell(1, 100.0), tell(2, 100.0), tell(4, 50.0), tell(4_000, 9_000.0), tell(4_001, 10.0)],
+        [
+            receive(1, 100.0),
+            receive(2, 100.0),
+            receive(4, 50.0),
+            receive(4_000, 9_000.0),
+            receive(4_001, 10.0)
+        ],
         [0.0, 100.0, 200.0, 200.0, 210.0]
     );
     assert_eq!((account.totals().measured_ms, account.totals().unknown_ms), (4_000, 3_996_000));
@@ -303,13 +309,13 @@ proptest! {
     fn any_order_twice_and_with_losses_ends_at_the_total_of_in_order_delivery(
         messages in story(), order: Vec<prop::sample::Index>, lost: u64, twice: u64,
     ) {
-        let heard: Vec<Accounting> = messages.iter().enumerate()
+        let received: Vec<Accounting> = messages.iter().enumerate()
             .filter(|(index, _)| *index == 0 || *index + 1 == messages.len() || lost >> (index % 64) & 1 == 0)
             .map(|(_, message)| *message).collect();
         let mut in_order = Account::default();
-        deliver(&mut in_order, &heard);
-        let repeated = heard.iter().enumerate().filter(|(index, _)| twice >> (index % 64) & 1 == 1);
-        let mut delivered: Vec<Accounting> = repeated.map(|(_, message)| *message).chain(heard.clone()).collect();
+        deliver(&mut in_order, &received);
+        let repeated = received.iter().enumerate().filter(|(index, _)| twice >> (index % 64) & 1 == 1);
+        let mut delivered: Vec<Accounting> = repeated.map(|(_, message)| *message).chain(received.clone()).collect();
         for (index, choice) in order.iter().enumerate() {
             let (from, to) = (index % delivered.len(), choice.index(delivered.len()));
             delivered.swap(from, to);
@@ -324,7 +330,7 @@ proptest! {
             previous = total;
         }
         // Each once: the stories are short, so that none is too old to be told from a repeated one.
-        prop_assert_eq!(credited, heard.len());
+        prop_assert_eq!(credited, received.len());
         prop_assert_eq!((account.since(), account.totals()), (in_order.since(), in_order.totals()));
     }
 
@@ -335,8 +341,8 @@ proptest! {
         let (mut account, mut fold) = (Account::default(), Account::default());
         let mut previous = Energy::ZERO;
         for (index, message) in messages.into_iter().enumerate() {
-            let heard = Duration::from_secs(index as u64 * 7);
-            if let Ok(credit) = account.credit(&message, heard, MAX_GAP) {
+            let received_at = Duration::from_secs(index as u64 * 7);
+            if let Ok(credit) = account.credit(&message, received_at, MAX_GAP) {
                 prop_assert_eq!(credit.totals, account.totals());
                 fold.replay(message.timestamp, Some(&message), &credit.decision);
             }

@@ -8,9 +8,9 @@ use super::{Anchor, Integrator, Step, microjoules};
 use crate::{Energy, Watts};
 
 /// A register is no longer believed once the watts have outrun it by more than this share of themselves…
-const DISBELIEF_SHARE: u128 = 4;
+const DISTRUST_SHARE: u128 = 4;
 /// …and by more than this, in microjoules (10 Wh): small meters disagree with themselves by that much.
-const DISBELIEF_FLOOR_UJ: u128 = 36_000_000_000;
+const DISTRUST_FLOOR_UJ: u128 = 36_000_000_000;
 
 /// What a register did to the total.
 pub(super) struct Reconciled {
@@ -57,12 +57,11 @@ impl Integrator {
         anchor.counted_uj = anchor.counted_uj.saturating_add(of_energy(advance));
         let (least, most) = anchor.range(resolution_uj);
         let integrated = anchor.total_uj.saturating_add(anchor.integrated_uj);
-        let disbelief =
-            (anchor.integrated_uj / DISBELIEF_SHARE).max(2 * resolution_uj).max(DISBELIEF_FLOOR_UJ);
-        if integrated.saturating_sub(most) > disbelief {
+        let distrust = (anchor.integrated_uj / DISTRUST_SHARE).max(2 * resolution_uj).max(DISTRUST_FLOOR_UJ);
+        if integrated.saturating_sub(most) > distrust {
             // It stands still or counts in another unit than its manual says: give back what was held.
             self.anchor = None;
-            self.register_believed = false;
+            self.register_trusted = false;
             // Of this reading what the one before confirms: nothing else checks its watts any more.
             return Reconciled { total_uj: integrated, counted: false, change };
         }

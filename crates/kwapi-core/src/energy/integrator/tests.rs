@@ -97,12 +97,12 @@ fn a_reset_neither_drops_nor_lifts_the_total() {
 }
 
 #[test]
-fn a_counter_that_stands_still_under_load_is_no_longer_believed_and_nothing_is_lost() {
+fn a_counter_that_stands_still_under_load_is_no_longer_trusted_and_nothing_is_lost() {
     let mut meter = Integrator::new(MAX_GAP);
     for second in 0..600_u32 {
         counted(&mut meter, f64::from(second), 1_000.0, watt_hours(42));
     }
-    assert!(!meter.counter_believed());
+    assert!(!meter.counter_trusted());
     assert_eq!(meter.totals().energy.joules(), 599_000.0);
 }
 
@@ -184,8 +184,13 @@ fn the_power_of_the_reading_itself_makes_an_advance_plausible_and_so_does_max_wa
     assert!(matches!(counted(&mut meter, 20.0, 2_000.0, watt_hours(8)), Some(CounterChange::Jumped(_))));
 }
 
-fn told(watts: f64, counter: &MeterCounter) -> Told<'_> {
-    Told { power: Some(Watts(watts)), quality: Quality::Measured, counter: Some(counter), is_counted: false }
+fn observation(watts: f64, counter: &MeterCounter) -> Observation<'_> {
+    Observation {
+        power: Some(Watts(watts)),
+        quality: Quality::Measured,
+        counter: Some(counter),
+        is_counted: false,
+    }
 }
 
 /// Where in its tick the register stands is not known of a tick that nobody has seen.
@@ -194,14 +199,14 @@ fn a_tick_over_a_stop_was_not_seen() {
     let mut meter = Integrator::new(MAX_GAP);
     meter.sums.measured_uj = 2_000_000_000;
     meter.anchor = Some(Box::new(Anchor::at(0, 3_600_000_000)));
-    meter.resume(at(100.0), &told(100.0, &watt_hours(2)), Energy::from_watt_hours(2));
+    meter.resume(at(100.0), &observation(100.0, &watt_hours(2)), Energy::from_watt_hours(2));
     let anchor = meter.anchor.as_deref().copied().unwrap();
     assert_eq!((anchor.slack_uj, anchor.counted_uj), (3_600_000_000, 7_200_000_000));
     assert_eq!(meter.totals().energy.joules(), 3_600.0);
 }
 
 #[test]
-fn two_absurd_values_that_do_not_agree_are_not_believed() {
+fn two_absurd_values_that_do_not_agree_are_not_trusted() {
     let mut meter = Integrator::new(MAX_GAP);
     for (second, watts) in [(0.0, 100.0), (10.0, 100.0), (20.0, 1e7), (30.0, 4e7), (40.0, 100.0)] {
         measured(&mut meter, second, watts);
@@ -305,11 +310,14 @@ fn a_ticks_surplus_is_measured_whatever_the_watts_are() {
 
 /// Between two ticks of a coarse register the power it told at the last fills in.
 #[test]
-fn power_told_from_a_register_fills_in() {
+fn power_derived_from_a_register_fills_in() {
     let mut meter = Integrator::new(MAX_GAP);
     for (second, wh) in [(0.0, 7), (5.0, 7)] {
         let counter = watt_hours(wh);
-        meter.record_told(at(second), &Told { is_counted: true, ..told(100.0, &counter) });
+        meter.record_observation(
+            at(second),
+            &Observation { is_counted: true, ..observation(100.0, &counter) },
+        );
     }
     assert_eq!((meter.totals().energy.joules(), meter.totals().measured_ms), (500.0, 5_000));
 }
@@ -321,6 +329,6 @@ fn watts_convict_a_register_that_was_not_read_meanwhile() {
     counted(&mut meter, 0.0, 1_000.0, watt_hours(7));
     (1..=6).for_each(|reading| measured(&mut meter, f64::from(reading) * 10.0, 1_000.0));
     counted(&mut meter, 70.0, 1_000.0, watt_hours(7));
-    assert!(!meter.counter_believed());
+    assert!(!meter.counter_trusted());
     assert_eq!(meter.totals().energy.joules(), 70_000.0);
 }

@@ -59,7 +59,9 @@ pub struct KeptRegister {
     range: Option<Energy>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reset_at: Option<Timestamp>,
-    is_believed: bool,
+    /// Whether it still had the last word.
+    #[serde(rename = "is_believed")]
+    is_trusted: bool,
     /// How long before the entry's reading it was read.
     #[serde(default, skip_serializing_if = "Duration::is_zero")]
     unread: Duration,
@@ -74,7 +76,7 @@ pub enum NotBridged {
     /// Nothing is kept of this register: it is new, or the state was lost.
     NoState,
     /// The register contradicted the meter's watts.
-    NotBelieved,
+    NotTrusted,
     /// Another serial number.
     AnotherMeter,
     /// A register in the host, which has been booted since.
@@ -96,7 +98,7 @@ impl NotBridged {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::NoState => "no_state",
-            Self::NotBelieved => "not_believed",
+            Self::NotTrusted => "not_believed",
             Self::AnotherMeter => "another_meter",
             Self::HostBooted => "host_booted",
             Self::Reset => "reset",
@@ -112,7 +114,7 @@ impl fmt::Display for NotBridged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NoState => "no saved state for this register",
-            Self::NotBelieved => "the register contradicted the meter's watts",
+            Self::NotTrusted => "the register contradicted the meter's watts",
             Self::AnotherMeter => "the serial number changed; the meter was replaced",
             Self::HostBooted => "the register is reset when the host boots",
             Self::Reset => "the device reports a reset or restart",
@@ -135,7 +137,7 @@ impl KeptRegister {
             resolution: counter.resolution,
             range: counter.range,
             reset_at: counter.reset_at.or(integrator.tracker.last().and_then(|last| last.reset_at)),
-            is_believed: integrator.register_believed,
+            is_trusted: integrator.register_trusted,
             unread: integrator.tracker.unread(),
             anchor_uj: integrator
                 .anchor
@@ -216,8 +218,8 @@ impl SessionEntry {
             now.since(self.ended(now))
         };
         let register = &sample.register;
-        if !kept.is_believed {
-            return Err(NotBridged::NotBelieved);
+        if !kept.is_trusted {
+            return Err(NotBridged::NotTrusted);
         }
         if register.is_of_another_device(kept.serial.as_deref()) {
             return Err(NotBridged::AnotherMeter);

@@ -80,14 +80,14 @@ impl Running {
         } else {
             sample.register.knowing(self.register.serial.as_deref())
         };
-        let believed = self.integrator.register_believed;
-        let change = self.integrator.record_told(sample.at, &sample.told());
+        let was_trusted = self.integrator.register_trusted;
+        let change = self.integrator.record_observation(sample.at, &sample.observation());
         match (&mut self.counter, sample.counter) {
             (Some(counter), Some(read)) => **counter = read,
             (counter, read) => *counter = read.map(Box::new),
         }
         let is_upset = matches!(change, Some(CounterChange::Reset | CounterChange::Jumped(_)))
-            || believed != self.integrator.register_believed
+            || was_trusted != self.integrator.register_trusted
             || is_other;
         self.must_sync |= is_upset;
         self.must_be_alone |= is_other;

@@ -31,7 +31,7 @@ impl Starting {
             let held =
                 self.held.get_or_insert_with(|| Held { integrator: Integrator::within(limits), since });
             if clocks.boottime.saturating_sub(held.since) < HOLD_MAX {
-                held.integrator.record_told(sample.at, &sample.told());
+                held.integrator.record_observation(sample.at, &sample.observation());
                 return None;
             }
             if self.is_behind(clocks) {
@@ -88,7 +88,7 @@ impl Starting {
                 .map(|(entry, kept, curve)| {
                     let mut integrator = self.resumed(entry);
                     integrator.anchor = kept.anchor().map(Box::new);
-                    integrator.resume(sample.at, &sample.told(), advance);
+                    integrator.resume(sample.at, &sample.observation(), advance);
                     let begin_uj = integrator.sums.total_uj();
                     let curve = SourceCurve { id: curve, run: entry.run.saturating_add(1), begin_uj };
                     (integrator, curve, kept.serial())
@@ -120,7 +120,7 @@ impl Starting {
             if let (false, Some(last)) = (has_register, past.iter().max_by_key(|entry| entry.newest)) {
                 integrator.watts_max = integrator.watts_max.max(last.largest()); // What this outlet is known to draw.
             }
-            integrator.record_told(sample.at, &sample.told());
+            integrator.record_observation(sample.at, &sample.observation());
             let curve = has_register.then_some(SourceCurve { id, run: 1, begin_uj: 0 });
             (Running::new(sample, clocks, integrator, id, curve, Sums::default()), not_bridged)
         }

@@ -22,7 +22,7 @@ fn milliseconds(stamp: Timestamp) -> u64 {
     stamp.micros().div_ceil(1000)
 }
 
-fn told(message: &scenarios::Message) -> String {
+fn text(message: &scenarios::Message) -> String {
     let Accounting { timestamp, session, seq, totals, curve, .. } = &message.accounting;
     let curve = curve.map(|curve| (milliseconds(curve.id), curve.run, curve.begin.millijoules()));
     let (stamp, session) = (milliseconds(*timestamp), milliseconds(*session));
@@ -85,8 +85,8 @@ fn each_scenario_is_published_as_expected() {
     let mut wrong = Vec::new();
     for scenario in scenarios::all() {
         for (expected, message) in play(&scenario) {
-            let expected = expected.map(|index| told(&scenario.messages[index]));
-            let message = message.as_ref().map(told);
+            let expected = expected.map(|index| text(&scenario.messages[index]));
+            let message = message.as_ref().map(text);
             if message != expected {
                 wrong.push(format!("{}:\n  expected {expected:?}\n  came     {message:?}", scenario.name));
                 break;

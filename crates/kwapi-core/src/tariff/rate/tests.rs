@@ -60,7 +60,7 @@ fn hours_are_those_of_the_zone_also_when_its_clock_shows_them_twice_or_never() {
 }
 
 #[test]
-fn a_series_says_nothing_where_it_has_no_row() {
+fn a_series_reports_nothing_where_it_has_no_row() {
     let values = [("2026-10-01T00:00:00Z", "0.10"), ("2026-10-01T00:15:00Z", "-0.02")];
     let values = values.map(|(when, price)| (at(when), price.parse().unwrap()));
     let series = RateSeries::new(QUARTER_MS, values.into());
@@ -117,7 +117,7 @@ fn entries_that_make_no_rate_are_refused_by_their_place() {
 }
 
 #[test]
-fn a_quarter_hour_that_is_none_in_its_zone_is_told() {
+fn a_quarter_hour_that_is_none_in_its_zone_is_reported() {
     // Local mean time: no offset of whole quarter hours.
     let zone = TimeZone::fixed(jiff::tz::Offset::from_seconds(561).unwrap());
     assert_eq!(QuarterOfWeek::of(at("2026-10-14T12:00:00Z"), &zone), None);

@@ -52,12 +52,12 @@ enum Names {
 /// Reads the keys and shows what came of them, or what was said.
 #[track_caller]
 fn check(keys: &str, expected: &str) {
-    let said = match typed::<Keys>(Value::Table(keys.parse().expect("TOML"))) {
+    let outcome = match typed::<Keys>(Value::Table(keys.parse().expect("TOML"))) {
         Ok(keys) => format!("{keys:?}"),
         Err(error) => error.to_string(),
     };
-    assert!(said.contains(expected), "{keys}: {said}");
-    assert!(!said.contains("hunter2"), "{said}");
+    assert!(outcome.contains(expected), "{keys}: {outcome}");
+    assert!(!outcome.contains("hunter2"), "{outcome}");
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn values_of_every_kind_are_read() {
 }
 
 #[test]
-fn an_error_says_where_and_what_as_fields() {
+fn an_error_names_where_and_what_as_fields() {
     check("hots = 'a'", "unknown key `hots`; valid keys: host, port");
     check("port = 1", "`host` is missing");
     check("host = 'a'\nphases = [{ volts = 230 }, { vlots = 1 }]", "unknown key `phases[1].vlots`");

@@ -19,7 +19,7 @@ const LIST: &str = r#"<devicelist version="1" fwversion="8.02">
 #[test]
 fn devices_with_a_meter_are_read_and_others_passed_over() {
     let plugs = parse(LIST).unwrap();
-    let told: Vec<_> = plugs
+    let texts: Vec<_> = plugs
         .iter()
         .map(|plug| {
             let watts = plug.watts().map(|watts| watts.map_err(|error| error.to_string()));
@@ -28,7 +28,7 @@ fn devices_with_a_meter_are_read_and_others_passed_over() {
         })
         .collect();
     assert_eq!(
-        told,
+        texts,
         [
             ("087610000434", "Rack & <lab>", true, Some(Ok(148.93)), Some(263_232_000.0)),
             ("116570240192", "garden", false, None, Some(43_200.0)),

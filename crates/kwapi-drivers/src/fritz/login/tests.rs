@@ -15,7 +15,7 @@ fn a_proof_is_what_python_makes_of_the_challenge() {
 }
 
 #[test]
-fn a_challenge_that_is_none_or_asks_for_too_much_is_refused() {
+fn a_challenge_that_is_none_or_requests_too_much_is_refused() {
     for challenge in [
         "",
         "2$",
@@ -34,7 +34,7 @@ fn a_challenge_that_is_none_or_asks_for_too_much_is_refused() {
 }
 
 #[test]
-fn what_a_box_says_of_a_session_is_read() {
+fn what_a_box_reports_of_a_session_is_read() {
     let text = "<SessionInfo><SID>0000000000000000</SID><Challenge>2$1$0a$1$0b</Challenge><BlockTime>64</BlockTime>\
         <Rights></Rights><Users><User last=\"1\">kwapi</User></Users></SessionInfo>";
     let expected = Info {

@@ -58,7 +58,7 @@ async fn a_connection_that_ends_before_the_answer_is_replaced_once() {
 }
 
 #[tokio::test]
-async fn a_device_that_has_never_answered_and_a_post_are_asked_once() {
+async fn a_device_that_has_never_answered_and_a_post_are_queried_once() {
     let simulator = start(|request| match request.method.as_str() {
         "POST" => HttpAnswer::Raw(Vec::new()),
         _ if request.target == "/no" => HttpAnswer::Raw(Vec::new()),
@@ -81,15 +81,15 @@ fn packed(bytes: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 async fn what_comes_packed_unasked_is_unpacked_within_the_bound() {
-    let told = |body: Vec<u8>| {
-        ask(move |_| HttpAnswer::ok(body.clone()).with_header("content-encoding", "gzip"), Login::default())
+    let text = |body: Vec<u8>| {
+        get(move |_| HttpAnswer::ok(body.clone()).with_header("content-encoding", "gzip"), Login::default())
     };
-    assert_eq!(told(packed(b"42")).await, "42");
+    assert_eq!(text(packed(b"42")).await, "42");
     let bomb = packed(&vec![b' '; BODY_BYTES_MAX + 1]);
     assert!(bomb.len() < BODY_BYTES_MAX / 100);
-    let error = told(bomb).await;
+    let error = text(bomb).await;
     assert!(error.contains("more than 4194304 bytes"), "{error}");
-    let error = told(packed(b"42").split_at(12).0.to_vec()).await;
+    let error = text(packed(b"42").split_at(12).0.to_vec()).await;
     assert!(error.starts_with("malformed gzip: "), "{error}");
 }
 
@@ -101,12 +101,12 @@ async fn only_a_slash_at_the_end_of_the_same_device_is_followed_and_once() {
             _ => HttpAnswer::status(308).with_header("location", place),
         }
     };
-    assert_eq!(ask(to("/status/"), login()).await, "42");
+    assert_eq!(get(to("/status/"), login()).await, "42");
     for elsewhere in
         ["http://127.0.0.2/status/", "//127.0.0.2/status/", "/other/", "/status", "https://x/status/"]
     {
-        let told = ask(to(elsewhere), login()).await;
-        assert!(told.contains("308") && told.contains("configure that address"), "{elsewhere}: {told}");
+        let text = get(to(elsewhere), login()).await;
+        assert!(text.contains("308") && text.contains("configure that address"), "{elsewhere}: {text}");
     }
     let around = |request: &HttpRequest| {
         let other = if request.target.starts_with("/status/") { "/status" } else { "/status/" };
@@ -121,13 +121,13 @@ async fn only_a_slash_at_the_end_of_the_same_device_is_followed_and_once() {
 async fn a_secret_that_a_device_repeats_is_not_shown() {
     let words = "the password hunter2 is wrong\u{1b}[2J";
     let body = serde_json::json!({"error": {"@Message.ExtendedInfo": [{"Message": words}]}}).to_string();
-    let told = ask(move |_| HttpAnswer::Whole(400, Vec::new(), body.clone().into_bytes()), login()).await;
-    assert!(told.contains("contains a secret"), "{told}");
+    let text = get(move |_| HttpAnswer::Whole(400, Vec::new(), body.clone().into_bytes()), login()).await;
+    assert!(text.contains("contains a secret"), "{text}");
     let words =
         serde_json::json!({"error": {"@Message.ExtendedInfo": [{"Message": "Not \u{1b}[2Jlicensed"}]}});
-    let told =
-        ask(move |_| HttpAnswer::Whole(400, Vec::new(), words.to_string().into_bytes()), login()).await;
-    assert!(told.ends_with("400 Bad Request (\"Not [2Jlicensed\")"), "{told:?}");
+    let text =
+        get(move |_| HttpAnswer::Whole(400, Vec::new(), words.to_string().into_bytes()), login()).await;
+    assert!(text.ends_with("400 Bad Request (\"Not [2Jlicensed\")"), "{text:?}");
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ fn sensor(number: u8, name: &str) -> IpmiSensor {
 #[track_caller]
 fn check(names: &[&str], expected: &str) {
     let sensors: Vec<_> = (1..).zip(names).map(|(number, name)| sensor(number, name)).collect();
-    let said = match options(&sensors, None) {
+    let outcome = match options(&sensors, None) {
         Ok(options) => {
             let choice = options.into_iter().next().unwrap();
             let names: Vec<_> = choice.sensors.into_iter().map(|sensor| sensor.name).collect();
@@ -27,7 +27,7 @@ fn check(names: &[&str], expected: &str) {
         }
         Err(reason) => reason,
     };
-    assert_eq!(said, expected, "{names:?}");
+    assert_eq!(outcome, expected, "{names:?}");
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn limits_and_parts_are_never_read() {
 }
 
 #[test]
-fn one_unknown_sensor_is_taken_and_two_are_asked_about() {
+fn one_unknown_sensor_is_taken_and_two_are_queried_about() {
     check(&["Watts"], "Watts");
     check(
         &["Watts A", "Watts B"],

@@ -3,13 +3,13 @@ use super::*;
 /// Parses the keys of a meter and checks them; what is said of them.
 #[track_caller]
 fn check(keys: &str, expected: &str) {
-    let said =
+    let outcome =
         match toml::from_str::<IpmiConfig>(&format!("host = 'node1-bmc'\npassword = 'hunter2'\n{keys}")) {
             Ok(config) => config.check().map_or_else(|error| error.to_string(), |()| "fine".to_owned()),
             Err(error) => error.message().to_owned(),
         };
-    assert!(said.contains(expected), "{keys:?}: {said:?} should say {expected:?}");
-    assert!(!said.contains("hunter2"), "{said}");
+    assert!(outcome.contains(expected), "{keys:?}: {outcome:?} should say {expected:?}");
+    assert!(!outcome.contains("hunter2"), "{outcome}");
 }
 
 #[test]

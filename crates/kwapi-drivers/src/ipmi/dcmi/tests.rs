@@ -39,7 +39,7 @@ fn watts_are_little_endian() {
 }
 
 #[test]
-fn right_watts_of_a_card_that_says_inactive_are_an_estimate() {
+fn right_watts_of_a_card_that_reports_inactive_are_an_estimate() {
     check(&data([360, 0, 0, 0], 0, 0, 0x00), "360 W (estimated)");
 }
 
@@ -133,7 +133,7 @@ proptest! {
     }
 
     #[test]
-    fn no_answer_yields_more_watts_than_it_says(noise in any::<[u8; 18]>()) {
+    fn no_answer_yields_more_watts_than_it_reports(noise in any::<[u8; 18]>()) {
         if let Some(Ok(reading)) = parse(&noise).map(|power| power.reading()) {
             prop_assert_eq!(reading.power, Some(Watts(f64::from(u16::from_le_bytes([noise[1], noise[2]])))));
         }

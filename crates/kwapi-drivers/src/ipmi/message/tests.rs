@@ -28,8 +28,8 @@ fn an_answer_is_known_by_command_and_sequence() {
     assert!(answer.is_to(GET_SDR_REPOSITORY_INFO, 5));
     assert!(!answer.is_to(GET_SDR_REPOSITORY_INFO, 6), "an earlier request's");
     assert!(!answer.is_to(GET_SDR, 5), "another command's");
-    let asked = request(GET_SDR_REPOSITORY_INFO, 0, 5, &[]);
-    assert!(!parse(&asked).is_some_and(|answer| answer.is_to(GET_SDR_REPOSITORY_INFO, 5)), "our own echo");
+    let request = request(GET_SDR_REPOSITORY_INFO, 0, 5, &[]);
+    assert!(!parse(&request).is_some_and(|answer| answer.is_to(GET_SDR_REPOSITORY_INFO, 5)), "our own echo");
 }
 
 #[test]

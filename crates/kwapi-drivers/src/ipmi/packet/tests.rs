@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 /// Get Channel Authentication Capabilities, as `ipmitool` asks.
-const ASKED: &[u8] = &[
+const REQUEST: &[u8] = &[
     0x06, 0x00, 0xff, 0x07, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x09, 0x20, 0x18, 0xc8,
     0x81, 0x00, 0x38, 0x8e, 0x04, 0xb5,
 ];
@@ -17,8 +17,8 @@ fn check(datagram: &[u8], expected: Option<Addressee>) {
 
 #[test]
 fn a_packet_outside_a_session_is_for_anyone() {
-    check(ASKED, Some(Addressee::Anyone));
-    assert_eq!(legacy(0, 0, 0, None, &ASKED[14..]), ASKED);
+    check(REQUEST, Some(Addressee::Anyone));
+    assert_eq!(legacy(0, 0, 0, None, &REQUEST[14..]), REQUEST);
 }
 
 #[test]
@@ -39,8 +39,8 @@ fn a_reply_of_session_opening_names_it_inside() {
 fn other_classes_other_versions_and_cut_packets_are_no_ipmi() {
     check(&[0x06, 0x00, 0xff, 0x06, 0x00, 0x00, 0x11, 0xbe, 0x40, 0x00, 0x00, 0x00], None);
     check(&[0x05, 0x00, 0xff, 0x07, 0x00], None);
-    for length in 0..ASKED.len() {
-        check(&ASKED[..length], None);
+    for length in 0..REQUEST.len() {
+        check(&REQUEST[..length], None);
     }
 }
 

@@ -34,7 +34,7 @@ fn response(tag: u8, status: u8, algorithms: [u8; 3]) -> Vec<u8> {
 }
 
 #[test]
-fn the_card_s_choice_of_suite_is_told_or_unknown() {
+fn the_card_s_choice_of_suite_is_reported_or_unknown() {
     let chosen = |algorithms| open_session_response(&response(9, OK, algorithms), 9);
     assert_eq!(chosen([1, 1, 1]), Some(Ok((0x0807_0605, Some(Suite::Sha1)))));
     assert_eq!(chosen([3, 4, 1]), Some(Ok((0x0807_0605, Some(Suite::Sha256)))));

@@ -24,7 +24,7 @@ fn power_with(changes: &[(usize, u8)]) -> Vec<u8> {
 /// Checks name and watts (or why there are none) of a raw reading.
 #[track_caller]
 fn check(changes: &[(usize, u8)], raw: u8, expected: &str) {
-    let said = match full_sensor(&power_with(changes)) {
+    let outcome = match full_sensor(&power_with(changes)) {
         Err(TruncatedRecord) => "cut".to_owned(),
         Ok(None) => "no power".to_owned(),
         Ok(Some(sensor)) => match sensor.conversion {
@@ -32,7 +32,7 @@ fn check(changes: &[(usize, u8)], raw: u8, expected: &str) {
             Err(fault) => fault.to_owned(),
         },
     };
-    assert_eq!(said, expected, "{changes:02x?}");
+    assert_eq!(outcome, expected, "{changes:02x?}");
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn exponents_have_four_bits_of_two_s_complement() {
 }
 
 #[test]
-fn raw_readings_are_signed_as_the_record_says() {
+fn raw_readings_are_signed_as_the_record_reports() {
     check(&[(24, 1), (20, 0x00)], 0xfe, "Power 254.000");
     check(&[(24, 1), (20, 0x40)], 0xfe, "Power -1.000");
     check(&[(24, 1), (20, 0x40)], 0xff, "Power 0.000");

@@ -43,13 +43,16 @@ async fn a_suite_that_is_configured_is_not_traded_for_a_weaker_one() {
 }
 
 #[tokio::test]
-async fn whoever_says_that_a_card_speaks_1_5_only_gets_no_password_and_does_not_hide_2_0() {
+async fn whoever_reports_that_a_card_speaks_1_5_only_gets_no_password_and_does_not_hide_2_0() {
     let card =
         card(CardOptions { offer: Offer::LegacyWithoutAuthentication, ..CardOptions::default() }).await;
     // Nothing but "no authentication" is offered, which the configuration would have to allow.
-    check(&said(&keys(&card)).await, "does not support authentication \"md5\"");
-    check(&said(&IpmiConfig { cipher_suite: Some(17), ..keys(&card) }).await, "supports IPMI 1.5 only");
-    check(&said(&IpmiConfig { version: Some(IpmiVersion::Plus), ..keys(&card) }).await, "236 W");
+    check(&reading_text(&keys(&card)).await, "does not support authentication \"md5\"");
+    check(
+        &reading_text(&IpmiConfig { cipher_suite: Some(17), ..keys(&card) }).await,
+        "supports IPMI 1.5 only",
+    );
+    check(&reading_text(&IpmiConfig { version: Some(IpmiVersion::Plus), ..keys(&card) }).await, "236 W");
     assert_eq!(card.wrong_proofs(), 0);
 }
 
@@ -69,15 +72,15 @@ async fn answers_without_end_that_fit_no_question_are_a_lost_link_in_time() {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let port = socket.local_addr().unwrap().port();
     let flood = tokio::spawn(async move {
-        let mut asked = [0; 512];
-        let Ok((length, from)) = socket.recv_from(&mut asked).await else { return };
+        let mut request = [0; 512];
+        let Ok((length, from)) = socket.recv_from(&mut request).await else { return };
         // The answer to another request, again and again: its sequence number is not ours.
         let mut answer = vec![6, 0, 0xFF, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 16];
         answer.extend([0x81, 0x1C, 0x63, 0x20, 0, 0x38, 0, 1, 0x80, 4, 2, 0, 0, 0, 0, 0]);
         for number in (0..=u8::MAX).cycle() {
             if let Some(sequence) = answer.get_mut(18) {
                 // Every number but the one that was asked with.
-                *sequence = if number << 2 == asked[..length][18] {
+                *sequence = if number << 2 == request[..length][18] {
                     number.wrapping_add(1) << 2
                 } else {
                     number << 2
@@ -96,7 +99,7 @@ async fn answers_without_end_that_fit_no_question_are_a_lost_link_in_time() {
 }
 
 #[tokio::test]
-async fn a_good_bye_that_is_lost_is_said_again() {
+async fn a_good_bye_that_is_lost_is_sent_again() {
     let card = card(CardOptions::default()).await;
     let meter = open(&keys(&card)).await.unwrap();
     // Each other datagram is lost from here on, and it is the good-bye's turn.

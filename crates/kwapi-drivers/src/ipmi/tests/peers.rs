@@ -20,7 +20,7 @@ fn number_after(text: &str, label: &str) -> f64 {
 }
 
 #[tokio::test]
-async fn dcmi_of_ipmi_sim_is_what_ipmitool_and_freeipmi_say() {
+async fn dcmi_of_ipmi_sim_is_what_ipmitool_and_freeipmi_report() {
     if !need(&["ipmi_sim", "ipmitool", "ipmi-dcmi", "gcc", "sdrcomp"]) {
         return;
     }
@@ -53,7 +53,7 @@ async fn dcmi_of_ipmi_sim_is_what_ipmitool_and_freeipmi_say() {
 }
 
 #[tokio::test]
-async fn the_sensor_of_ipmi_sim_is_what_ipmitool_says() {
+async fn the_sensor_of_ipmi_sim_is_what_ipmitool_reports() {
     if !need(&["ipmi_sim", "ipmitool", "gcc", "sdrcomp"]) {
         return;
     }
@@ -114,8 +114,8 @@ async fn node_manager_is_read_as_ipmitool_reads_it() {
     let config = IpmiConfig { source: SourceWanted::NodeManager, ..config(cards.port) };
     let mut meter = open(&config).await.unwrap();
     assert_eq!(read(&mut meter).await.unwrap(), Ok(Reading::watts(418.0)));
-    let asked = ["-b", "0", "-t", "0x2c", "nm", "statistics", "power", "domain", "platform"];
-    let referee = ipmitool(cards.port, "3", &asked);
+    let arguments = ["-b", "0", "-t", "0x2c", "nm", "statistics", "power", "domain", "platform"];
+    let referee = ipmitool(cards.port, "3", &arguments);
     assert_eq!(number_after(&referee, "Instantaneous reading:"), 418.0, "{referee}");
     let used = meter.findings().into_iter().find(|finding| finding.is_used).unwrap();
     assert!(used.value.starts_with("418 W, active (minimum 418, maximum 418"), "{}", used.value);
@@ -146,7 +146,7 @@ async fn a_wrong_password_user_or_suite_is_refused_with_advice() {
 }
 
 #[tokio::test]
-async fn too_low_a_privilege_says_which_one_to_set() {
+async fn too_low_a_privilege_names_which_one_to_set() {
     if !need(&["ipmi_sim", "gcc", "sdrcomp"]) {
         return;
     }
@@ -165,7 +165,7 @@ async fn closed_sessions_leave_room_for_others() {
     let cards = Cards::ipmi_sim(|lan| lan);
     // More than `ipmi_sim` keeps open at once.
     for _ in 0..100 {
-        assert_eq!(said(&config(cards.port)).await, "236 W");
+        assert_eq!(reading_text(&config(cards.port)).await, "236 W");
     }
 }
 
@@ -181,7 +181,7 @@ async fn ipmi_1_5_is_spoken_with_cards_that_know_no_better() {
         [LegacyAuthentication::Md5, LegacyAuthentication::Password, LegacyAuthentication::None]
     {
         config.legacy_authentication = authentication;
-        assert_eq!(said(&config).await, "236 W", "{authentication:?}");
+        assert_eq!(reading_text(&config).await, "236 W", "{authentication:?}");
         let sensor = IpmiConfig { source: SourceWanted::Sensor, ..config.clone() };
         let mut meter = open(&sensor).await.unwrap();
         assert_eq!(read_until(&mut meter, 236.0).await, Ok(Reading::watts(236.0)));
@@ -214,14 +214,14 @@ async fn pyghmi_cards_are_read_by_suites_3_and_17() {
         assert_eq!(number_after(&referee, "Instantaneous power reading:"), 312.0, "{referee}");
 
         let config = IpmiConfig { source: SourceWanted::Sensor, ..config };
-        assert_eq!(said(&config).await, "312 W", "suite {suite}");
+        assert_eq!(reading_text(&config).await, "312 W", "suite {suite}");
     }
     let best = IpmiShared::default();
     let meter = Ipmi::open(&config(cards.port), &outlets(), &Arc::new(best)).await.unwrap();
     let card = meter.session.link.card;
     assert_eq!(meter.shared.memory(card).lock().suite, Some(17), "the best suite offered is taken");
     let wrong = IpmiConfig { password: Secret::new("hunter2"), ..config(cards.port) };
-    assert!(said(&wrong).await.contains("authentication failed for user \"user\""));
+    assert!(reading_text(&wrong).await.contains("authentication failed for user \"user\""));
 }
 
 #[tokio::test]

@@ -25,9 +25,9 @@ async fn the_best_suite_is_taken_and_suite_3_where_there_is_no_other() {
 }
 
 #[tokio::test]
-async fn no_common_suite_says_which_ones_would_do() {
+async fn no_common_suite_names_which_ones_would_do() {
     let card = card(CardOptions { suites: vec![], ..CardOptions::default() }).await;
-    check(&said(&keys(&card)).await, "enable suite 17 or 3");
+    check(&reading_text(&keys(&card)).await, "enable suite 17 or 3");
 }
 
 #[tokio::test]
@@ -35,10 +35,10 @@ async fn a_card_key_is_needed_where_the_card_has_one() {
     let card_key = Some(vec![0xAB, 0xCD, 0x01]);
     for suites in [vec![3], vec![17]] {
         let card = card(CardOptions { card_key: card_key.clone(), suites, ..CardOptions::default() }).await;
-        check(&said(&keys(&card)).await, "set kg");
-        check(&said(&IpmiConfig { kg: Some(Secret::new("0xABCD01")), ..keys(&card) }).await, "236 W");
+        check(&reading_text(&keys(&card)).await, "set kg");
+        check(&reading_text(&IpmiConfig { kg: Some(Secret::new("0xABCD01")), ..keys(&card) }).await, "236 W");
         check(
-            &said(&IpmiConfig { kg: Some(Secret::new("0xABCD02")), ..keys(&card) }).await,
+            &reading_text(&IpmiConfig { kg: Some(Secret::new("0xABCD02")), ..keys(&card) }).await,
             "kg does not match the BMC's",
         );
     }
@@ -54,18 +54,18 @@ async fn a_wrong_password_is_noticed_without_the_card_counting_it() {
 }
 
 #[tokio::test]
-async fn an_account_of_any_privilege_is_read_and_the_card_says_when_it_is_too_low() {
+async fn an_account_of_any_privilege_is_read_and_the_card_reports_when_it_is_too_low() {
     for privilege_max in [2, 3, 4] {
         let card = card(CardOptions { privilege_max, ..CardOptions::default() }).await;
-        check(&said(&keys(&card)).await, "236 W");
+        check(&reading_text(&keys(&card)).await, "236 W");
     }
     let card = card(CardOptions { privilege_max: 2, dcmi: Dcmi::Wants(3), ..CardOptions::default() }).await;
     let wanted = IpmiConfig { privilege: Some(Privilege::Operator), ..keys(&card) };
-    check(&said(&wanted).await, "is not allowed privilege \"operator\"");
+    check(&reading_text(&wanted).await, "is not allowed privilege \"operator\"");
     let only_dcmi = IpmiConfig { source: SourceWanted::Dcmi, ..keys(&card) };
-    check(&said(&only_dcmi).await, "set privilege to \"operator\" or \"administrator\"");
+    check(&reading_text(&only_dcmi).await, "set privilege to \"operator\" or \"administrator\"");
     // Its sensors ask for no more than "user".
-    check(&said(&keys(&card)).await, "236 W");
+    check(&reading_text(&keys(&card)).await, "236 W");
 }
 
 #[tokio::test]
@@ -172,7 +172,7 @@ async fn a_restarted_card_is_a_lost_link_and_opens_again() {
     let mut meter = open(&impatient_keys(&card)).await.unwrap();
     card.forget_sessions();
     assert!(matches!(read(&mut meter).await, Err(DriverError::Link(_))));
-    check(&said(&impatient_keys(&card)).await, "236 W");
+    check(&reading_text(&impatient_keys(&card)).await, "236 W");
 }
 
 #[tokio::test]
@@ -191,16 +191,16 @@ async fn a_session_that_was_silent_for_long_is_opened_anew_before_the_reading() 
 async fn a_suite_that_is_refused_with_whatever_status_gives_way_to_the_other() {
     for suite_refusal in [0x01, 0x04, 0x09, 0x0A, 0x11, 0x12] {
         let card = card(CardOptions { suites: vec![3], suite_refusal, ..CardOptions::default() }).await;
-        assert_eq!(said(&keys(&card)).await, "236 W", "status {suite_refusal:#04x}");
+        assert_eq!(reading_text(&keys(&card)).await, "236 W", "status {suite_refusal:#04x}");
     }
 }
 
 #[tokio::test]
-async fn a_card_that_makes_its_keys_of_the_first_privilege_it_hears_is_read() {
+async fn a_card_that_makes_its_keys_of_the_first_privilege_it_receives_is_read() {
     let card = card(CardOptions { keys_of_open_privilege: true, ..CardOptions::default() }).await;
-    assert_eq!(said(&keys(&card)).await, "236 W");
+    assert_eq!(reading_text(&keys(&card)).await, "236 W");
     let operator = IpmiConfig { privilege: Some(Privilege::Operator), ..keys(&card) };
-    assert_eq!(said(&operator).await, "236 W");
+    assert_eq!(reading_text(&operator).await, "236 W");
     assert_eq!(card.wrong_proofs(), 0);
     // And a wrong password is still one.
     let error = open(&IpmiConfig { password: Secret::new("hunter2"), ..keys(&card) }).await.unwrap_err();
@@ -210,7 +210,7 @@ async fn a_card_that_makes_its_keys_of_the_first_privilege_it_hears_is_read() {
 #[tokio::test]
 async fn wrong_checksums_in_proven_packets_are_not_held_against_a_card() {
     let card = card(CardOptions { wrong_checksums: true, ..CardOptions::default() }).await;
-    assert_eq!(said(&keys(&card)).await, "236 W");
+    assert_eq!(reading_text(&keys(&card)).await, "236 W");
 }
 
 #[tokio::test]
@@ -250,10 +250,10 @@ async fn a_missing_card_key_leaves_no_session_behind() {
     for hides_card_key in [false, true] {
         let card_key = Some(b"its own".to_vec());
         let card = card(CardOptions { card_key, hides_card_key, ..CardOptions::default() }).await;
-        check(&said(&keys(&card)).await, "set kg");
+        check(&reading_text(&keys(&card)).await, "set kg");
         until(|| card.sessions() == 0).await;
         let wrong = IpmiConfig { kg: Some(Secret::new("another")), ..keys(&card) };
-        check(&said(&wrong).await, "kg does not match the BMC's");
+        check(&reading_text(&wrong).await, "kg does not match the BMC's");
         until(|| card.sessions() == 0).await;
     }
 }

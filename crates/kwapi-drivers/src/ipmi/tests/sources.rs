@@ -14,43 +14,43 @@ async fn card_with_sensors(sensors: Vec<SensorRecord>) -> Card {
 }
 
 #[tokio::test]
-async fn watts_of_a_card_that_says_it_does_not_measure_are_an_estimate() {
-    check(&said(&keys(&card_with_dcmi(Dcmi::SaysInactive).await)).await, "236 W (estimated)");
+async fn watts_of_a_card_that_reports_it_does_not_measure_are_an_estimate() {
+    check(&reading_text(&keys(&card_with_dcmi(Dcmi::ReportsInactive).await)).await, "236 W (estimated)");
 }
 
 #[tokio::test]
 async fn a_dead_dcmi_is_no_zero() {
     let with_sensor = card_with_dcmi(Dcmi::Dead).await;
-    check(&said(&keys(&with_sensor)).await, "236 W");
+    check(&reading_text(&keys(&with_sensor)).await, "236 W");
     let without = card(CardOptions { dcmi: Dcmi::Dead, sensors: vec![], ..CardOptions::default() }).await;
-    check(&said(&keys(&without)).await, "not available");
+    check(&reading_text(&keys(&without)).await, "not available");
 }
 
 #[tokio::test]
 async fn a_machine_that_draws_nothing_is_measured_so() {
     let card = card(CardOptions::default()).await;
     card.set_watts(0);
-    assert_eq!(said(&keys(&card)).await, "0 W");
+    assert_eq!(reading_text(&keys(&card)).await, "0 W");
 }
 
 #[tokio::test]
 async fn an_absurd_power_is_implausible() {
     let card = card_with_dcmi(Dcmi::OverItsMaximum).await;
     let config = IpmiConfig { source: SourceWanted::Dcmi, ..keys(&card) };
-    check(&said(&config).await, "implausible: 2596 W is over 10 times");
+    check(&reading_text(&config).await, "implausible: 2596 W is over 10 times");
 }
 
 #[tokio::test]
 async fn the_first_call_after_idleness_may_fail() {
-    check(&said(&keys(&card_with_dcmi(Dcmi::FailsFirst(2)).await)).await, "236 W");
+    check(&reading_text(&keys(&card_with_dcmi(Dcmi::FailsFirst(2)).await)).await, "236 W");
 }
 
 #[tokio::test]
-async fn a_card_without_power_says_so_and_never_zero() {
+async fn a_card_without_power_reports_it_and_never_zero() {
     let card = card_with_sensors(vec![SensorRecord::full(1, "Temp", 1, 1)]).await;
-    let said = said(&keys(&card)).await;
+    let text = reading_text(&keys(&card)).await;
     check(
-        &said,
+        &text,
         "no power reading: DCMI Get Power Reading: invalid command (0xc1); the BMC has no sensor in watts",
     );
 }
@@ -81,7 +81,7 @@ fn supplies() -> Vec<SensorRecord> {
 }
 
 #[tokio::test]
-async fn supplies_are_summed_and_findings_say_why() {
+async fn supplies_are_summed_and_findings_report_why() {
     let card = card_with_sensors(supplies()).await;
     let mut meter = open(&keys(&card)).await.unwrap();
     assert_eq!(read(&mut meter).await.unwrap(), Ok(Reading::watts(472.0)), "twice 236 W");
@@ -107,7 +107,7 @@ async fn supplies_are_summed_and_findings_say_why() {
 async fn a_total_is_never_added_to_its_parts() {
     let mut sensors = supplies();
     sensors.push(SensorRecord::watts(5, "System Level", 2));
-    check(&said(&keys(&card_with_sensors(sensors).await)).await, "236 W");
+    check(&reading_text(&keys(&card_with_sensors(sensors).await)).await, "236 W");
 }
 
 /// Lets so many seconds pass for whoever measures time, without waiting them; a session is silent no longer than allowed.
@@ -134,10 +134,10 @@ async fn a_supply_that_is_not_fitted_is_left_out_and_one_that_goes_is_missed() {
     assert!(findings[2].what.contains("PS2") && !findings[2].is_used, "{findings:?}");
     check(&findings[2].why, "no reading; ignored, so the sum is estimated");
     let named = IpmiConfig { sensor: Some(SensorNames::One("ps1 input power".into())), ..keys(&card) };
-    check(&said(&named).await, "236 W");
+    check(&reading_text(&named).await, "236 W");
     let both = SensorNames::Several(vec!["PS1 Input Power".into(), "PS2 Input Power".into()]);
     check(
-        &said(&IpmiConfig { sensor: Some(both), ..keys(&card) }).await,
+        &reading_text(&IpmiConfig { sensor: Some(both), ..keys(&card) }).await,
         "sensor \"PS2 Input Power\" has no reading",
     );
 
@@ -153,10 +153,10 @@ async fn a_supply_that_is_not_fitted_is_left_out_and_one_that_goes_is_missed() {
 }
 
 #[tokio::test]
-async fn what_dcmi_says_in_place_of_nothing_gives_way_to_the_sensors() {
+async fn what_dcmi_reports_in_place_of_nothing_gives_way_to_the_sensors() {
     for nothing in [0xFFFF, 0] {
         let card =
-            card(CardOptions { dcmi: Dcmi::Says(nothing), sensors: supplies(), ..CardOptions::default() })
+            card(CardOptions { dcmi: Dcmi::Reports(nothing), sensors: supplies(), ..CardOptions::default() })
                 .await;
         let mut meter = open(&keys(&card)).await.unwrap();
         assert_eq!(read(&mut meter).await.unwrap(), Ok(Reading::watts(472.0)));
@@ -167,7 +167,7 @@ async fn what_dcmi_says_in_place_of_nothing_gives_way_to_the_sensors() {
         pass(&mut meter, 630).await;
         assert_eq!(read(&mut meter).await.unwrap(), Ok(Reading::watts(236.0)));
         // And goes again, in the middle of a run.
-        card.set_dcmi(Dcmi::Says(nothing));
+        card.set_dcmi(Dcmi::Reports(nothing));
         pass(&mut meter, 60).await;
         assert_eq!(read(&mut meter).await.unwrap(), Ok(Reading::watts(472.0)));
     }
@@ -175,8 +175,8 @@ async fn what_dcmi_says_in_place_of_nothing_gives_way_to_the_sensors() {
 
 #[tokio::test]
 async fn zero_that_nothing_confirms_is_an_estimate() {
-    let card = card(CardOptions { dcmi: Dcmi::Says(0), sensors: vec![], ..CardOptions::default() }).await;
-    assert_eq!(said(&keys(&card)).await, "0 W (estimated)");
+    let card = card(CardOptions { dcmi: Dcmi::Reports(0), sensors: vec![], ..CardOptions::default() }).await;
+    assert_eq!(reading_text(&keys(&card)).await, "0 W (estimated)");
 }
 
 #[tokio::test]
@@ -199,22 +199,22 @@ async fn one_bad_record_costs_no_other() {
         let supplies =
             [SensorRecord::watts(2, "PS1 Input Power", 2), SensorRecord::watts(3, "PS2 Input Power", 2)];
         let card = card_with_sensors(supplies.into_iter().chain([bad.clone()]).collect()).await;
-        assert_eq!(said(&keys(&card)).await, expected, "{bad:?}");
+        assert_eq!(reading_text(&keys(&card)).await, expected, "{bad:?}");
     }
     // A supply's own record that says too many bytes.
     let long = SensorRecord::watts(2, "PS1 Input Power", 2).too_long_by(5).refusing(0xFF, 0xC9);
-    assert_eq!(said(&keys(&card_with_sensors(vec![long]).await)).await, "236 W");
+    assert_eq!(reading_text(&keys(&card_with_sensors(vec![long]).await)).await, "236 W");
 }
 
 #[tokio::test]
 async fn a_junk_record_now_and_then_counts_nothing_twice() {
     let card = card_with_sensors(supplies()).await;
     card.set_fault(BmcFault::JunkRecord);
-    assert_eq!(said(&keys(&card)).await, "472 W");
+    assert_eq!(reading_text(&keys(&card)).await, "472 W");
 }
 
 #[tokio::test]
-async fn a_card_that_cannot_return_so_many_bytes_may_say_so_as_it_likes() {
+async fn a_card_that_cannot_return_so_many_bytes_may_report_it_in_any_way() {
     for too_many_bytes in [0xC7, 0xC9, 0xCA, 0xFF] {
         let options = CardOptions {
             dcmi: Dcmi::Absent,
@@ -223,7 +223,7 @@ async fn a_card_that_cannot_return_so_many_bytes_may_say_so_as_it_likes() {
             ..CardOptions::default()
         };
         let card = card(options).await;
-        assert_eq!(said(&keys(&card)).await, "236 W", "{too_many_bytes:#04x}");
+        assert_eq!(reading_text(&keys(&card)).await, "236 W", "{too_many_bytes:#04x}");
     }
 }
 
@@ -236,20 +236,20 @@ async fn records_are_read_in_parts_a_small_card_can_return() {
         ..CardOptions::default()
     })
     .await;
-    check(&said(&keys(&card)).await, "472 W");
+    check(&reading_text(&keys(&card)).await, "472 W");
 }
 
 #[tokio::test]
 async fn a_lost_reservation_is_renewed() {
     let card = card_with_sensors(supplies()).await;
     card.set_fault(BmcFault::LosesReservations(7));
-    check(&said(&keys(&card)).await, "472 W");
+    check(&reading_text(&keys(&card)).await, "472 W");
 }
 
 #[tokio::test]
 async fn the_repository_is_read_once_and_goes_on_where_it_was_interrupted() {
     let whole = card_with_sensors(supplies()).await;
-    check(&said(&keys(&whole)).await, "472 W");
+    check(&reading_text(&keys(&whole)).await, "472 W");
 
     let card = card_with_sensors(supplies()).await;
     let shared = Arc::default();
@@ -284,9 +284,9 @@ async fn the_simulated_card_is_what_ipmitool_takes_it_for() {
             [(["dcmi", "power", "reading"], "236 Watts"), (["sensor", "reading", "Power"], "236")]
         {
             let port = card.address().port();
-            let said =
+            let text =
                 tokio::task::spawn_blocking(move || kwapi_peers::ipmi::ipmitool(port, suite, &arguments));
-            check(&said.await.unwrap(), expected);
+            check(&text.await.unwrap(), expected);
         }
     }
 }
@@ -299,7 +299,7 @@ fn before_an_engine(channel: u8, returns: Returns) -> CardOptions {
 }
 
 #[tokio::test]
-async fn node_manager_is_asked_where_nothing_else_has_watts() {
+async fn node_manager_is_queried_where_nothing_else_has_watts() {
     for (channel, returns) in [(6, Returns::Apart), (6, Returns::Within), (0, Returns::Apart)] {
         let card = card(before_an_engine(channel, returns)).await;
         let mut meter = open(&keys(&card)).await.unwrap();
@@ -335,19 +335,19 @@ async fn dcmi_and_sensors_come_before_node_manager() {
 }
 
 #[tokio::test]
-async fn an_engine_that_does_not_measure_or_answer_is_told() {
+async fn an_engine_that_does_not_measure_or_answer_is_reported() {
     let engine = before_an_engine(6, Returns::Apart);
     let idle = ManagementEngine { channel: 6, returns: Returns::Apart, is_measuring: false };
     let idle = card(CardOptions { node_manager: Some(idle), ..engine.clone() }).await;
-    assert_eq!(said(&keys(&idle)).await, "236 W (estimated)");
+    assert_eq!(reading_text(&keys(&idle)).await, "236 W (estimated)");
     // No engine behind either channel.
     let none = card(CardOptions { node_manager: None, ..engine }).await;
-    let said_so = said(&keys(&none)).await;
+    let text = reading_text(&keys(&none)).await;
     check(
-        &said_so,
+        &text,
         "the BMC has no sensor in watts; Intel Node Manager: Send Message: destination unavailable (0xd3)",
     );
     let silent = card(before_an_engine(6, Returns::Never)).await;
-    let said_so = said(&impatient_keys(&silent)).await;
-    check(&said_so, "the BMC has no sensor in watts; Intel Node Manager: no response");
+    let text = reading_text(&impatient_keys(&silent)).await;
+    check(&text, "the BMC has no sensor in watts; Intel Node Manager: no response");
 }

@@ -43,9 +43,9 @@ fn nonsense_is_implausible_and_never_zero() {
 }
 
 /// Feeds a counter of `resolution` millijoules every second with the true energy at `watts`; when and what it tells.
-fn tell(watts: u64, resolution: u64, seconds: u64) -> Vec<(u64, f64, Quality)> {
+fn derived(watts: u64, resolution: u64, seconds: u64) -> Vec<(u64, f64, Quality)> {
     let mut power = CounterPower::default();
-    let mut told = Vec::new();
+    let mut samples = Vec::new();
     for second in 0..seconds {
         let ticks = watts * second * 1000 / resolution;
         let counter = MeterCounter::new(
@@ -53,30 +53,30 @@ fn tell(watts: u64, resolution: u64, seconds: u64) -> Vec<(u64, f64, Quality)> {
             Energy::from_millijoules(resolution),
         );
         let power = power.observe(&counter, Duration::from_secs(second), MAX_GAP);
-        told.extend(power.map(|(watts, quality)| (second, watts.0, quality)));
+        samples.extend(power.map(|(watts, quality)| (second, watts.0, quality)));
     }
-    told
+    samples
 }
 
 #[test]
-fn a_fine_counter_tells_power_every_second() {
-    assert_eq!(tell(100, 1, 3), [(1, 100.0, Quality::Measured), (2, 100.0, Quality::Measured)]);
-    assert_eq!(tell(0, 1, 3), [(1, 0.0, Quality::Measured), (2, 0.0, Quality::Measured)]);
+fn a_fine_counter_reports_power_every_second() {
+    assert_eq!(derived(100, 1, 3), [(1, 100.0, Quality::Measured), (2, 100.0, Quality::Measured)]);
+    assert_eq!(derived(0, 1, 3), [(1, 0.0, Quality::Measured), (2, 0.0, Quality::Measured)]);
 }
 
 #[test]
 fn a_coarse_counter_waits_and_never_spikes() {
     // 1 Wh ticks at 1 kW: 3.6 s each; ten of them tell power to a tenth.
-    for (_, watts, quality) in tell(1000, 3_600_000, 600) {
+    for (_, watts, quality) in derived(1000, 3_600_000, 600) {
         assert!((watts - 1000.0).abs() <= 100.0, "{watts}");
         assert_eq!(quality, Quality::Measured);
     }
     // At 20 W a tick takes three minutes: an estimate at each, nothing (not 0 W) before the first.
-    let told = tell(20, 3_600_000, 400);
-    assert_eq!(told.first().map(|(second, ..)| *second), Some(180));
+    let samples = derived(20, 3_600_000, 400);
+    assert_eq!(samples.first().map(|(second, ..)| *second), Some(180));
     assert!(
-        told.iter().all(|(_, watts, quality)| *watts < 61.0 && *quality == Quality::Estimated),
-        "{told:?}"
+        samples.iter().all(|(_, watts, quality)| *watts < 61.0 && *quality == Quality::Estimated),
+        "{samples:?}"
     );
 }
 
@@ -115,7 +115,7 @@ proptest! {
     }
 
     #[test]
-    fn any_counter_tells_finite_power(counters in prop::collection::vec((any::<u64>(), any::<u64>(), 0_u64..50), 0..50)) {
+    fn any_counter_reports_finite_power(counters in prop::collection::vec((any::<u64>(), any::<u64>(), 0_u64..50), 0..50)) {
         let mut power = CounterPower::default();
         let mut now = Duration::ZERO;
         for (value, resolution, step) in counters {

@@ -25,7 +25,7 @@ fn energy(measurement: &Measurement) -> (u64, u64) {
 }
 
 #[test]
-fn watts_are_integrated_and_stamped_as_the_log_says() {
+fn watts_are_integrated_and_stamped_as_the_log_reports() {
     let mut log = meter(Vec::new());
     let row = |watts| LogRow { power: Some(watts), register: None };
     take(&mut log, 0, row(100.0)).unwrap();
@@ -40,7 +40,7 @@ fn watts_are_integrated_and_stamped_as_the_log_says() {
 }
 
 #[test]
-fn a_register_tells_the_energy_and_its_digits_how_fine_it_is() {
+fn a_register_reports_the_energy_and_its_digits_how_fine_it_is() {
     let mut log = meter(Vec::new());
     let mut last = None;
     for step in 0..=60_u32 {
@@ -70,7 +70,7 @@ fn the_next_log_goes_on_where_this_one_ended() {
 }
 
 #[test]
-fn a_reset_is_told_once_and_the_begin_of_a_log_is_none() {
+fn a_reset_is_reported_once_and_the_begin_of_a_log_is_none() {
     let row = |printed| LogRow { power: Some(360.0), register: Some(printed) };
     let mut log = meter(Vec::new());
     for (second, printed) in [(0, "100"), (10, "101")] {

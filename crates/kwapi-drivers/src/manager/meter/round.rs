@@ -145,7 +145,7 @@ impl MeterTask {
             Ok(reading) => {
                 counts_only = reading.counter.is_some() && reading.power.is_none();
                 if self.spec.max_gap_follows {
-                    probe.pace.heard(now.monotonic, reading.measured_at);
+                    probe.pace.note_reading(now.monotonic, reading.measured_at);
                     probe.source.set_max_gap(probe.pace.gap(self.spec.max_gap));
                 }
                 let newest = newest.get(probe.source.probe());
@@ -162,7 +162,7 @@ impl MeterTask {
             Outcome::Held(power, timestamp) => {
                 probe.latest = Some((power, timestamp));
                 probe.problem = None;
-                self.outflow.tell_held(now);
+                self.outflow.report_held(now);
                 Ok(ReadingOutcome::Nothing)
             }
             Outcome::Unchanged => Ok(ReadingOutcome::Nothing),

@@ -70,10 +70,10 @@ proptest! {
 fn gap_after(intervals: &[u64]) -> u64 {
     let mut pace = OwnPace::default();
     let mut at = Duration::from_secs(100);
-    pace.heard(at, None);
+    pace.note_reading(at, None);
     for seconds in intervals {
         at += Duration::from_secs(*seconds);
-        pace.heard(at, None);
+        pace.note_reading(at, None);
     }
     pace.gap(Duration::from_secs(10)).as_secs()
 }
@@ -101,7 +101,7 @@ fn an_outage_is_no_pace() {
 fn the_same_stamp_again_is_no_new_reading() {
     let mut pace = OwnPace::default();
     for second in 0..181 {
-        pace.heard(
+        pace.note_reading(
             Duration::from_secs(second),
             Some(Timestamp::from_seconds(1_800_000_000 + second / 60 * 60)),
         );

@@ -52,7 +52,7 @@ fn stamped(watts: f64, second: u64) -> Reading {
 }
 
 #[test]
-fn a_probe_tells_how_its_power_came_about_and_whether_its_device_counts() {
+fn a_probe_reports_how_its_power_came_about_and_whether_its_device_counts() {
     let counter = |joules: f64| {
         let value = Energy::from_joules(joules).unwrap();
         let resolution = Energy::from_millijoules(1);
@@ -182,7 +182,7 @@ fn one_absurd_value_is_no_message_makes_no_energy_and_convicts_no_register() {
     assert!(matches!(absurd, Outcome::Nothing(NoReading::Implausible(_), _)), "{absurd:?}");
     let after = ledger_of(&mut source, 6, 0, &plug(55.0, 4_211));
     assert!(after.totals.energy <= Energy::from_watt_hours(1), "{:?}", after.totals);
-    assert!(source.counter_believed());
+    assert!(source.counter_trusted());
     assert_eq!(source.outliers(), (1, 1));
     ledger_of(&mut source, 7, 0, &plug(55.0, 4_211));
     assert_eq!(source.outliers(), (1, 0));
@@ -192,14 +192,14 @@ fn one_absurd_value_is_no_message_makes_no_energy_and_convicts_no_register() {
 fn above_max_watts_a_value_is_none_and_a_row_of_them_names_the_key() {
     let mut source = within(Some(2_000.0));
     ledger_of(&mut source, 0, 0, &Reading::watts(100.0));
-    let mut said = String::new();
+    let mut text = String::new();
     for second in 1..5 {
         match take(&mut source, second, 0, &Reading::watts(2_001.0)) {
-            Outcome::Nothing(NoReading::Implausible(message), _) => said = message,
+            Outcome::Nothing(NoReading::Implausible(message), _) => text = message,
             other => panic!("{other:?}"),
         }
     }
-    assert!(said.contains("4 times in a row") && said.contains("max_watts"), "{said}");
+    assert!(text.contains("4 times in a row") && text.contains("max_watts"), "{text}");
     let after = ledger_of(&mut source, 5, 0, &Reading::watts(100.0));
     assert_eq!((after.totals.energy.joules(), after.totals.unknown_ms), (100.0, 4_000));
     assert_eq!(source.outliers(), (4, 0));
@@ -216,7 +216,7 @@ fn a_large_load_is_confirmed_by_the_next_value_and_loses_nothing() {
 }
 
 #[test]
-fn a_counter_alone_that_shows_zero_and_is_back_tells_neither_watts_nor_energy() {
+fn a_counter_alone_that_shows_zero_and_is_back_reports_neither_watts_nor_energy() {
     let mut source = source();
     let counter = |joules: f64| Reading {
         counter: Some(MeterCounter::new(Energy::from_joules(joules).unwrap(), Energy::from_millijoules(1))),

@@ -51,7 +51,7 @@ async fn a_renamed_probe_takes_the_register_and_what_is_not_configured_is_forgot
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_directory_that_cannot_be_used_is_told_and_nothing_waits_for_it() {
+async fn a_directory_that_cannot_be_used_is_reported_and_nothing_waits_for_it() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("a file");
     std::fs::write(&file, "").unwrap();

@@ -28,7 +28,7 @@ pub(super) async fn run(shared: Arc<Shared>, directory: PathBuf) {
             Some(file)
         }
         Err(error) => {
-            shared.tell(Some(format!("cannot open the driver state: {error}")));
+            shared.report(Some(format!("cannot open the driver state: {error}")));
             None
         }
     };
@@ -76,7 +76,7 @@ pub(super) async fn run(shared: Arc<Shared>, directory: PathBuf) {
             }
             all.extend(unkept);
         }
-        shared.tell(trouble);
+        shared.report(trouble);
         shared.done.send_replace(Some(generation));
     }
 }
@@ -100,7 +100,7 @@ async fn open(directory: &Path) -> Result<(StateFile, StateContents), StateError
 
 impl Shared {
     /// Told once, until it changes.
-    fn tell(&self, trouble: Option<String>) {
+    fn report(&self, trouble: Option<String>) {
         let mut seen = self.seen.lock();
         if seen.trouble == trouble {
             return;
@@ -133,12 +133,12 @@ impl Shared {
             unkept.extend(batch.entries.keys().map(|key| key.probe.clone()));
             trouble = Some(format!("cannot sync the driver state: {error}"));
         }
-        self.tell_shared(file);
+        self.report_shared(file);
         (unkept, trouble)
     }
 
     /// Notes which registers several probes are read from; tells of those that are new.
-    fn tell_shared(&self, file: &mut StateFile) {
+    fn report_shared(&self, file: &mut StateFile) {
         let (new, all) = file.shared();
         *self.shared.lock() = all;
         let new: Vec<_> = new.iter().filter_map(|sharers| self.two_measured(sharers)).collect();

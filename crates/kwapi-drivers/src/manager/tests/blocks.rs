@@ -77,7 +77,7 @@ async fn check_dummy(milliseconds: u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dummy_measures_a_thousand_times_a_second_and_is_asked_twenty_times() {
+async fn a_dummy_measures_a_thousand_times_a_second_and_is_queried_twenty_times() {
     check_dummy(1).await;
 }
 
@@ -153,7 +153,7 @@ async fn what_a_thread_reads_is_each_published_once_and_what_it_missed_is_counte
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_reads_that_take_longer_than_the_interval_one_in_a_block_is_told() {
+async fn of_reads_that_take_longer_than_the_interval_one_in_a_block_is_reported() {
     let (all, status) = sampled("{ takes_ms = 5 }", 5).await;
     assert!(all.windows(2).all(|pair| pair[0].1 < pair[1].1 && pair[0].0 < pair[1].0), "{all:?}");
     // Fifty milliseconds are 25 ticks; those of the last block are counted once it is published.
@@ -161,7 +161,7 @@ async fn of_reads_that_take_longer_than_the_interval_one_in_a_block_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_panic_in_that_thread_restarts_the_meter_and_is_told() {
+async fn a_panic_in_that_thread_restarts_the_meter_and_is_reported() {
     let (all, status) = sampled("{ panics_at = 30 }", 45).await;
     let restarts = all.windows(2).filter(|pair| pair[1].1 < pair[0].1).count();
     assert!(restarts > 0 && all.iter().all(|(_, power)| *power < 30.0), "{all:?}");

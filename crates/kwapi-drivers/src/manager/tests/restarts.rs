@@ -31,7 +31,7 @@ fn goes_on(messages: &[Accounting], runs: u32) {
 
 /// What a stop costs where it is not bridged: nothing of it is told, and nothing twice.
 #[track_caller]
-fn begins_anew(messages: &[Accounting]) {
+fn check_afresh(messages: &[Accounting]) {
     let (first, last) = (messages.first().unwrap(), messages.last().unwrap());
     let (begun, anew) = (first.curve.expect("a curve").id, last.curve.expect("a curve"));
     assert!(anew.id > begun && anew.run == 1 && anew.begin == Energy::ZERO, "{last:?}");
@@ -41,7 +41,7 @@ fn begins_anew(messages: &[Accounting]) {
 const HOUR: Duration = Duration::from_secs(3_600);
 
 #[tokio::test(start_paused = true)]
-async fn an_hour_without_the_manager_is_told_by_the_register() {
+async fn an_hour_without_the_manager_is_bridged_by_the_register() {
     let mut site = Site::new("stopped");
     site.run(vec![reader("p", "stopped")], 60).await;
     site.stop().await;
@@ -77,7 +77,7 @@ async fn a_reboot_of_the_host_is_bridged_and_not_for_a_register_in_it() {
     site.boot("third");
     site.run(vec![reader("p", "booted")], 60).await;
     assert_eq!(site.not_bridged("p"), Some(NotBridged::HostBooted));
-    begins_anew(&site.of("p"));
+    check_afresh(&site.of("p"));
 }
 
 /// What happens to the device in a stop of an hour that must not be bridged, and what the manager says of it.
@@ -90,7 +90,7 @@ async fn anew(device: &str, happens: impl FnOnce(&mut Device), expected: NotBrid
     sleep(HOUR).await;
     site.run(vec![reader("p", device)], 60).await;
     assert_eq!(site.not_bridged("p"), Some(expected), "{device}");
-    begins_anew(&site.of("p"));
+    check_afresh(&site.of("p"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -102,7 +102,7 @@ async fn what_is_not_the_same_register_or_did_not_go_on_begins_anew() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn within_the_bound_a_swapped_meter_without_a_serial_number_cannot_be_told() {
+async fn within_the_bound_a_swapped_meter_without_a_serial_number_cannot_be_detected() {
     // The manual says so: a tenth over the largest watts seen, times the stop and an interval, and a tick.
     let most = WATTS * 1.1 * 3_602.0 + TICK;
     for (device, excess, expected) in [
@@ -127,7 +127,7 @@ async fn without_its_state_a_manager_begins_anew() {
     std::fs::remove_dir_all(site.directory.path().join("drivers")).unwrap();
     sleep(HOUR).await;
     site.run(vec![reader("p", "lost")], 60).await;
-    begins_anew(&site.of("p"));
+    check_afresh(&site.of("p"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -40,7 +40,7 @@ proptest! {
         let interval = Duration::from_micros(interval_us);
         let mut ticks = Ticks::new(interval);
         let mut now_us = begin;
-        let (mut told, mut begun, mut last) = (0, None, None);
+        let (mut total, mut begun, mut last) = (0, None, None);
         for step in steps {
             now_us += step;
             let now = Duration::from_micros(now_us);
@@ -51,11 +51,11 @@ proptest! {
                 prop_assert_eq!(first - last, interval_us * (missed + 1));
             }
             prop_assert!(now_us - first <= micros(LATE_MAX) + interval_us);
-            told += u64::from(request.before) + 1 + missed;
+            total += u64::from(request.before) + 1 + missed;
             (begun, last) = (begun.or(Some(newest)), Some(newest));
             prop_assert!(ticks.until_next(now_at(now)) <= interval);
         }
         let between = begun.zip(last).map(|(begun, last)| (last - begun) / interval_us + 1);
-        prop_assert_eq!(told, between.unwrap_or(0));
+        prop_assert_eq!(total, between.unwrap_or(0));
     }
 }

@@ -28,13 +28,13 @@ pub(super) struct Latest {
     /// What its register advances by, as far as it matters: one that tells power at each reading has none here.
     pub(super) tick: Energy,
     pub(super) unknown_ms: u64,
-    pub(super) heard: Duration,
+    pub(super) received_at: Duration,
     pub(super) is_new: bool,
 }
 
 /// What a part has just said.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::manager) struct PartSaid<'a> {
+pub(in crate::manager) struct PartReport<'a> {
     pub(super) probe: &'a ProbeId,
     pub(super) power: Option<Watts>,
     pub(super) current: Option<Amperes>,
@@ -43,7 +43,7 @@ pub(in crate::manager) struct PartSaid<'a> {
     pub(super) tick: Option<Energy>,
 }
 
-impl<'a> PartSaid<'a> {
+impl<'a> PartReport<'a> {
     /// A measurement; `None` of one without an account, of which there is no sum.
     pub(in crate::manager) fn of(measurement: &'a Measurement) -> Option<Self> {
         Some(Self {
@@ -68,8 +68,8 @@ impl SumPart {
     }
 
     /// Takes what it has said; whether its total went on from what it said before.
-    pub(super) fn take(&mut self, heard: &PartSaid<'_>, now: Duration) -> bool {
-        let PartSaid { power, current, accounting, tick, .. } = heard;
+    pub(super) fn take(&mut self, report: &PartReport<'_>, now: Duration) -> bool {
+        let PartReport { power, current, accounting, tick, .. } = report;
         let before = self.latest;
         let latest = Latest {
             power: power.map(|power| (power, now)).or_else(|| before.and_then(|before| before.power)),
@@ -80,11 +80,11 @@ impl SumPart {
             energy: accounting.totals.energy,
             tick: tick.or(before.map(|before| before.tick)).unwrap_or_default(),
             unknown_ms: accounting.totals.unknown_ms,
-            heard: now,
+            received_at: now,
             is_new: true,
         };
         if power.is_some() {
-            self.pace.heard(now, None);
+            self.pace.note_reading(now, None);
         }
         self.latest = Some(latest);
         before.is_some_and(|before| before.is_comparable(&latest))

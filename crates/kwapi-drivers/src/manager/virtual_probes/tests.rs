@@ -40,13 +40,13 @@ fn part(probe: &str, milliseconds: u64, watts: f64, joules: u64) -> (Measurement
 }
 
 /// What the sums say to a row of parts: when, watts and joules.
-fn tell(sums: &VirtualProbes, parts: &[(Measurement, Now<'static>)]) -> Vec<(u128, f64, f64)> {
+fn feed(sums: &VirtualProbes, parts: &[(Measurement, Now<'static>)]) -> Vec<(u128, f64, f64)> {
     parts
         .iter()
         .flat_map(|(measurement, now)| {
             let state = ManagerState::default();
-            let heard = PartSaid::of(measurement).unwrap();
-            let completed = sums.completed_by(&heard, *now, &state);
+            let report = PartReport::of(measurement).unwrap();
+            let completed = sums.completed_by(&report, *now, &state);
             let published: Vec<_> = completed.into_iter().filter_map(|sum| sum.publish(&state)).collect();
             published.into_iter().map(|(sum, _)| {
                 let energy = sum.accounting.unwrap().totals.energy.joules();
@@ -68,7 +68,7 @@ fn two_feeds_read_once_a_second_give_one_sum_a_second_with_their_energy() {
         part("a", 2_200, 100.0, 210),
         part("b", 2_700, 50.0, 107),
     ];
-    assert_eq!(tell(&sums, &parts), [(700, 150.0, 0.0), (1_700, 170.0, 167.0), (2_700, 150.0, 317.0)]);
+    assert_eq!(feed(&sums, &parts), [(700, 150.0, 0.0), (1_700, 170.0, 167.0), (2_700, 150.0, 317.0)]);
 }
 
 #[test]
@@ -81,13 +81,13 @@ fn a_missing_part_makes_the_sum_unknown_and_never_less() {
     parts.push(part("b", 60_700, 50.0, 0));
     parts.push(part("a", 61_200, 100.0, 6_100));
     parts.push(part("b", 61_700, 50.0, 50));
-    let told = tell(&sums, &parts);
-    assert!(told.iter().all(|(_, watts, _)| *watts == 150.0), "{told:?}");
-    assert!(!told.iter().any(|(at, ..)| (10_800..60_000).contains(at)), "{told:?}");
-    let energy = |at: u128| told.iter().find(|(when, ..)| *when == at).unwrap().2;
+    let outputs = feed(&sums, &parts);
+    assert!(outputs.iter().all(|(_, watts, _)| *watts == 150.0), "{outputs:?}");
+    assert!(!outputs.iter().any(|(at, ..)| (10_800..60_000).contains(at)), "{outputs:?}");
+    let energy = |at: u128| outputs.iter().find(|(when, ..)| *when == at).unwrap().2;
     assert_eq!(
         energy(60_700),
-        told.iter().rfind(|(at, ..)| *at < 60_000).unwrap().2,
+        outputs.iter().rfind(|(at, ..)| *at < 60_000).unwrap().2,
         "nothing across the gap"
     );
     assert!(energy(61_700) - energy(60_700) <= 150.0 + 100.0);
@@ -95,7 +95,7 @@ fn a_missing_part_makes_the_sum_unknown_and_never_less() {
 
 #[test]
 fn a_sum_follows_the_pace_of_its_slowest_part_unless_its_gap_is_set() {
-    let told_over = |max_gap_follows| {
+    let outputs_within = |max_gap_follows| {
         let sums = sums(vec![VirtualSpec { max_gap_follows, ..spec("web1", &["a", "b"]) }]).unwrap();
         let mut parts = Vec::new();
         for second in 0..1_000_u64 {
@@ -104,16 +104,17 @@ fn a_sum_follows_the_pace_of_its_slowest_part_unless_its_gap_is_set() {
                 parts.push(part("b", second * 1_000 + 700, 50.0, second * 50));
             }
         }
-        tell(&sums, &parts)
+        feed(&sums, &parts)
     };
-    let at =
-        |told: &[(u128, f64, f64)], from, to| told.iter().filter(|(at, ..)| (from..to).contains(at)).count();
-    let following = told_over(true);
+    let at = |outputs: &[(u128, f64, f64)], from, to| {
+        outputs.iter().filter(|(at, ..)| (from..to).contains(at)).count()
+    };
+    let following = outputs_within(true);
     assert!(at(&following, 240_000, 540_000) >= 100, "known between two words of the slow part");
     assert_eq!(at(&following, 700_000, 900_000), 0, "a part that is gone makes it unknown");
     let (_, watts, joules) = following.last().unwrap();
     assert_eq!((*watts, *joules > 0.0), (150.0, true));
-    let fixed = told_over(false);
+    let fixed = outputs_within(false);
     assert!(at(&fixed, 240_000, 540_000) < 60, "as configured: {}", at(&fixed, 240_000, 540_000));
 }
 
@@ -122,7 +123,7 @@ fn a_part_of_a_longer_interval_does_not_slow_the_sum_to_its_own() {
     let sums = sums(vec![spec("web1", &["a", "b"])]).unwrap();
     let mut parts = vec![part("b", 100, 50.0, 0)];
     parts.extend((0..9).map(|second| part("a", second * 1_000 + 200, 100.0, second * 100)));
-    assert_eq!(tell(&sums, &parts).len(), 5);
+    assert_eq!(feed(&sums, &parts).len(), 5);
 }
 
 #[test]
@@ -141,10 +142,10 @@ fn sums_that_make_no_sense_are_refused() {
 #[test]
 fn a_reload_leaves_an_unchanged_sum_its_account_and_a_wrong_one_changes_nothing() {
     let mut before = sums(vec![spec("s", &["a"]), spec("t", &["a", "b"])]).unwrap();
-    tell(&before, &[part("a", 0, 100.0, 0), part("a", 1_000, 100.0, 100)]);
+    feed(&before, &[part("a", 0, 100.0, 0), part("a", 1_000, 100.0, 100)]);
     assert!(VirtualProbes::new(vec![spec("s", &[])], &mut before).is_err());
     let after = VirtualProbes::new(vec![spec("s", &["a"])], &mut before).unwrap();
-    assert_eq!(tell(&after, &[part("a", 2_000, 100.0, 200)]), [(2_000, 100.0, 200.0)]);
+    assert_eq!(feed(&after, &[part("a", 2_000, 100.0, 200)]), [(2_000, 100.0, 200.0)]);
 }
 
 /// One tick of the counters below: 1 Wh.
@@ -162,28 +163,28 @@ fn standing(probe: &str, milliseconds: u64, ticks: u64) -> (ProbeId, Accounting,
 /// quality and joules.
 fn two_tariffs(sums: &VirtualProbes, seconds: u64) -> Vec<(u64, f64, Quality, f64)> {
     let state = ManagerState::default();
-    let mut told = Vec::new();
+    let mut outputs = Vec::new();
     for second in 0..seconds {
         for (probe, ticks) in [("night", 0), ("day", second / 10)] {
             let (probe, accounting, now) = standing(probe, second * 1_000, ticks);
-            let completed = sums.completed_by(&PartSaid::standing(&probe, accounting, TICK), now, &state);
+            let completed = sums.completed_by(&PartReport::standing(&probe, accounting, TICK), now, &state);
             for (sum, _) in completed.into_iter().filter_map(|sum| sum.publish(&state)) {
                 let accounting = sum.accounting.unwrap();
                 let joules = accounting.totals.energy.joules();
-                told.push((second, sum.power.0, accounting.quality, joules));
+                outputs.push((second, sum.power.0, accounting.quality, joules));
             }
         }
     }
-    told
+    outputs
 }
 
 #[test]
-fn a_sum_of_two_tariffs_is_told_by_their_registers_though_one_stands_still() {
+fn a_sum_of_two_tariffs_is_reported_by_their_registers_though_one_stands_still() {
     let sums = sums(vec![spec("house", &["day", "night"])]).unwrap();
-    let told = two_tariffs(&sums, 900);
-    let (first, ..) = *told.first().expect("a sum");
-    assert!((60..=120).contains(&first), "{told:?}");
-    for (second, watts, quality, joules) in &told {
+    let outputs = two_tariffs(&sums, 900);
+    let (first, ..) = *outputs.first().expect("a sum");
+    assert!((60..=120).contains(&first), "{outputs:?}");
+    for (second, watts, quality, joules) in &outputs {
         // 1 Wh in 10 s, as far as two ticks tell.
         assert!((watts - 360.0).abs() <= 130.0, "{second}: {watts} W, {quality:?}");
         let used = 360.0 * *second as f64;
@@ -199,8 +200,8 @@ fn a_counter_without_a_curve_that_stands_still_leaves_its_sum_unknown() {
         for probe in ["night", "day"] {
             let (probe, accounting, now) = standing(probe, second * 1_000, second / 10);
             let accounting = Accounting { curve: None, ..accounting };
-            let heard = PartSaid::standing(&probe, accounting, TICK);
-            assert!(sums.completed_by(&heard, now, &state).is_empty());
+            let report = PartReport::standing(&probe, accounting, TICK);
+            assert!(sums.completed_by(&report, now, &state).is_empty());
         }
     }
 }

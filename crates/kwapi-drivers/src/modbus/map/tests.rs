@@ -27,7 +27,7 @@ fn check(map: &Map, outlet: &str, words: &[(u16, &[u16])], expected: &str) {
 }
 
 #[test]
-fn an_eastron_says_watts_and_kilowatt_hours_in_floats() {
+fn an_eastron_reports_watts_and_kilowatt_hours_in_floats() {
     let map = shipped("eastron-sdm630");
     // 321.5 W and 12.5 kWh in IEEE 754.
     check(&map, "total", &[(0x34, &[0x43a0, 0xc000]), (0x48, &[0x4148, 0])], "321.5 W, 45000000 J");
@@ -35,7 +35,7 @@ fn an_eastron_says_watts_and_kilowatt_hours_in_floats() {
 }
 
 #[test]
-fn a_schneider_says_kilowatts_and_watt_hours_in_64_bits() {
+fn a_schneider_reports_kilowatts_and_watt_hours_in_64_bits() {
     let map = shipped("schneider-iem3155");
     check(&map, "total", &[(0x0bf3, &[0x3f00, 0]), (0x0c83, &[0, 0, 0x0001, 0x0000])], "500 W, 235929600 J");
 }
@@ -146,7 +146,7 @@ fn a_meter_that_feeds_back_goes_on_by_its_import_counter() {
 }
 
 #[test]
-fn a_float_that_has_grown_coarse_says_so() {
+fn a_float_that_has_grown_coarse_reports_it() {
     let map = shipped("eastron-sdm630");
     let energy = map.outlets["total"].energy.as_ref().expect("a counter");
     let resolution = |kwh: f32| {
@@ -170,7 +170,7 @@ fn neighbours_are_read_together_and_gaps_are_not() {
 
 /// What a shipped map makes of registers that hold `power` and `energy` as the meter's manual shows them, on `total`.
 #[test]
-fn every_family_says_its_watts_and_kilowatt_hours() {
+fn every_family_reports_its_watts_and_kilowatt_hours() {
     let f32 = |number: f32| words_of(number.to_be_bytes());
     let f64 = |number: f64| words_of(number.to_be_bytes());
     let check = |name: &str, power: (u16, &[u16]), energy: (u16, &[u16])| {

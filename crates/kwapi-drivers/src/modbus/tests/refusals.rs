@@ -6,22 +6,22 @@ use super::*;
 /// asked for.
 struct Scripted {
     port: u16,
-    asked: Arc<parking_lot::Mutex<Vec<(u8, u16, u16)>>>,
+    requests: Arc<parking_lot::Mutex<Vec<(u8, u16, u16)>>>,
 }
 
 #[derive(Clone, Copy)]
-enum Says {
+enum ScriptedReply {
     Zeros,
     Exception(u8),
     Nothing,
 }
 
 impl Scripted {
-    async fn start(rule: impl Fn(u16, u16, usize) -> Says + Send + 'static) -> Self {
+    async fn start(rule: impl Fn(u16, u16, usize) -> ScriptedReply + Send + 'static) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
-        let asked = Arc::new(parking_lot::Mutex::new(Vec::new()));
-        let log = Arc::clone(&asked);
+        let requests = Arc::new(parking_lot::Mutex::new(Vec::new()));
+        let log = Arc::clone(&requests);
         tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.expect("a client");
             let mut request = [0; 12];
@@ -31,9 +31,11 @@ impl Scripted {
                 let nth = log.lock().iter().filter(|(_, known, _)| *known == at).count();
                 log.lock().push((unit, at, u16::from(count)));
                 let pdu = match rule(at, u16::from(count), nth) {
-                    Says::Zeros => [&[function, 2 * count][..], &vec![0; usize::from(2 * count)]].concat(),
-                    Says::Exception(code) => vec![function | 0x80, code],
-                    Says::Nothing => continue,
+                    ScriptedReply::Zeros => {
+                        [&[function, 2 * count][..], &vec![0; usize::from(2 * count)]].concat()
+                    }
+                    ScriptedReply::Exception(code) => vec![function | 0x80, code],
+                    ScriptedReply::Nothing => continue,
                 };
                 let length = u8::try_from(pdu.len() + 1).expect("short");
                 let frame = [&[t1, t2, 0, 0, 0, length, unit][..], &pdu].concat();
@@ -42,7 +44,7 @@ impl Scripted {
                 }
             }
         });
-        Self { port, asked }
+        Self { port, requests }
     }
 
     async fn open(&self, map: &str) -> Modbus {
@@ -51,8 +53,8 @@ impl Scripted {
     }
 
     /// The registers asked for since the last call.
-    fn asked(&self) -> Vec<u16> {
-        self.asked
+    fn requests(&self) -> Vec<u16> {
+        self.requests
             .lock()
             .drain(..)
             .map(|(unit, at, _)| {
@@ -71,17 +73,18 @@ async fn pass(duration: Duration) {
 }
 
 #[tokio::test]
-async fn a_register_that_was_refused_is_asked_for_again() {
+async fn a_register_that_was_refused_is_requested_again() {
     let starting = Arc::new(std::sync::atomic::AtomicBool::new(true));
     let still = Arc::clone(&starting);
     let is_starting = move || still.load(std::sync::atomic::Ordering::SeqCst);
-    let rule =
-        move |at: u16, _, _| if at == 0x48 && is_starting() { Says::Exception(2) } else { Says::Zeros };
+    let rule = move |at: u16, _, _| {
+        if at == 0x48 && is_starting() { ScriptedReply::Exception(2) } else { ScriptedReply::Zeros }
+    };
     let device = Scripted::start(rule).await;
     let mut meter = device.open("eastron-sdm630").await;
     assert_eq!(round(&mut meter).await, "A: 0 W");
     assert_eq!(round(&mut meter).await, "A: 0 W");
-    assert_eq!(device.asked(), [0x34, 0x48, 0x34], "not with every round");
+    assert_eq!(device.requests(), [0x34, 0x48, 0x34], "not with every round");
     let refused = meter.findings().into_iter().find(|finding| !finding.is_used).expect("a refusal");
     assert_eq!(
         (refused.value.as_str(), refused.why.as_str()),
@@ -97,9 +100,9 @@ async fn a_register_that_was_refused_is_asked_for_again() {
 async fn one_bad_register_costs_itself_alone() {
     // Volts, amperes and watts of a phase are neighbours on this meter, which lacks the amperes.
     let device = Scripted::start(|at, count, _| match (at, count) {
-        (0x0000, 18) | (0x0006, _) => Says::Exception(2),
-        (0x0048, _) => Says::Exception(4),
-        _ => Says::Zeros,
+        (0x0000, 18) | (0x0006, _) => ScriptedReply::Exception(2),
+        (0x0048, _) => ScriptedReply::Exception(4),
+        _ => ScriptedReply::Zeros,
     })
     .await;
     let keys = format!("host = \"127.0.0.1:{}\"\nmap = \"eastron-sdm630\"\nunit = 255", device.port);
@@ -113,21 +116,29 @@ async fn one_bad_register_costs_itself_alone() {
 
 #[tokio::test]
 async fn a_register_that_is_never_answered_costs_itself_alone() {
-    let device = Scripted::start(|at, _, _| if at == 0x48 { Says::Nothing } else { Says::Zeros }).await;
+    let device =
+        Scripted::start(|at, _, _| if at == 0x48 { ScriptedReply::Nothing } else { ScriptedReply::Zeros })
+            .await;
     let mut meter = device.open("eastron-sdm630").await;
     assert_eq!(round(&mut meter).await, "A: 0 W");
     assert_eq!(round(&mut meter).await, "A: 0 W");
-    assert_eq!(device.asked(), [0x34, 0x48, 0x34]);
+    assert_eq!(device.requests(), [0x34, 0x48, 0x34]);
 }
 
 #[tokio::test]
 async fn a_meter_that_starts_again_is_busy_and_not_refused() {
-    let device = Scripted::start(|_, _, nth| if nth == 0 { Says::Zeros } else { Says::Exception(2) }).await;
+    let device = Scripted::start(
+        |_, _, nth| if nth == 0 { ScriptedReply::Zeros } else { ScriptedReply::Exception(2) },
+    )
+    .await;
     let mut meter = device.open("eastron-sdm630").await;
     assert_eq!(round(&mut meter).await, "A: 0 W, 0 J");
     for _ in 0..2 {
-        let said = round(&mut meter).await;
-        assert!(said.starts_with("busy: ") && said.ends_with("exception 2, illegal data address"), "{said}");
+        let outcome = round(&mut meter).await;
+        assert!(
+            outcome.starts_with("busy: ") && outcome.ends_with("exception 2, illegal data address"),
+            "{outcome}"
+        );
     }
 }
 
@@ -150,7 +161,7 @@ async fn an_answer_that_trickles_is_given_up_and_the_next_is_read_on_a_new_conne
     let lines = Arc::default();
     let mut meter = open(&keys, &one(), &lines).await.expect("a connection");
     for _ in 0..2 {
-        let said = tokio::time::timeout(Duration::from_secs(5), round(&mut meter)).await.expect("a bound");
-        assert!(said.starts_with("link lost: ") && said.contains("timed out after 2s"), "{said}");
+        let outcome = tokio::time::timeout(Duration::from_secs(5), round(&mut meter)).await.expect("a bound");
+        assert!(outcome.starts_with("link lost: ") && outcome.contains("timed out after 2s"), "{outcome}");
     }
 }

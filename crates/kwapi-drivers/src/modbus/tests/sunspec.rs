@@ -33,11 +33,11 @@ async fn sunspec_port(chain: &'static [u16]) -> u16 {
 async fn sunspec(chain: &'static [u16]) -> String {
     let port = sunspec_port(chain).await;
     let keys = format!("host = \"127.0.0.1:{port}\"\nmap = \"sunspec-meter\"");
-    let said = match open(&keys, &one(), &Arc::default()).await {
+    let outcome = match open(&keys, &one(), &Arc::default()).await {
         Ok(mut meter) => round(&mut meter).await,
         Err(error) => error.to_string(),
     };
-    said.replace(&port.to_string(), "PORT")
+    outcome.replace(&port.to_string(), "PORT")
 }
 
 #[tokio::test]

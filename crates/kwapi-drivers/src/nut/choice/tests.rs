@@ -104,7 +104,7 @@ fn nothing_is_nothing_where_nothing_contradicts_it() {
 }
 
 #[test]
-fn a_rating_told_as_watts_is_no_measurement() {
+fn a_rating_reported_as_watts_is_no_measurement() {
     let rating = ["ups.realpower=2700", "output.voltage=229", "output.current=0.3"];
     check(&rating, "total", "output.voltage × output.current: 229 V, 0.3 A");
     // Three phases, told with the line voltage and the amperes of one of them.
@@ -163,7 +163,7 @@ fn what_the_operator_knows_makes_an_estimate_of_a_load() {
 }
 
 #[test]
-fn an_outlet_that_tells_amperes_is_read_by_them() {
+fn an_outlet_that_reports_amperes_is_read_by_them() {
     check(
         &["outlet.4.current=0.6", "input.voltage=228"],
         "4",
@@ -175,14 +175,18 @@ fn an_outlet_that_tells_amperes_is_read_by_them() {
 #[test]
 fn the_phases_of_a_device_are_added_also_as_volt_amperes() {
     // One phase's amperes and volts stand beside the three.
-    let told = [
+    let reported = [
         "output.voltage=231",
         "output.current=60",
         "output.L1.power=14100",
         "output.L2.power=15200",
         "output.L3.power=13800",
     ];
-    check(&told, "total", "(output.L1.power + output.L2.power + output.L3.power) × 1: 43100 W (estimated)");
+    check(
+        &reported,
+        "total",
+        "(output.L1.power + output.L2.power + output.L3.power) × 1: 43100 W (estimated)",
+    );
     // Watts that are mapped and not filled beside amperes that are.
     let amperes = [
         "output.L1.realpower=0",
@@ -203,7 +207,7 @@ fn the_phases_of_a_device_are_added_also_as_volt_amperes() {
 }
 
 #[test]
-fn volts_times_amperes_far_from_the_volt_amperes_told_are_not_used() {
+fn volts_times_amperes_far_from_the_volt_amperes_reported_are_not_used() {
     let ten_times = ["output.voltage=119", "output.current=21", "ups.power=210", "ups.load=19"];
     check(&ten_times, "total", "ups.power × 1: 210 W (estimated)");
     let near = ["output.voltage=119", "output.current=2", "ups.power=210"];
@@ -211,7 +215,7 @@ fn volts_times_amperes_far_from_the_volt_amperes_told_are_not_used() {
 }
 
 #[test]
-fn watts_a_tenth_of_what_the_amperes_say_are_scaled_wrongly() {
+fn watts_a_tenth_of_what_the_amperes_report_are_scaled_wrongly() {
     let tenth = ["output.realpower=21.5", "output.voltage=231", "output.current=1.1"];
     check(&tenth, "total", "output.voltage × output.current: 231 V, 1.1 A");
     // Volts that are scaled wrongly say nothing of the watts.
@@ -246,9 +250,9 @@ fn a_rating_below_that_of_any_ups_is_none() {
 }
 
 #[test]
-fn a_power_factor_that_the_device_tells_makes_watts_of_volt_amperes() {
-    let told = ["output.powerfactor=0.9", "ups.load=30", "ups.power.nominal=2000"];
-    check(&told, "total", "ups.load × ups.power.nominal × 0.9: 540 W (estimated)");
+fn a_power_factor_that_the_device_reports_makes_watts_of_volt_amperes() {
+    let reported = ["output.powerfactor=0.9", "ups.load=30", "ups.power.nominal=2000"];
+    check(&reported, "total", "ups.load × ups.power.nominal × 0.9: 540 W (estimated)");
     check(&["output.powerfactor=0.8", "ups.power=500"], "total", "ups.power × 0.8: 400 W (estimated)");
     check(&["output.powerfactor=0.00", "ups.power=500"], "total", "ups.power × 1: 500 W (estimated)");
 }

@@ -13,8 +13,8 @@ async fn an_answer_without_end_ends_the_session() {
         while stream.write_all(line.as_bytes()).await.is_ok() {}
     });
     let mut meter = open(port, "ups = \"u\"", &one()).await.expect("open");
-    let said = round(&mut meter).await;
-    assert!(said.starts_with("link lost: ") && said.ends_with("too many variables"), "{said}");
+    let outcome = round(&mut meter).await;
+    assert!(outcome.starts_with("link lost: ") && outcome.ends_with("too many variables"), "{outcome}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -32,10 +32,12 @@ async fn an_answer_that_trickles_ends_within_its_bound() {
             }
         });
         let mut meter = open(port, "ups = \"u\"", &one()).await.expect("open");
-        let said = tokio::time::timeout(Duration::from_secs(12), round(&mut meter)).await.expect("a bound");
-        assert!(said.starts_with("link lost: ") && said.contains(" after "), "{said}");
-        let said = tokio::time::timeout(Duration::from_secs(12), devices(&format!("127.0.0.1:{port}"))).await;
-        assert!(said.expect("a bound").is_err());
+        let outcome =
+            tokio::time::timeout(Duration::from_secs(12), round(&mut meter)).await.expect("a bound");
+        assert!(outcome.starts_with("link lost: ") && outcome.contains(" after "), "{outcome}");
+        let outcome =
+            tokio::time::timeout(Duration::from_secs(12), devices(&format!("127.0.0.1:{port}"))).await;
+        assert!(outcome.expect("a bound").is_err());
     }
 }
 
@@ -45,9 +47,9 @@ async fn serving(answer: impl Fn(&str) -> String + Send + 'static) -> u16 {
     let port = listener.local_addr().expect("an address").port();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            let mut asked = [0; 200];
-            while let Ok(length @ 1..) = stream.read(&mut asked).await {
-                let request = String::from_utf8_lossy(&asked[..length]).trim().to_owned();
+            let mut buffer = [0; 200];
+            while let Ok(length @ 1..) = stream.read(&mut buffer).await {
+                let request = String::from_utf8_lossy(&buffer[..length]).trim().to_owned();
                 if stream.write_all(answer(&request).as_bytes()).await.is_err() {
                     break;
                 }
@@ -68,8 +70,8 @@ async fn ten_thousand_outlets_where_a_few_were_end_the_session_by_name_and_fewer
     for (outlets, expected) in [(10_001, "too many variables"), (9_000, "p.8999: 5 W")] {
         let port = serving(move |_| outlets_of(0..outlets)).await;
         let mut meter = open(port, "ups = \"u\"", &Outlets::all("p.{outlet}")).await.expect("open");
-        let said = round(&mut meter).await;
-        assert!(said.contains(expected), "{}", said.chars().take(300).collect::<String>());
+        let outcome = round(&mut meter).await;
+        assert!(outcome.contains(expected), "{}", outcome.chars().take(300).collect::<String>());
     }
 }
 
@@ -91,20 +93,20 @@ async fn no_name_value_or_error_puts_control_characters_into_a_line() {
         let mut session = connector.open(&Outlets::all("p.{label}")).await.expect("a connection");
         let mut readings = Readings::default();
         let failed = session.read(&mut readings).await.err().map(|error| error.to_string());
-        let mut said: Vec<String> = failed.into_iter().collect();
-        said.extend(readings.drain().map(|(probe, reading)| match reading {
+        let mut outcome: Vec<String> = failed.into_iter().collect();
+        outcome.extend(readings.drain().map(|(probe, reading)| match reading {
             Ok(reading) => format!("{probe}: {reading}"),
             Err(error) => format!("{probe}: {error}"),
         }));
         let findings = session.findings().into_iter();
-        said.extend(findings.map(|finding| format!("{} {} {}", finding.what, finding.value, finding.why)));
-        assert!(!said.is_empty());
-        assert!(said.iter().all(|line| !line.contains(char::is_control)), "{said:?}");
+        outcome.extend(findings.map(|finding| format!("{} {} {}", finding.what, finding.value, finding.why)));
+        assert!(!outcome.is_empty());
+        assert!(outcome.iter().all(|line| !line.contains(char::is_control)), "{outcome:?}");
     }
 }
 
 #[tokio::test]
-async fn a_list_of_devices_without_end_or_with_names_that_cannot_be_asked_for_is_cut() {
+async fn a_list_of_devices_without_end_or_with_names_that_cannot_be_queried_is_cut() {
     let many: String = (0..200_000).map(|number| format!("UPS u{number} \"x\"\n")).collect();
     let port = serving(move |_| many.clone()).await;
     let names = devices(&format!("127.0.0.1:{port}")).await.expect("a list");

@@ -27,7 +27,7 @@ fn a_telegram_that_is_cut_costs_itself_alone() {
 }
 
 #[test]
-fn a_wrong_digit_is_told_by_the_checksum() {
+fn a_wrong_digit_is_reported_by_the_checksum() {
     let telegram = checked(&DUTCH);
     let at = telegram.windows(8).position(|window| window == b"001500.2").unwrap();
     let mut wrong = telegram.clone();
@@ -51,7 +51,7 @@ fn a_checksum_without_its_first_zeros_is_the_same() {
 }
 
 #[test]
-fn a_checksum_that_is_missing_is_told_where_there_has_to_be_one() {
+fn a_checksum_that_is_missing_is_reported_where_there_has_to_be_one() {
     check(&plain(&DUTCH), &["total"], "checksum missing");
     check(&plain(&["/X5", "0-0:96.1.4(50217)", "1-0:1.8.0(1*kWh)"]), &["total"], "checksum missing");
 }
@@ -67,14 +67,14 @@ fn a_register_that_is_no_number_costs_the_telegram() {
 }
 
 #[test]
-fn noise_without_end_is_bounded_and_told() {
+fn noise_without_end_is_bounded_and_reported() {
     let mut reader = LineBuffer::new(Expects::Any, None);
-    let mut told = 0;
+    let mut reported = 0;
     for _ in 0..1_000 {
         reader.feed(&[b'/'; 1_024]);
-        told += usize::from(matches!(reader.next(), Some(Err(Damage::Telegram("noise only", _)))));
+        reported += usize::from(matches!(reader.next(), Some(Err(Damage::Telegram("noise only", _)))));
     }
-    assert!(told >= 50, "{told}");
+    assert!(reported >= 50, "{reported}");
 }
 
 #[test]
@@ -95,8 +95,8 @@ proptest! {
         let mut wrong = telegram.clone();
         let at = at % (telegram.len() - 7);
         wrong[at] ^= 1 << bit;
-        let said = said(Expects::P1, &wrong, &["total"]);
-        prop_assert!(!said.contains("total:"), "{}", said);
+        let outcome = read_text(Expects::P1, &wrong, &["total"]);
+        prop_assert!(!outcome.contains("total:"), "{}", outcome);
     }
 
     #[test]

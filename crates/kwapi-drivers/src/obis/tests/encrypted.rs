@@ -43,7 +43,7 @@ fn with_own_tag() -> Vec<u8> {
 
 /// What a meter with these keys says of the telegrams in `bytes`, in pieces.
 fn opened(keys: Option<TelegramKeys>, bytes: &[u8]) -> String {
-    said_through(LineBuffer::new(Expects::P1, keys), bytes, &["total", "export"])
+    read_through(LineBuffer::new(Expects::P1, keys), bytes, &["total", "export"])
 }
 
 #[test]
@@ -66,16 +66,16 @@ fn a_tag_by_another_authentication_key_counts_only_where_that_is_given() {
     assert_eq!(opened(keys(KEY, None), &with_own_tag()), READ);
     let without = hex::decode(WITHOUT_CHECKSUM).unwrap();
     assert_eq!(opened(keys(KEY, None), &without), "checksum missing");
-    let said = opened(keys(KEY, Some(OWN_AUTHENTICATION_KEY)), &without);
-    assert!(said.starts_with("total: 642 W"), "{said}");
+    let outcome = opened(keys(KEY, Some(OWN_AUTHENTICATION_KEY)), &without);
+    assert!(outcome.starts_with("total: 642 W"), "{outcome}");
 }
 
 #[test]
 fn a_wrong_key_or_a_byte_changed_is_no_telegram_and_the_next_is_read() {
     let other = "00".repeat(16);
     assert_eq!(opened(keys(&other, None), &bytes()), UNREADABLE);
-    let told = "refused: the meter's telegrams cannot be decrypted; check encryption_key";
-    assert_eq!(opened(keys(&other, None), &[bytes(), bytes()].concat()), format!("{UNREADABLE}; {told}"));
+    let reported = "refused: the meter's telegrams cannot be decrypted; check encryption_key";
+    assert_eq!(opened(keys(&other, None), &[bytes(), bytes()].concat()), format!("{UNREADABLE}; {reported}"));
     let mut wrong = bytes();
     wrong[150] ^= 1;
     let required = || keys(KEY, Some("00112233445566778899AABBCCDDEEFF"));
@@ -88,7 +88,7 @@ fn a_wrong_key_or_a_byte_changed_is_no_telegram_and_the_next_is_read() {
 }
 
 #[test]
-fn a_key_too_many_or_too_few_is_told() {
+fn a_key_too_many_or_too_few_is_reported() {
     let refused = "refused: the meter encrypts its telegrams; set encryption_key (the grid operator has it)";
     assert_eq!(opened(None, &bytes()), refused);
     let refused = "refused: the meter does not encrypt its telegrams; remove encryption_key";
@@ -114,7 +114,7 @@ proptest! {
         let mut wrong = bytes();
         let at = at % wrong.len();
         wrong[at] ^= 1 << bit;
-        let said = opened(keys(KEY, Some("00112233445566778899AABBCCDDEEFF")), &wrong);
-        prop_assert!(!said.contains("total:"), "{}", said);
+        let outcome = opened(keys(KEY, Some("00112233445566778899AABBCCDDEEFF")), &wrong);
+        prop_assert!(!outcome.contains("total:"), "{}", outcome);
     }
 }

@@ -115,7 +115,7 @@ fn meter() -> Vec<Vec<u8>> {
 
 #[track_caller]
 fn check_sml(bytes: &[u8], keys: &[&str], expected: &str) {
-    assert_eq!(said(Expects::Any, bytes, keys), expected);
+    assert_eq!(read_text(Expects::Any, bytes, keys), expected);
 }
 
 #[test]
@@ -139,8 +139,8 @@ fn power_is_signed_in_any_number_of_bytes() {
     ] {
         // An import register that counts says that what is negative flows back.
         let entries = [entry([16, 7, 0], 27, 0, value), entry([1, 8, 0], 30, 0, unsigned(&[9]))];
-        let said = said(Expects::Any, &frame(&file(&SERVER, &entries)), &["total", "export"]);
-        assert_eq!(said.replace(", 32400 J", ""), expected);
+        let outcome = read_text(Expects::Any, &frame(&file(&SERVER, &entries)), &["total", "export"]);
+        assert_eq!(outcome.replace(", 32400 J", ""), expected);
     }
 }
 
@@ -159,7 +159,7 @@ fn an_amount_without_a_sign_is_the_power_of_a_meter_that_counts_one_direction() 
 }
 
 #[test]
-fn a_generators_meter_that_says_its_power_at_another_place_exports() {
+fn a_generators_meter_that_reports_its_power_at_another_place_exports() {
     let power = entry([1, 7, 1], 27, -4, signed(&[0xFF, 0xF0, 0xBD, 0xC0]));
     let counter = entry([2, 8, 1], 30, -1, unsigned(&[0x00, 0x8C, 0xA0]));
     let reversed = "total: implausible: -100 W; check for a reversed current transformer or wiring";
@@ -179,8 +179,8 @@ fn an_escape_in_the_data_is_taken_out() {
         let server = vec![b'x'; 8 + padding];
         let bytes = frame(&file(&server, &entries));
         escaped += usize::from(bytes.windows(8).any(|window| window == [0x1b; 8]));
-        let said = said(Expects::Any, &bytes, &["total"]);
-        assert!(said.starts_with("total: 5 W"), "{said}");
+        let outcome = read_text(Expects::Any, &bytes, &["total"]);
+        assert!(outcome.starts_with("total: 5 W"), "{outcome}");
     }
     assert!(escaped > 0);
 }

@@ -26,7 +26,7 @@ fn place(name: &str) -> &'static PowerPlace {
 }
 
 #[test]
-fn environment_metrics_say_watts_and_a_counter() {
+fn environment_metrics_report_watts_and_a_counter() {
     let metrics = json!({"PowerWatts": {"Reading": 374}, "EnergykWh": {"Reading": 3325.5}});
     check(place("EnvironmentMetrics"), &metrics, "374 W, 11971800000 J");
 }
@@ -120,7 +120,7 @@ fn a_number_in_quotation_marks_is_a_number_and_a_word_is_none() {
 }
 
 #[test]
-fn an_outlet_of_a_pdu_says_watts_amperes_volts_and_a_counter_with_its_reset() {
+fn an_outlet_of_a_pdu_reports_watts_amperes_volts_and_a_counter_with_its_reset() {
     let outlet = json!({"@odata.id": "/redfish/v1/PowerEquipment/RackPDUs/1/Outlets/B4", "Id": "B4", "Name": "Outlet B4",
         "Status": {"State": "Enabled", "Health": "OK"}, "PhaseWiringType": "OnePhase3Wire", "VoltageType": "AC",
         "PowerState": "On", "NominalVoltage": "AC200To240V",
@@ -140,7 +140,7 @@ fn an_outlet_of_a_pdu_says_watts_amperes_volts_and_a_counter_with_its_reset() {
 }
 
 #[test]
-fn a_sensor_of_openbmc_says_what_it_is_by_its_type() {
+fn a_sensor_of_openbmc_shows_what_it_is_by_its_type() {
     let sensor = json!({"Id": "power_total_power", "Name": "total power", "ReadingType": "Power", "ReadingUnits": "W",
         "Reading": 412.75, "ReadingRangeMax": 8000.0, "Status": {"State": "Enabled"}});
     check(&SENSOR, &sensor, "412.75 W");
@@ -155,7 +155,7 @@ fn a_disabled_outlet_is_not_available() {
 }
 
 #[test]
-fn an_outlet_says_volts_amperes_and_a_text_is_a_number() {
+fn an_outlet_reports_volts_amperes_and_a_text_is_a_number() {
     let outlet = json!({"PowerWatts": {"Reading": "197.4"}, "Voltage": {"Reading": 117.5},
         "CurrentAmps": {"Reading": 1.68}, "EnergykWh": {"Reading": 36166}});
     check(&OUTLET, &outlet, "197.4 W, 117.5 V, 1.68 A, 130197600000 J");
@@ -238,7 +238,7 @@ fn power_is_found_where_cards_put_it_besides() {
 }
 
 #[test]
-fn supplies_are_added_where_each_that_is_fitted_says_its_watts() {
+fn supplies_are_added_where_each_that_is_fitted_reports_its_watts() {
     let supplies = |members: Value| json!({"PowerSupplies": members});
     let fitted = supplies(json!([
         {"PowerInputWatts": 17}, {"PowerInputWatts": 15},

@@ -20,7 +20,7 @@ fn check(sensors: &[(&str, &str)], expected: Option<&str>) {
 }
 
 #[test]
-fn the_total_is_told_from_the_supplies() {
+fn the_total_is_distinguished_from_the_supplies() {
     let supplies = [("psu0_input_power", "psu0"), ("psu1_input_power", "psu1")];
     check(&supplies, None);
     check(&[supplies[0], ("power_total_power", "total power"), supplies[1]], Some("power_total_power"));

@@ -58,11 +58,11 @@ impl Changing {
         Redfish::open(&self.config(""), &one(), &Arc::default()).await.expect("a session")
     }
 
-    async fn says(&self) -> String {
+    async fn reading(&self) -> String {
         round(&self.config(""), &one()).await
     }
 
-    fn asked_for(&self, part: &str) -> usize {
+    fn requests_for(&self, part: &str) -> usize {
         self.device.requests().iter().filter(|request| request.target.contains(part)).count()
     }
 }
@@ -144,14 +144,14 @@ async fn a_place_without_its_property_is_waited_for_and_a_new_place_is_found() {
     pass(601).await;
     assert_eq!(read(&mut driver).await, "231 W");
     let without = Changing::one(json!({})).await;
-    assert!(without.says().await.contains("licence"), "no place is no host that is off");
+    assert!(without.reading().await.contains("licence"), "no place is no host that is off");
 }
 
 #[tokio::test]
 async fn zero_gives_way_to_a_place_that_knows_better() {
     let supplies = json!({"PowerControl": [{"PowerConsumedWatts": 0}],
         "PowerSupplies": [{"PowerInputWatts": 17}, {"PowerInputWatts": 15}]});
-    assert_eq!(Changing::one(json!({"Power": supplies})).await.says().await, "web1: 32 W (estimated)");
+    assert_eq!(Changing::one(json!({"Power": supplies})).await.reading().await, "web1: 32 W (estimated)");
 
     let both =
         Changing::one(json!({"EnvironmentMetrics": metrics(&json!(0)), "Power": consumed(&json!(233))}))
@@ -165,7 +165,7 @@ async fn zero_gives_way_to_a_place_that_knows_better() {
 
     // Nothing else has a number: it stays, as an estimate. And in the middle of a run as well.
     let only = Changing::one(json!({"Power": consumed(&json!(0))})).await;
-    assert_eq!(only.says().await, "web1: 0 W (estimated)");
+    assert_eq!(only.reading().await, "web1: 0 W (estimated)");
     let later =
         Changing::one(json!({"EnvironmentMetrics": metrics(&json!(230)), "Power": consumed(&json!(233))}))
             .await;
@@ -181,7 +181,7 @@ async fn zero_gives_way_to_a_place_that_knows_better() {
 async fn two_chassis_of_one_resource_are_one_machine() {
     let linked = json!({"Id": "board", "Power": at("/redfish/v1/Chassis/1/Power")});
     let card = Changing::several(json!({"1": {"Power": consumed(&json!(234))}, "board": {"": linked}})).await;
-    assert_eq!(card.says().await, "web1: 234 W");
+    assert_eq!(card.reading().await, "web1: 234 W");
     assert_eq!(round(&card.config(""), &Outlets::all("p.{outlet}")).await, "p.1: 234 W");
 }
 
@@ -194,10 +194,10 @@ async fn supplies_that_may_feed_others_are_not_added() {
     ] {
         let chassis = json!({"Id": "1", "Links": links});
         let card = Changing::one(json!({"": chassis, "Power": supplies.clone()})).await;
-        let said = card.says().await;
-        assert!(said.starts_with("refused: ") && said.contains("1: supplies not summed"), "{said}");
+        let outcome = card.reading().await;
+        assert!(outcome.starts_with("refused: ") && outcome.contains("1: supplies not summed"), "{outcome}");
     }
-    assert_eq!(Changing::one(json!({"Power": supplies})).await.says().await, "web1: 1850 W (estimated)");
+    assert_eq!(Changing::one(json!({"Power": supplies})).await.reading().await, "web1: 1850 W (estimated)");
 }
 
 #[tokio::test]
@@ -231,21 +231,21 @@ async fn one_bad_resource_costs_no_other() {
             "2": {"Power": bad.clone(), "Sensors": bad.clone()},
         }))
         .await;
-        assert_eq!(card.says().await, "web1: 235 W", "{bad}");
+        assert_eq!(card.reading().await, "web1: 235 W", "{bad}");
     }
     // Where nothing is found, the first failure is why.
     let card = Changing::one(json!({"Power": 503})).await;
-    assert!(card.says().await.starts_with("busy: "), "not refused for five minutes");
+    assert!(card.reading().await.starts_with("busy: "), "not refused for five minutes");
     let card = Changing::one(json!({"": "drop", "Power": consumed(&json!(235))})).await;
-    assert!(card.says().await.starts_with("link lost: "));
+    assert!(card.reading().await.starts_with("link lost: "));
 }
 
 #[tokio::test]
-async fn a_chassis_that_is_named_is_all_that_is_asked_for() {
+async fn a_chassis_that_is_named_is_all_that_is_requested() {
     let chassis = json!({"System.1": {"Power": consumed(&json!(236))}, "Enclosure:RAID.1": {"": "drop"}});
     let card = Changing::several(chassis).await;
     assert_eq!(round(&card.config("chassis = \"System.1\""), &one()).await, "web1: 236 W");
-    assert_eq!(card.asked_for("RAID"), 0);
+    assert_eq!(card.requests_for("RAID"), 0);
 }
 
 #[tokio::test]
@@ -295,9 +295,9 @@ async fn a_sensor_of_one_supply_is_no_total_and_several_are_an_estimate() {
         "Sensors/ps1_input_power": sensor(102, "ps1 input power"),
     }))
     .await;
-    assert_eq!(card.says().await, "web1: 203 W (estimated)");
+    assert_eq!(card.reading().await, "web1: 203 W (estimated)");
     card.set("1/Sensors/total_power", sensor(211, "total power"));
-    assert_eq!(card.says().await, "web1: 211 W");
+    assert_eq!(card.reading().await, "web1: 211 W");
 }
 
 #[tokio::test]
@@ -340,6 +340,6 @@ async fn the_accuracy_that_a_card_states_is_shown_and_is_the_meter_s() {
     let findings = driver.findings();
     let accuracy = findings.iter().find(|finding| finding.value == "±1.5 %").expect("the accuracy");
     assert!(accuracy.what.ends_with("/Sensors/total_power") && !accuracy.is_used, "{accuracy:?}");
-    let told: Vec<f64> = driver.accuracy().into_iter().map(|(_, percent)| percent).collect();
-    assert_eq!(told, [1.5]);
+    let accuracies: Vec<f64> = driver.accuracy().into_iter().map(|(_, percent)| percent).collect();
+    assert_eq!(accuracies, [1.5]);
 }

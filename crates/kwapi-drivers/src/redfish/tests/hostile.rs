@@ -27,8 +27,8 @@ async fn a_card_that_leads_on_and_on_is_left() {
     })
     .await
     .expect("a port");
-    let said = round(&config(&service.address().to_string(), "password = \"secret\""), &one()).await;
-    assert!(said.starts_with("refused: "), "{said}");
+    let outcome = round(&config(&service.address().to_string(), "password = \"secret\""), &one()).await;
+    assert!(outcome.starts_with("refused: "), "{outcome}");
     assert!(service.requests().len() < 1_000, "{} requests", service.requests().len());
 }
 
@@ -49,8 +49,8 @@ async fn another_hosts_redirect_or_link_never_gets_the_login() {
     .await
     .expect("a port");
     let keys = "password = \"secret\"\nauth = \"basic\"";
-    let said = round(&config(&service.address().to_string(), keys), &one()).await;
-    assert!(said.starts_with("refused: "), "{said}");
+    let outcome = round(&config(&service.address().to_string(), keys), &one()).await;
+    assert!(outcome.starts_with("refused: "), "{outcome}");
     assert_eq!(elsewhere.requests().len(), 0);
 }
 
@@ -78,7 +78,7 @@ async fn a_session_that_nobody_waits_for_any_more_is_given_back() {
 }
 
 #[tokio::test]
-async fn full_is_busy_and_not_a_wrong_password_and_the_card_says_why() {
+async fn full_is_busy_and_not_a_wrong_password_and_the_card_gives_the_reason() {
     let full = json!({"error": {"@Message.ExtendedInfo": [
         {"MessageId": "Base.1.8.SessionLimitExceeded", "Message": "The session limit is reached."}]}})
     .to_string();
@@ -88,8 +88,8 @@ async fn full_is_busy_and_not_a_wrong_password_and_the_card_says_why() {
     })
     .await
     .expect("a port");
-    let said = round(&config(&service.address().to_string(), "password = \"secret\""), &one()).await;
-    assert!(said.starts_with("busy: ") && said.contains("The session limit is reached."), "{said}");
+    let outcome = round(&config(&service.address().to_string(), "password = \"secret\""), &one()).await;
+    assert!(outcome.starts_with("busy: ") && outcome.contains("The session limit is reached."), "{outcome}");
 }
 
 #[tokio::test]
@@ -106,8 +106,8 @@ async fn a_session_whose_answer_is_cut_short_is_still_given_back() {
     })
     .await
     .expect("a port");
-    let said = round(&config(&service.address().to_string(), "password = \"secret\""), &one()).await;
-    assert!(said.starts_with("refused: "), "{said}");
+    let outcome = round(&config(&service.address().to_string(), "password = \"secret\""), &one()).await;
+    assert!(outcome.starts_with("refused: "), "{outcome}");
     cleanup::finished(Duration::from_secs(30)).await;
     let deleted =
         service.requests().iter().any(|request| request.method == "DELETE" && request.target.ends_with("/4"));

@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_agent_slower_than_the_pause_between_copies_is_asked_once_after_it_has_answered_them() {
+    async fn an_agent_slower_than_the_pause_between_copies_is_queried_once_after_it_has_answered_them() {
         let mut patience = patience("timeout_seconds = 3.0\nretransmits = 2");
         assert!(!patience.answered(Duration::from_millis(900)));
         assert_eq!(patience.attempts(), 3);

@@ -40,7 +40,7 @@ impl Agent {
                     }
                     // An answer cut short: what it left out is asked for by itself.
                     let left_out = places.get(answer.varbinds.len()..).unwrap_or_default();
-                    waiting.extend(self.ask_again(places.len(), left_out.to_vec()));
+                    waiting.extend(self.retry(places.len(), left_out.to_vec()));
                     continue;
                 }
                 Err(error) => error,

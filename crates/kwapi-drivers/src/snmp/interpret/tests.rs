@@ -34,7 +34,7 @@ fn a_raritan_scales_by_the_digits_it_states_and_never_by_a_guess() {
 }
 
 #[test]
-fn what_a_device_says_for_not_available_is_no_zero() {
+fn what_a_device_reports_for_not_available_is_no_zero() {
     check("servertech_sentry3", &[(Field::Power, integer(-1))], "not available: power reads -1");
     check("eaton_epdu", &[(Field::Power, integer(-100))], "not available: power reads -100");
     check("eaton_epdu", &[(Field::Power, integer(4_294_967_295))], "not available: power reads 4294967295");
@@ -260,7 +260,7 @@ fn any_field() -> impl Strategy<Value = Field> {
 
 proptest! {
     #[test]
-    fn whatever_an_agent_says_a_reading_is_plausible(row in prop::collection::vec((any_field(), any_value()), 0..14)) {
+    fn whatever_an_agent_reports_a_reading_is_plausible(row in prop::collection::vec((any_field(), any_value()), 0..14)) {
         for profile in ProfileCatalogue::built_in().unwrap().iter() {
             for (_, section) in profile.kinds() {
                 if let Ok(reading) = reading(section, &row) {

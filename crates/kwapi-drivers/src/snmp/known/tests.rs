@@ -2,7 +2,7 @@ use super::*;
 
 fn row(number: u32, label: &str) -> ListedRow {
     let label = (!label.is_empty()).then(|| label.to_owned());
-    ListedRow { index: vec![number], label, is_told: true }
+    ListedRow { index: vec![number], label, is_reported: true }
 }
 
 fn chosen(kind: ProfileKind, usefulness: Usefulness, rows: Vec<ListedRow>) -> Chosen {
@@ -96,7 +96,7 @@ fn an_agent_that_lists_other_rows_each_time_fills_no_memory() {
 }
 
 #[test]
-fn a_row_without_a_probe_is_told_once() {
+fn a_row_without_a_probe_is_reported_once() {
     let mut known = Known::after(None, outlets(vec![row(1, "a"), row(2, "b")]), Instant::now());
     let probe = ProbeId::new("a").ok();
     assert_eq!(known.name(vec![probe.clone(), None]), [("2".to_owned(), Some("b".to_owned()))]);

@@ -95,7 +95,7 @@ async fn survey(
     let listed = indexes.into_iter().zip(&rows).zip(&readings).map(|((index, row), reading)| ListedRow {
         index,
         label: interpret::label(row),
-        is_told: is_told(reading),
+        is_reported: is_reported(reading),
     });
     Ok(Chosen {
         profile: profile.name.clone(),
@@ -107,7 +107,7 @@ async fn survey(
 }
 
 /// Whether a device says something of a row, if only that it cannot measure now.
-pub(in crate::snmp) fn is_told(reading: &Result<Reading, NoReading>) -> bool {
+pub(in crate::snmp) fn is_reported(reading: &Result<Reading, NoReading>) -> bool {
     !matches!(reading, Err(NoReading::NoSuchOutlet(_)))
 }
 
@@ -146,7 +146,7 @@ pub(super) async fn adapt(
     indexes: &[Vec<u32>],
     agent: &mut Agent,
 ) -> Result<(Section, Vec<ColumnValues>), DriverError> {
-    let says_watts = |field: Field| {
+    let reports_watts = |field: Field| {
         !matches!(
             field,
             Field::Voltage
@@ -158,16 +158,16 @@ pub(super) async fn adapt(
     };
     let has_other = section.current.is_some() || section.line_current.is_some();
     if section.power.is_some() {
-        let rows = read(section, indexes, says_watts, agent).await?;
+        let rows = read(section, indexes, reports_watts, agent).await?;
         let readings: Vec<_> = rows.iter().map(|row| interpret::reading(section, row)).collect();
         let usefulness = Usefulness::of(&readings);
         if usefulness == Usefulness::Zeros && section.current.is_some() {
             // A column that the firmware never fills looks like an idle device: its amperes know better.
             let by_current = Section { power: None, energy: None, line_current: None, ..section.clone() };
-            let told = read(&by_current, indexes, |_| true, agent).await?;
-            let readings: Vec<_> = told.iter().map(|row| interpret::reading(&by_current, row)).collect();
+            let reported = read(&by_current, indexes, |_| true, agent).await?;
+            let readings: Vec<_> = reported.iter().map(|row| interpret::reading(&by_current, row)).collect();
             if Usefulness::of(&readings) >= Usefulness::Load {
-                return Ok((by_current, told));
+                return Ok((by_current, reported));
             }
         }
         if usefulness > Usefulness::Nothing || !has_other {

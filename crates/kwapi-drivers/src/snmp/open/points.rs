@@ -115,14 +115,14 @@ async fn as_on_device(
         if done.iter().any(|done| Arc::ptr_eq(done, &section)) {
             continue;
         }
-        let its: Vec<usize> = (0..points.len())
+        let own: Vec<usize> = (0..points.len())
             .filter(|place| points.get(*place).is_some_and(|point| Arc::ptr_eq(&point.section, &section)))
             .collect();
         let indexes: Vec<_> =
-            its.iter().filter_map(|place| points.get(*place)).map(|point| point.index.clone()).collect();
+            own.iter().filter_map(|place| points.get(*place)).map(|point| point.index.clone()).collect();
         let (adapted, rows) = choice::adapt(&section, &indexes, agent).await?;
         let adapted = Arc::new(adapted);
-        for (place, row) in its.into_iter().zip(rows) {
+        for (place, row) in own.into_iter().zip(rows) {
             let reading = interpret::reading(&adapted, &row);
             useful += match Usefulness::of([&reading]) {
                 Usefulness::Nothing => 0,

@@ -21,7 +21,7 @@ fn a_key_is_a_number_or_a_word_and_numbers() {
 }
 
 #[test]
-fn watts_and_their_counter_come_without_voltage_unless_asked() {
+fn watts_and_their_counter_come_without_voltage_unless_requested() {
     let catalogue = ProfileCatalogue::built_in().unwrap();
     let fields = |profile: &str, wanted| {
         let section = Arc::new(catalogue.get(profile).unwrap().outlet.clone().unwrap());

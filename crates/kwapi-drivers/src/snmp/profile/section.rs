@@ -112,7 +112,7 @@ impl Section {
     }
 
     /// The columns by one of which at least a device is known to have this: power and current, else energy.
-    pub(in crate::snmp) fn telling(&self) -> impl Iterator<Item = &Column> {
+    pub(in crate::snmp) fn measured_columns(&self) -> impl Iterator<Item = &Column> {
         let power = self.power.as_ref().map(|power| &power.oid);
         let current = self.current.as_ref().map(|current| &current.oid);
         let line_current = self.line_current.as_ref().map(|current| &current.oid);

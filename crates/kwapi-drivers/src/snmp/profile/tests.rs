@@ -86,7 +86,7 @@ fn a_key_is_completed_from_the_defaults_and_shortened_again() {
 
 /// For every section of every family: a plain key is one of the unit that is configured, or `unit` is refused.
 #[test]
-fn a_plain_key_is_of_the_unit_that_is_configured_or_tells_none() {
+fn a_plain_key_is_of_the_unit_that_is_configured_or_reports_none() {
     let mut numbered = Vec::new();
     for profile in ProfileCatalogue::built_in().unwrap().iter() {
         let (second, third) = (profile.of_unit(2), profile.of_unit(3));
@@ -128,7 +128,7 @@ fn a_plain_key_is_of_the_unit_that_is_configured_or_tells_none() {
 }
 
 #[test]
-fn the_device_that_says_most_exactly_what_it_is_is_believed() {
+fn the_device_that_reports_most_exactly_what_it_is_is_trusted() {
     let catalogue = ProfileCatalogue::built_in().unwrap();
     let best = |id: &str| catalogue.candidates(Some(&parse_oid(id).unwrap())).first().unwrap().name.clone();
     assert_eq!(best("1.3.6.1.4.1.13742.6"), "raritan_px2");

@@ -15,7 +15,7 @@ const ALL: [&str; 3] =
     ["p.host 1: 101 W, 3600000 J", "p.host 2: 102 W, 7200000 J", "p.host 3: 103 W, 10800000 J"];
 
 #[tokio::test]
-async fn an_agent_that_cannot_list_many_rows_at_once_is_asked_for_fewer() {
+async fn an_agent_that_cannot_list_many_rows_at_once_is_queried_for_fewer() {
     for fault in [AgentFault::BulkRefused, AgentFault::BulkSilentAbove(5), AgentFault::BulkSilentAbove(0)] {
         let read = all_with(fault, "retransmits = 0").await;
         assert_eq!(read.unwrap(), ALL, "{fault:?}");
@@ -41,7 +41,7 @@ async fn what_it_cannot_list_is_learned_once() {
 }
 
 #[tokio::test]
-async fn answers_cut_short_are_asked_for_again() {
+async fn answers_cut_short_are_requested_again() {
     for fault in [AgentFault::CutShort(2), AgentFault::CutShort(1)] {
         assert_eq!(all_with(fault, "").await.unwrap(), ALL, "{fault:?}");
     }
@@ -93,13 +93,13 @@ async fn no_name_puts_control_characters_into_an_id_or_a_finding() {
     let probes: Vec<_> = lines.iter().filter_map(|line| line.split(':').next()).collect();
     assert_eq!(probes, ["p.[2Jroot", "p.ab", "p.3"]);
     for finding in driver.findings() {
-        let told = format!("{} {} {}", finding.what, finding.value, finding.why);
-        assert!(!told.chars().any(char::is_control), "{told:?}");
+        let text = format!("{} {} {}", finding.what, finding.value, finding.why);
+        assert!(!text.chars().any(char::is_control), "{text:?}");
     }
 }
 
 #[tokio::test]
-async fn a_slow_agent_is_not_asked_again_while_it_works_and_its_silence_names_the_key() {
+async fn a_slow_agent_is_not_queried_again_while_it_works_and_its_silence_names_the_key() {
     let rack = rack(2).await;
     rack.set_fault(Some(AgentFault::Delay(std::time::Duration::from_millis(120))));
     // Sent twice within 200 ms: the second copy would be answered 240 ms after the first was sent.

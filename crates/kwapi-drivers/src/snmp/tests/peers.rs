@@ -183,7 +183,7 @@ fn net_snmp_reads_the_simulated_rack() {
         rack
     });
     let table = "1.3.6.1.4.1.13742.6.5.4.3.1.4.1";
-    let ask = |program: &str, version: &str, objects: &[&str]| {
+    let run = |program: &str, version: &str, objects: &[&str]| {
         let mut command = Command::new(program);
         command
             .args([version, "-c", "public", "-On", "-Oq", "-t", "5", &rack.address().to_string()])
@@ -193,16 +193,16 @@ fn net_snmp_reads_the_simulated_rack() {
     let power = format!("{table}.7.5");
     let energy = format!("{table}.7.8");
     for version in ["-v1", "-v2c"] {
-        let told = ask("snmpget", version, &[&power, &energy, "1.3.6.1.4.1.13742.6.3.5.3.1.3.1.7"]);
+        let text = run("snmpget", version, &[&power, &energy, "1.3.6.1.4.1.13742.6.3.5.3.1.3.1.7"]);
         let expected =
             format!(".{power} 1073\n.{energy} 4294967000\n.1.3.6.1.4.1.13742.6.3.5.3.1.3.1.7 \"server 7\"\n");
-        assert_eq!(told, expected, "{version}");
+        assert_eq!(text, expected, "{version}");
     }
-    assert_eq!(ask("snmpbulkwalk", "-v2c", &["1.3.6.1.4.1.13742.6.5.2"]).lines().count(), 4);
-    let walk = ask("snmpwalk", "-v1", &["1.3.6.1.4.1.13742"]);
+    assert_eq!(run("snmpbulkwalk", "-v2c", &["1.3.6.1.4.1.13742.6.5.2"]).lines().count(), 4);
+    let walk = run("snmpwalk", "-v1", &["1.3.6.1.4.1.13742"]);
     assert_eq!(walk.lines().filter(|line| line.starts_with('.')).count(), 12 * 7 + 6);
     rack.set_fault(Some(AgentFault::TooBig(1)));
-    assert_eq!(ask("snmpget", "-v2c", &[&power]).lines().count(), 1);
+    assert_eq!(run("snmpget", "-v2c", &[&power]).lines().count(), 1);
     assert!(rack.datagrams().received > 20 && rack.datagrams().received == rack.datagrams().sent);
 }
 

@@ -70,7 +70,7 @@ fn open(bytes: &[u8], columns: &[&str]) -> Result<Table, String> {
 }
 
 #[test]
-fn each_type_comes_as_what_it_says() {
+fn each_type_comes_as_what_it_reports() {
     let columns = ["id", "energy", "at", "local", "old", "day", "cents", "small", "f"];
     let mut table = open(&file(1, Compression::UNCOMPRESSED), &columns).unwrap();
     let row = table.next_row().unwrap().unwrap();
@@ -109,13 +109,13 @@ fn all_row_groups_are_read_whatever_compresses_them() {
 }
 
 #[test]
-fn a_column_of_another_type_is_refused_and_a_missing_one_is_told() {
+fn a_column_of_another_type_is_refused_and_a_missing_one_is_reported() {
     let bytes = file(1, Compression::UNCOMPRESSED);
-    let told = open(&bytes, &["on"]).unwrap_err();
-    assert_eq!(told, "F: column \"on\" is BOOLEAN, which is neither number, text nor stamp");
+    let error = open(&bytes, &["on"]).unwrap_err();
+    assert_eq!(error, "F: column \"on\" is BOOLEAN, which is neither number, text nor stamp");
     assert!(open(&bytes, &["deep.x"]).unwrap_err().contains("deep.x"));
-    let told = open(&bytes, &["watts"]).unwrap_err();
-    assert!(told.contains("no column \"watts\"; it has id, energy, at"), "{told}");
+    let error = open(&bytes, &["watts"]).unwrap_err();
+    assert!(error.contains("no column \"watts\"; it has id, energy, at"), "{error}");
 }
 
 #[test]

@@ -46,7 +46,7 @@ fn columns_are_found_by_name_whatever_separates_them() {
 }
 
 #[test]
-fn a_wrong_line_costs_itself_and_is_told_by_its_number() {
+fn a_wrong_line_costs_itself_and_is_reported_by_its_number() {
     check(
         "at,wh\n1,2\n\n3\n4,5,6\n\"7,8\n9,\"1\"\"0\"\n11,\n",
         &["at", "wh"],
@@ -66,7 +66,7 @@ fn a_wrong_line_costs_itself_and_is_told_by_its_number() {
 }
 
 #[test]
-fn a_file_without_the_column_says_what_it_has() {
+fn a_file_without_the_column_shows_what_it_has() {
     check("at;wh\n1;2\n", &["watts"], &[Err("F has no column \"watts\"; it has at, wh")]);
     check("", &["at"], &[Err("F: the file is empty")]);
     let layout = Layout { has_header: false, separator: None };

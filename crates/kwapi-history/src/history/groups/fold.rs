@@ -4,7 +4,7 @@
 //! meter where that has measured, else the sum of what is below, and the share of the members at the ends of paths that is
 //! in it. So each joule counts once along a path.
 
-mod told;
+mod open_seconds;
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -61,7 +61,7 @@ pub(in super::super) struct Reached {
     newest: u64,
     times_set_back: u64,
     /// The first second that had not been told.
-    told_until: u64,
+    open_from: u64,
     /// The last that can depend on what had been taken. Who begins to read after that does not know since when the first
     /// sample of a member held: that may be `max_gap`.
     last_dependent: u64,
@@ -69,8 +69,8 @@ pub(in super::super) struct Reached {
 
 impl Reached {
     /// Whether each second that depends on what had been taken `earlier` has been told.
-    pub(in super::super) fn has_told(&self, earlier: Self) -> bool {
-        self.times_set_back > earlier.times_set_back || self.told_until > earlier.last_dependent
+    pub(in super::super) fn has_completed(&self, earlier: Self) -> bool {
+        self.times_set_back > earlier.times_set_back || self.open_from > earlier.last_dependent
     }
 }
 
@@ -116,7 +116,7 @@ impl GroupFold {
     }
 
     /// The first second that has not been told.
-    pub(in super::super) fn told_until(&self) -> u64 {
+    pub(in super::super) fn open_from(&self) -> u64 {
         self.base
     }
 
@@ -147,7 +147,7 @@ impl GroupFold {
     pub(super) fn of_the_same_members(&self, seconds: u64) -> Self {
         let (mut fold, before) = (self.emptied(), self.base.saturating_sub(seconds));
         for member in self.tree.members.iter().filter(|member| member.since <= before) {
-            fold.tree.member(&member.probe, Timestamp::from_seconds(member.heard));
+            fold.tree.member(&member.probe, Timestamp::from_seconds(member.received_at));
         }
         fold
     }
@@ -158,13 +158,13 @@ impl GroupFold {
         Reached {
             newest: self.newest,
             times_set_back: self.times_set_back,
-            told_until: self.base,
+            open_from: self.base,
             last_dependent: last / SECOND,
         }
     }
 
     /// Notes who was heard at `at`, before what will be taken.
-    pub(in super::super) fn note_heard(&mut self, probes: &[ProbeId], at: Timestamp) {
+    pub(in super::super) fn note_recent(&mut self, probes: &[ProbeId], at: Timestamp) {
         for probe in probes {
             let place = self.tree.member(probe, at);
             if let Some(member) = self.tree.members.get_mut(place) {
@@ -319,10 +319,10 @@ impl GroupFold {
 
     /// Tells of a second, and makes room for another in its place.
     fn close(&mut self, second: u64, rows: &mut Vec<Credited>) {
-        let told = self.told(second);
+        let groups = self.groups_in(second);
         // What nobody says anything of is no news of any group.
-        if told.iter().any(|of| of.is_known) {
-            for (place, (node, of)) in self.tree.nodes.iter().zip(&told).enumerate() {
+        if groups.iter().any(|of| of.is_known) {
+            for (place, (node, of)) in self.tree.nodes.iter().zip(&groups).enumerate() {
                 if of.is_known {
                     rows.push(row(&node.power, second, of.watts));
                 }

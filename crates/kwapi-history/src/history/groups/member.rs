@@ -20,7 +20,7 @@ pub(super) struct Member {
     pub(super) meter_of: Option<usize>,
     /// The second since which it is a member, and in which it was last heard, in Unix time.
     pub(super) since: u64,
-    pub(super) heard: u64,
+    pub(super) received_at: u64,
     /// Its newest sample, in Unix microseconds; 0 before the first.
     pub(super) newest: u64,
     /// The usual time between samples, in microseconds.
@@ -40,7 +40,7 @@ impl Member {
             group: None,
             meter_of: None,
             since,
-            heard: since,
+            received_at: since,
             newest: 0,
             pace: SECOND,
             is_after_loss: false,

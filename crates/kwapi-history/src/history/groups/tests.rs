@@ -32,7 +32,7 @@ fn config(sums: &[&str]) -> GroupsConfig {
         flush_interval: Duration::from_secs(120),
         gaps: kwapi_core::Gaps::new(Duration::from_secs(60)),
         sums: sums.iter().map(|name| probe(name)).collect(),
-        heard: Vec::new(),
+        recent: Vec::new(),
     }
 }
 
@@ -71,7 +71,7 @@ fn append(journal: &Journal, records: Vec<Credited>) {
 }
 
 /// What is told of a group in the seconds that end so long after the start: watts and the share known.
-fn told(groups: &Groups, group: &str, now: u64) -> Vec<(Option<f64>, Option<f64>)> {
+fn course_of(groups: &Groups, group: &str, now: u64) -> Vec<(Option<f64>, Option<f64>)> {
     groups.history.catch_up();
     let at = Timestamp::from_seconds(START + now);
     let of = |series: Option<Series>| series.unwrap().watts;
@@ -80,33 +80,33 @@ fn told(groups: &Groups, group: &str, now: u64) -> Vec<(Option<f64>, Option<f64>
     watts.into_iter().zip(share).collect()
 }
 
-/// The row of a second among those that [`told`] answers.
+/// The row of a second among those that [`course_of`] answers.
 fn row(rows: &[(Option<f64>, Option<f64>)], now: u64, second: u64) -> (Option<f64>, Option<f64>) {
     rows[rows.len() - usize::try_from(now - second).unwrap() - 1]
 }
 
 #[test]
-fn a_group_is_told_before_its_files_are_written_and_the_same_after() {
+fn a_group_is_reported_before_its_files_are_written_and_the_same_after() {
     let lab = Lab::empty();
     let journal = journal(&lab);
     let groups = open(&journal, &config(&[]));
     append(&journal, each_second(1..11, &[("lyon.a", 60.0), ("lyon.rack.b", 40.0), ("alone", 7.0)]));
-    let now = told(&groups, "lyon", 10);
+    let now = course_of(&groups, "lyon", 10);
     assert_eq!(row(&now, 10, 9), (Some(100.0), Some(1.0)));
-    assert_eq!(row(&told(&groups, "lyon.rack", 10), 10, 9), (Some(40.0), Some(1.0)));
+    assert_eq!(row(&course_of(&groups, "lyon.rack", 10), 10, 9), (Some(40.0), Some(1.0)));
     let mut names = groups.names();
     names.sort_unstable();
     assert_eq!(names, [probe("lyon"), probe("lyon.rack")]);
     assert_eq!(groups.last("lyon").unwrap().unwrap().at, Timestamp::from_seconds(START + 10));
     append(&journal, each_second(11..11 + 2 * OPEN, &[("lyon.a", 60.0), ("lyon.rack.b", 40.0)]));
     groups.history.flush_all();
-    let after = told(&groups, "lyon", 250);
+    let after = course_of(&groups, "lyon", 250);
     assert!((2..250).all(|second| row(&after, 250, second) == (Some(100.0), Some(1.0))), "{after:?}");
     assert_eq!(groups.counters().groups, 2);
 }
 
 #[test]
-fn a_member_that_says_it_is_measured_seldom_is_in_its_groups_between_samples() {
+fn a_member_that_reports_it_is_measured_seldom_is_in_its_groups_between_samples() {
     let lab = Lab::empty();
     let journal = journal(&lab);
     let config = config(&[]);
@@ -118,12 +118,12 @@ fn a_member_that_says_it_is_measured_seldom_is_in_its_groups_between_samples() {
     config.gaps.describe(&probe("lyon.seldom"), Duration::from_secs(700));
     append(&journal, [each_second(250..301, &[("lyon.a", 60.0)]), vec![seldom(301)]].concat());
     append(&journal, [each_second(301..601, &[("lyon.a", 60.0)]), vec![seldom(601)]].concat());
-    let now = told(&groups, "lyon", 600);
+    let now = course_of(&groups, "lyon", 600);
     assert!((301..600).all(|second| row(&now, 600, second) == (Some(90.0), Some(1.0))), "{now:?}");
     append(&journal, each_second(601..601 + 700 + OPEN, &[("lyon.a", 60.0)]));
     groups.history.flush_all();
-    let told = told(&groups, "lyon", 600);
-    assert!((400..600).all(|second| row(&told, 600, second) == (Some(90.0), Some(1.0))), "{told:?}");
+    let later = course_of(&groups, "lyon", 600);
+    assert!((400..600).all(|second| row(&later, 600, second) == (Some(90.0), Some(1.0))), "{later:?}");
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn each_watt_counts_once_along_a_path_and_who_is_below_stands_for_a_silent_meter
     let below = [("lyon.rack.a", 60.0), ("lyon.rack.shelf.b", 70.0), ("lyon.c", 5.0), ("lyon.all", 999.0)];
     append(&journal, each_second(1..30, &[&[("lyon.rack", 100.0)], &below[..]].concat()));
     append(&journal, each_second(30..200, &below));
-    let at = |group: &str, second| row(&told(&groups, group, 199), 199, second);
+    let at = |group: &str, second| row(&course_of(&groups, group, 199), 199, second);
     assert_eq!(at("lyon.rack", 20), (Some(100.0), Some(1.0)), "its meter has the rest, negative or not");
     assert_eq!(at("lyon", 20), (Some(105.0), Some(1.0)));
     assert_eq!(at("lyon.rack.shelf", 20), (Some(70.0), Some(1.0)));
@@ -143,10 +143,10 @@ fn each_watt_counts_once_along_a_path_and_who_is_below_stands_for_a_silent_meter
     // A reload that takes the sum for a probe, and back.
     groups.set_sums(HashSet::new());
     append(&journal, each_second(200..400, &below));
-    assert_eq!(row(&told(&groups, "lyon", 399), 399, 390), (Some(1_134.0), Some(1.0)));
+    assert_eq!(row(&course_of(&groups, "lyon", 399), 399, 390), (Some(1_134.0), Some(1.0)));
     groups.set_sums([probe("lyon.all")].into());
     append(&journal, each_second(400..600, &below));
-    assert_eq!(row(&told(&groups, "lyon", 599), 599, 590), (Some(135.0), Some(1.0)));
+    assert_eq!(row(&course_of(&groups, "lyon", 599), 599, 590), (Some(135.0), Some(1.0)));
 }
 
 #[test]
@@ -159,24 +159,24 @@ fn who_is_silent_is_missing_in_the_share_and_a_second_of_nobody_is_unknown() {
     append(&journal, each_second(20..120, &[&world[..], &[("lyon.a", 60.0)]].concat()));
     append(&journal, each_second(120..400, &world));
     append(&journal, each_second(400..410, &[&world[..], &[("lyon.b", 41.0)]].concat()));
-    let rows = told(&groups, "lyon", 409);
+    let rows = course_of(&groups, "lyon", 409);
     assert_eq!(row(&rows, 409, 115), (Some(60.0), Some(0.5)));
     assert_eq!(row(&rows, 409, 300), (None, Some(0.0)));
     assert_eq!(row(&rows, 409, 408), (Some(41.0), Some(0.5)));
 }
 
 #[test]
-fn who_was_heard_within_a_day_counts_in_the_share_before_being_heard_again() {
+fn who_was_received_within_a_day_counts_in_the_share_before_being_received_again() {
     let lab = Lab::empty();
     let journal = journal(&lab);
     let groups =
-        open(&journal, &GroupsConfig { heard: vec![probe("lyon.b"), probe("old.c")], ..config(&[]) });
+        open(&journal, &GroupsConfig { recent: vec![probe("lyon.b"), probe("old.c")], ..config(&[]) });
     append(&journal, each_second(1..20, &[("lyon.a", 60.0)]));
-    assert_eq!(row(&told(&groups, "lyon", 19), 19, 10), (Some(60.0), Some(0.5)));
+    assert_eq!(row(&course_of(&groups, "lyon", 19), 19, 10), (Some(60.0), Some(0.5)));
     // A day later it is none any more.
     let day = 86_400 + 120;
     append(&journal, each_second(day..day + 200, &[("lyon.a", 61.0)]));
-    assert_eq!(row(&told(&groups, "lyon", day + 199), day + 199, day + 150), (Some(61.0), Some(1.0)));
+    assert_eq!(row(&course_of(&groups, "lyon", day + 199), day + 199, day + 150), (Some(61.0), Some(1.0)));
 }
 
 #[test]
@@ -187,13 +187,13 @@ fn what_comes_too_late_is_counted_and_missing_in_the_share() {
     append(&journal, each_second(1..10, &[("lyon.a", 60.0), ("lyon.b", 40.0)]));
     append(&journal, each_second(10..200, &[("lyon.a", 60.0)]));
     append(&journal, each_second(10..30, &[("lyon.b", 40.0)]));
-    let rows = told(&groups, "lyon", 199);
+    let rows = course_of(&groups, "lyon", 199);
     assert_eq!(row(&rows, 199, 20), (Some(60.0), Some(0.5)));
     assert_eq!(groups.counters().late, 20);
 }
 
 #[test]
-fn a_clock_that_was_an_hour_ahead_does_not_end_the_telling() {
+fn a_clock_that_was_an_hour_ahead_does_not_stop_groups() {
     let lab = Lab::empty();
     let journal = journal(&lab);
     let groups = open(&journal, &config(&[]));
@@ -249,7 +249,7 @@ fn a_damaged_file_is_made_again_from_the_journal() {
     groups.history.flush_all();
     let after = files(&groups);
     assert_ne!(before, after);
-    let whole = told(&groups, "lyon.rack", 390);
+    let whole = course_of(&groups, "lyon.rack", 390);
     assert!((101..=390).all(|second| row(&whole, 390, second) == (Some(43.0), Some(1.0))), "{whole:?}");
     assert_eq!(groups.counters().files.files_set_aside, 1);
 }
@@ -264,8 +264,8 @@ fn a_process_that_is_killed_after_a_long_silence_makes_the_same_files() {
     append(&of_all, each_second(4_000..4_300, &world));
     for (from, until) in [(0, 3_900), (3_900, 4_010), (4_010, 4_300)] {
         let journal = journal(&lab);
-        let heard = world.iter().map(|(name, _)| probe(name)).filter(|_| from > 0).collect();
-        let groups = open(&journal, &GroupsConfig { heard, ..config(&[]) });
+        let recent = world.iter().map(|(name, _)| probe(name)).filter(|_| from > 0).collect();
+        let groups = open(&journal, &GroupsConfig { recent, ..config(&[]) });
         for second in from..until {
             if (1..300).contains(&second) || second >= 4_000 {
                 append(&journal, each_second(second..second + 1, &world));
@@ -277,8 +277,8 @@ fn a_process_that_is_killed_after_a_long_silence_makes_the_same_files() {
         }
     }
     let journal = journal(&lab);
-    let heard = world.iter().map(|(name, _)| probe(name)).collect();
-    let killed = open(&journal, &GroupsConfig { heard, ..config(&[]) });
+    let recent = world.iter().map(|(name, _)| probe(name)).collect();
+    let killed = open(&journal, &GroupsConfig { recent, ..config(&[]) });
     assert!(files(&killed) == files(&open(&of_all, &config(&[]))), "the files are others");
 }
 
@@ -364,7 +364,7 @@ proptest! {
         append(&whole_journal, vec![closing.clone()]);
         let expected = files(&whole);
         // …and with kills. Who was heard before is known from the ledger.
-        let heard = |until: u64| -> Vec<ProbeId> {
+        let recent = |until: u64| -> Vec<ProbeId> {
             names.into_iter().take(if until > 0 { members.len() } else { 0 }).map(probe).collect()
         };
         let lab = Lab::empty();
@@ -374,7 +374,7 @@ proptest! {
         killed.push(801);
         for until in killed {
             let journal = journal(&lab);
-            let groups = open(&journal, &GroupsConfig { heard: heard(from), ..config(&[]) });
+            let groups = open(&journal, &GroupsConfig { recent: recent(from), ..config(&[]) });
             for second in from..until {
                 append(&journal, of(second, second + 1));
                 groups.history.catch_up();
@@ -384,6 +384,6 @@ proptest! {
         }
         let journal = journal(&lab);
         append(&journal, vec![closing]);
-        prop_assert!(files(&open(&journal, &GroupsConfig { heard: heard(801), ..config(&[]) })) == expected, "the files are others");
+        prop_assert!(files(&open(&journal, &GroupsConfig { recent: recent(801), ..config(&[]) })) == expected, "the files are others");
     }
 }

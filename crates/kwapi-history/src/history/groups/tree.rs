@@ -143,7 +143,7 @@ impl GroupTree {
         self.succession.note(place);
         let place = place as usize;
         if let Some(member) = self.members.get_mut(place) {
-            member.heard = member.heard.max(at.seconds());
+            member.received_at = member.received_at.max(at.seconds());
         }
         place
     }
@@ -205,8 +205,8 @@ impl GroupTree {
         let members = std::mem::take(&mut self.members);
         (self.by_path, self.places, self.succession) = Default::default();
         for member in members.into_iter().filter(|member| is_recent(member, now)) {
-            let heard = member.heard;
-            self.add(member, heard, &mut kept);
+            let received_at = member.received_at;
+            self.add(member, received_at, &mut kept);
         }
         self.is_changed = true;
     }
@@ -218,7 +218,7 @@ impl GroupTree {
         let is_member = !self.sums.contains(&probe);
         member.group = if is_member { self.group_around(&probe, at, kept) } else { None };
         member.meter_of = if is_member { self.group(probe.as_str()) } else { None };
-        member.heard = at;
+        member.received_at = at;
         self.members.push(member);
         self.is_changed = true;
         place
@@ -263,5 +263,5 @@ impl GroupTree {
 }
 
 fn is_recent(member: &Member, now: u64) -> bool {
-    now.saturating_sub(member.heard) <= MEMBER_AGE_MAX_SECONDS
+    now.saturating_sub(member.received_at) <= MEMBER_AGE_MAX_SECONDS
 }

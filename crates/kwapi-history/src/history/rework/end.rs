@@ -42,7 +42,7 @@ impl History {
         }
         let following = if follows { self.following(fold, &rework)? } else { Vec::new() };
         self.flush_probe(&probe)?;
-        let until = self.told_last(&probe)?;
+        let until = self.last_written(&probe)?;
         // Rows of groups have been told in order, and both are told up to the same.
         for rows in [&mut rework.samples, &mut rework.as_it_was] {
             rows.retain(|(at, _)| until.is_some_and(|until| *at <= until));
@@ -65,15 +65,15 @@ impl History {
         if probe.has_behind() {
             return Ok(Vec::new());
         }
-        let (after, told_until) = (self.told_last(probe)?, fold.lock().told_until());
-        let follows = |at: Timestamp| after.is_none_or(|after| at > after) && at.seconds() <= told_until;
+        let (after, open_from) = (self.last_written(probe)?, fold.lock().open_from());
+        let follows = |at: Timestamp| after.is_none_or(|after| at > after) && at.seconds() <= open_from;
         let rows = samples.iter().filter(|(at, _)| follows(*at));
         Ok(rows.map(|(at, power)| record_of(&probe.id, *at, *power)).collect())
     }
 
     /// The newest that the file of a probe has been told, by an earlier process where this one told nothing; `None` where
     /// there is no file.
-    fn told_last(&self, probe: &ProbeFiles) -> Result<Option<Timestamp>, RrdFileError> {
+    fn last_written(&self, probe: &ProbeFiles) -> Result<Option<Timestamp>, RrdFileError> {
         if let Some((newest, _)) = probe.newest() {
             return Ok(Some(newest));
         }
@@ -124,8 +124,8 @@ impl History {
                 Err(RrdFileError::Unusable(..)) => continue,
                 Err(error) => return Err(error),
             };
-            let told = |samples: &[(Timestamp, Watts)]| told(probe, which, *from, samples, max_gap);
-            if rrd.rework(*from, &told(as_it_was), &told(samples)) {
+            let file_of = |samples: &[(Timestamp, Watts)]| file_of(probe, which, *from, samples, max_gap);
+            if rrd.rework(*from, &file_of(as_it_was), &file_of(samples)) {
                 rrd::create(&path, &rrd)?;
             } else {
                 is_made = false;
@@ -139,7 +139,7 @@ impl History {
 }
 
 /// An empty file that begins at `from`, told `samples` in order of their stamps.
-fn told(
+fn file_of(
     probe: &ProbeFiles,
     which: Which,
     from: u64,

@@ -131,7 +131,7 @@ fn a_sample_of_1970_takes_nothing_from_a_rewound_file() {
 
 /// The state of a process that was killed right after it has rewound files.
 #[test]
-fn a_crash_after_the_files_were_rewound_does_not_bring_the_future_back() {
+fn a_crash_after_the_files_were_rewound_does_not_restore_the_future() {
     let lab = Lab::empty();
     let history = open(&lab);
     for name in ["A", "B"] {

@@ -231,7 +231,7 @@ fn what_lies_too_far_back_is_left_out_and_counted() {
     rework(&history);
     assert_eq!(history.counters().late_left_out, 3);
     let series = history.fetch(&probe("P0"), Period::Hour, at(BOUNDARY + 100)).unwrap().unwrap();
-    let course = told_in_order(&(BOUNDARY - 600..=BOUNDARY + 100).collect::<Vec<_>>());
+    let course = written_in_order(&(BOUNDARY - 600..=BOUNDARY + 100).collect::<Vec<_>>());
     let row = |series: &Series| {
         let at = (START + BOUNDARY - 40 - series.start) / series.step;
         series.watts[usize::try_from(at).unwrap()].map(|watts| (watts * 1e6).round())
@@ -240,7 +240,7 @@ fn what_lies_too_far_back_is_left_out_and_counted() {
 }
 
 /// P0's last hour if those seconds come in order.
-fn told_in_order(seconds: &[u64]) -> Series {
+fn written_in_order(seconds: &[u64]) -> Series {
     let lab = Lab::empty();
     let history = open(&lab);
     for second in seconds {
@@ -331,17 +331,17 @@ fn rows_of_which_the_journal_has_no_samples_any_more_stand() {
         })
         .collect();
     let max_gap = Duration::from_secs(60);
-    let told = |first: usize, without: std::ops::Range<usize>| {
+    let written = |first: usize, without: std::ops::Range<usize>| {
         let mut rrd = Which::Power.empty(START);
-        let told = samples.iter().enumerate().filter(|(at, _)| *at >= first && !without.contains(at));
-        let told: Vec<FileSample> = told.map(|(_, sample)| *sample).collect();
-        store::apply(&mut rrd, &told, max_gap).unwrap();
+        let written = samples.iter().enumerate().filter(|(at, _)| *at >= first && !without.contains(at));
+        let written: Vec<FileSample> = written.map(|(_, sample)| *sample).collect();
+        store::apply(&mut rrd, &written, max_gap).unwrap();
         rrd
     };
-    let mut rrd = told(0, 400..500);
-    let expected = told(0, 0..0);
+    let mut rrd = written(0, 400..500);
+    let expected = written(0, 0..0);
     // The journal begins long after the row of an hour that is made again.
-    assert!(rrd.rework(START, &told(300, 400..500), &told(300, 0..0)));
+    assert!(rrd.rework(START, &written(300, 400..500), &written(300, 0..0)));
     for archive in 0..rrd.archives().len() {
         let rows = |rrd: &Rrd| format!("{:?}", rrd.rows(archive, START, 600, None));
         assert_eq!(rows(&rrd), rows(&expected));

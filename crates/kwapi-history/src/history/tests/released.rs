@@ -92,7 +92,7 @@ fn its_records_are_handed_over_as_what_they_are() {
 }
 
 #[test]
-fn a_flipped_bit_in_its_journal_is_told() {
+fn a_flipped_bit_in_its_journal_is_reported() {
     let lab = released();
     let path = lab.join("state/journal/0000000000000000.journal");
     let mut bytes = std::fs::read(&path).unwrap();

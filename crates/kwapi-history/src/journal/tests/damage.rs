@@ -27,7 +27,7 @@ fn seqs(records: &[Credited]) -> Vec<u64> {
 }
 
 #[test]
-fn a_flipped_bit_anywhere_costs_at_most_its_block_and_is_told() {
+fn a_flipped_bit_anywhere_costs_at_most_its_block_and_is_reported() {
     let lab = Lab::empty();
     let begins = blocks(&lab, 6);
     let path = segment::path(&folder(&lab), 0);
@@ -60,7 +60,7 @@ fn a_flipped_bit_anywhere_costs_at_most_its_block_and_is_told() {
 }
 
 #[test]
-fn damage_is_counted_once_kept_aside_and_told_to_each_reader() {
+fn damage_is_counted_once_kept_aside_and_reported_to_each_reader() {
     let lab = Lab::empty();
     let begins = blocks(&lab, 6);
     let path = segment::path(&folder(&lab), 0);
@@ -132,7 +132,7 @@ fn a_torn_end_is_cut_and_is_no_damage() {
 }
 
 #[test]
-fn a_flipped_bit_in_a_position_is_told_and_its_reader_begins_at_the_oldest_record() {
+fn a_flipped_bit_in_a_position_is_reported_and_its_reader_begins_at_the_oldest_record() {
     let lab = Lab::empty();
     let journal = open(&lab);
     let end = append(&journal, &[credited("A", 0, 5.0)]);
@@ -178,7 +178,7 @@ fn a_position_is_kept_where_there_is_no_room_for_another_file() {
 }
 
 #[test]
-fn a_directory_removed_while_running_is_told_and_made_again() {
+fn a_directory_removed_while_running_is_reported_and_made_again() {
     let lab = Lab::empty();
     let journal = open(&lab);
     let mut reader = journal.reader("test", Need::Required);
@@ -198,7 +198,7 @@ fn a_directory_removed_while_running_is_told_and_made_again() {
 }
 
 #[test]
-fn a_segment_that_somebody_removed_is_told() {
+fn a_segment_that_somebody_removed_is_reported() {
     let lab = Lab::empty();
     for n in 0..3 {
         append(&open(&lab), &[credited("A", n, 5.0)]);

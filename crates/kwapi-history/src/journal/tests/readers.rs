@@ -194,7 +194,7 @@ fn a_place_is_where_it_was_handed_over_not_where_it_was_read() {
 }
 
 #[test]
-fn a_reader_of_a_segment_that_is_gone_is_refused_until_the_next_append_tells() {
+fn a_reader_of_a_segment_that_is_gone_is_refused_until_the_next_append_reports() {
     let lab = Lab::empty();
     let journal = open(&lab);
     append(&journal, &[credited("A", 0, 1.0)]);

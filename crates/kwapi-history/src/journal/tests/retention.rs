@@ -56,7 +56,7 @@ fn a_reader_whose_segment_went_by_age_has_lost_nothing_in_the_next_process() {
 }
 
 #[test]
-fn a_full_journal_drops_its_oldest_and_tells_who_had_not_read_it() {
+fn a_full_journal_drops_its_oldest_and_notifies_readers_that_had_not_read_it() {
     let lab = Lab::empty();
     let config = JournalConfig { bytes_max: 8_000, ..JournalConfig::default() };
     let journal = open_with(&lab, config, NOW).0;
@@ -80,7 +80,7 @@ fn a_full_journal_drops_its_oldest_and_tells_who_had_not_read_it() {
 }
 
 #[test]
-fn who_was_away_while_the_journal_ran_full_is_told() {
+fn a_reader_that_was_away_while_the_journal_ran_full_is_notified() {
     let lab = Lab::empty();
     let config = JournalConfig { bytes_max: 8_000, ..JournalConfig::default() };
     let journal = open_with(&lab, config, NOW).0;

@@ -132,7 +132,7 @@ fn what_the_disk_refuses_to_merge_is_merged_an_hour_later() {
 }
 
 #[test]
-fn bytes_that_are_no_file_of_rows_are_told_and_never_end_the_process() {
+fn bytes_that_are_no_file_of_rows_are_reported_and_never_end_the_process() {
     let world = World::of_a_day();
     let probe = ProbeId::new("lyon.a").unwrap();
     let rows: Vec<LedgerRow> = world

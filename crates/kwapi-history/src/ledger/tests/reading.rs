@@ -19,17 +19,17 @@ fn read(ledger: &Ledger, probes: &[ProbeId], range: (RowStep, u64, u64)) -> (Sum
 
 /// As [`read`], by all that there is.
 fn of_all(all: &Sums, probes: &[ProbeId], (step, from, to): (RowStep, u64, u64)) -> Sums {
-    let is_asked = |(probe, of, begin): &(ProbeId, RowStep, u64)| {
+    let is_requested = |(probe, of, begin): &(ProbeId, RowStep, u64)| {
         *of == step && (from..to).contains(begin) && probes.contains(probe)
     };
-    all.iter().filter(|(key, _)| is_asked(key)).map(|(key, sum)| (key.clone(), *sum)).collect()
+    all.iter().filter(|(key, _)| is_requested(key)).map(|(key, sum)| (key.clone(), *sum)).collect()
 }
 
 #[test]
 fn some_minutes_of_all_probes_and_a_day_of_one_are_each_a_small_part_of_a_day() {
     let (lab, mut world) = (Lab::empty(), World::default());
     for hour in [0, 9, 18, 25, 26, 27] {
-        names().iter().for_each(|name| world.hear(name, message(0, hour * HOUR)));
+        names().iter().for_each(|name| world.receive(name, message(0, hour * HOUR)));
     }
     let journal = journal(&lab);
     let ledger = open(&journal);
@@ -57,7 +57,7 @@ fn some_minutes_of_all_probes_and_a_day_of_one_are_each_a_small_part_of_a_day() 
 fn of_the_files_of_a_day_those_are_opened_that_have_the_time() {
     let (lab, mut world) = (Lab::empty(), World::default());
     for second in (0..20 * HOUR).step_by(1_800) {
-        names()[..5].iter().for_each(|name| world.hear(name, message(0, second)));
+        names()[..5].iter().for_each(|name| world.receive(name, message(0, second)));
     }
     let journal = journal(&lab);
     let ledger = open(&journal);

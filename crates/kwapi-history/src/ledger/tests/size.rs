@@ -24,7 +24,7 @@ fn rack() -> World {
             let energy = Energy::from_millijoules(used[outlet]);
             let totals = Totals { energy, measured_ms: second * 1_000, ..Totals::default() };
             let message = Accounting { totals, seq: second / 30, ..message(0, second) };
-            world.hear(&format!("lyon.rack3.pdu1.{outlet:02}"), message);
+            world.receive(&format!("lyon.rack3.pdu1.{outlet:02}"), message);
         }
     }
     world

@@ -10,9 +10,16 @@ use super::*;
 use crate::journal::{Credited, Journal, JournalConfig};
 use crate::{History, HistoryConfig, Samples, SamplesConfig};
 
-fn question(probes: &[&str], from: u64, to: u64) -> Ask {
+fn question(probes: &[&str], from: u64, to: u64) -> EnergyRequest {
     let probes = probes.iter().map(|name| probe(name)).collect();
-    Ask { probes, start: at(from), end: at(to), step: EnergyStep::Whole, is_to_now: false, now: at(to) }
+    EnergyRequest {
+        probes,
+        start: at(from),
+        end: at(to),
+        step: EnergyStep::Whole,
+        is_to_now: false,
+        now: at(to),
+    }
 }
 
 /// Spans of so many seconds, the last one shorter.
@@ -21,8 +28,8 @@ fn spans(from: u64, to: u64, step: usize) -> Vec<(Timestamp, Timestamp)> {
 }
 
 fn power(query: &Query, probes: &[&str], from: u64, to: u64, step: usize) -> Vec<Vec<PowerSpan>> {
-    let ask = question(probes, from, to);
-    query.power(&ask, None).unwrap().of_probes(&ask.probes, &spans(from, to, step))
+    let request = question(probes, from, to);
+    query.power(&request, None).unwrap().of_probes(&request.probes, &spans(from, to, step))
 }
 
 /// Least, mean and most watts and the share known between two seconds, by the records alone.
@@ -41,16 +48,16 @@ fn truth(records: &[Credited], from: u64, to: u64) -> (f64, f64, f64, f64) {
 }
 
 #[test]
-fn samples_tell_least_mean_and_most_of_each_span() {
+fn samples_report_least_mean_and_most_of_each_span() {
     let all = unsteady("a", 8_000);
     for is_written in [false, true] {
         let (house, _samples) = house_with_samples(all.clone(), is_written);
         for (from, to, step) in [(0, 8_000, 61), (3_595, 3_605, 1), (17, 7_777, 8_000)] {
-            let told = power(&house.query, &["a"], from, to, step);
-            for (span, (begin, end)) in told[0].iter().zip(spans(from, to, step)) {
+            let rows = power(&house.query, &["a"], from, to, step);
+            for (span, (begin, end)) in rows[0].iter().zip(spans(from, to, step)) {
                 let second = |at: Timestamp| at.seconds() - super::super::tests::at(0).seconds();
                 let (min, mean, max, share) = truth(&all, second(begin), second(end));
-                let near = |told: Option<Watts>, true_watts: f64| (told.unwrap().0 - true_watts).abs() < 1e-6;
+                let near = |rows: Option<Watts>, true_watts: f64| (rows.unwrap().0 - true_watts).abs() < 1e-6;
                 assert!(
                     near(span.min, min) && near(span.mean, mean) && near(span.max, max),
                     "{span:?} {mean}"
@@ -67,12 +74,13 @@ fn what_is_read_a_little_at_a_time_is_the_same() {
     let mut all = unsteady("a", 8_000);
     all.extend(unsteady("b", 8_000));
     let (house, _samples) = house_with_samples(all, true);
-    let ask = question(&["a", "b"], 0, 8_000);
+    let request = question(&["a", "b"], 0, 8_000);
     let spans = spans(0, 8_000, 600);
-    let whole = house.query.power(&ask, None).unwrap().of_probes(&ask.probes, &spans);
-    let mut little = house.query.power(&ask, None).unwrap();
+    let whole = house.query.power(&request, None).unwrap().of_probes(&request.probes, &spans);
+    let mut little = house.query.power(&request, None).unwrap();
     little.points_max = 9;
-    for (whole, little) in whole.iter().flatten().zip(little.of_probes(&ask.probes, &spans).iter().flatten())
+    for (whole, little) in
+        whole.iter().flatten().zip(little.of_probes(&request.probes, &spans).iter().flatten())
     {
         // The order in which numbers are added shows in the last digit.
         assert!((whole.mean.unwrap().0 - little.mean.unwrap().0).abs() < 1e-9);
@@ -86,12 +94,12 @@ fn time_without_samples_is_unknown_and_counted() {
     let mut all = records("a", 0, 600, 10);
     all.extend(records("a", 900, 1_200, 20));
     let (house, _samples) = house_with_samples(all, false);
-    let told = power(&house.query, &["a", "nobody"], 0, 1_500, 300);
+    let rows = power(&house.query, &["a", "nobody"], 0, 1_500, 300);
     let shares: Vec<_> =
-        told[0].iter().map(|span| (span.mean.map(|mean| mean.0), span.known_share)).collect();
+        rows[0].iter().map(|span| (span.mean.map(|mean| mean.0), span.known_share)).collect();
     let expected = [(Some(10.0), 1.0), (Some(10.0), 1.0), (None, 0.0), (Some(20.0), 1.0), (None, 0.0)];
     assert_eq!(shares, expected);
-    assert!(told[1].iter().all(|span| *span == PowerSpan::default()));
+    assert!(rows[1].iter().all(|span| *span == PowerSpan::default()));
 }
 
 #[test]
@@ -134,32 +142,34 @@ fn house_with_both() -> (House, Arc<Samples>) {
 }
 
 #[test]
-fn before_the_samples_the_rrd_file_tells_and_the_source_is_named() {
+fn before_the_samples_the_rrd_file_reports_and_the_source_is_named() {
     let (house, _samples) = house_with_both();
     let all = unsteady("a", 3_600);
-    let told = power(&house.query, &["a"], 0, 3_600, 600);
-    let sources: Vec<_> = told[0].iter().map(|span| (span.has_samples, span.has_rrd)).collect();
+    let rows = power(&house.query, &["a"], 0, 3_600, 600);
+    let sources: Vec<_> = rows[0].iter().map(|span| (span.has_samples, span.has_rrd)).collect();
     // The first sample is at 1 800 s and some.
     assert_eq!(sources[..3], [(false, true); 3]);
     assert_eq!((sources[3], sources[5]), ((true, true), (true, false)));
-    for (n, span) in told[0].iter().enumerate() {
+    for (n, span) in rows[0].iter().enumerate() {
         let (min, mean, max, _) = truth(&all, n as u64 * 600, (n as u64 + 1) * 600);
-        let (least, told, most) = (span.min.unwrap().0, span.mean.unwrap().0, span.max.unwrap().0);
-        assert!((told - mean).abs() < mean / 100.0, "{n}: {told} W, not {mean}");
-        assert!(least >= min - 1e-6 && most <= max + 1e-6 && least < told && told < most, "{n}: {span:?}");
+        let (least, rows, most) = (span.min.unwrap().0, span.mean.unwrap().0, span.max.unwrap().0);
+        assert!((rows - mean).abs() < mean / 100.0, "{n}: {rows} W, not {mean}");
+        assert!(least >= min - 1e-6 && most <= max + 1e-6 && least < rows && rows < most, "{n}: {span:?}");
         assert!(span.known_share > 0.97, "{n}: {span:?}");
     }
 }
 
 #[test]
-fn an_hour_whose_samples_are_damaged_is_named_and_told_by_the_rrd_file() {
+fn an_hour_whose_samples_are_damaged_is_named_and_reported_by_the_rrd_file() {
     let (house, _samples) = house_with_both();
     let folder = house.journal.home().join("samples").join("date=2026-09-04/hour=00");
     let file = std::fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
     std::fs::write(&file, b"PAR1").unwrap();
-    let ask = Ask { now: at(3_600), ..question(&["a"], 2_400, 3_000) };
-    let mut query = house.query.power(&ask, None).unwrap();
-    let [span] = query.of_probes(&ask.probes, &[(ask.start, ask.end)])[0][..] else { panic!("one span") };
+    let request = EnergyRequest { now: at(3_600), ..question(&["a"], 2_400, 3_000) };
+    let mut query = house.query.power(&request, None).unwrap();
+    let [span] = query.of_probes(&request.probes, &[(request.start, request.end)])[0][..] else {
+        panic!("one span")
+    };
     assert_eq!((span.has_samples, span.has_rrd), (false, true));
     let (_, mean, ..) = truth(&unsteady("a", 3_600), 2_400, 3_000);
     assert!((span.mean.unwrap().0 - mean).abs() < mean / 100.0);
@@ -175,13 +185,13 @@ fn sums(
     (from, to): (u64, u64),
 ) -> Vec<Vec<(f64, f64, f64, f64)>> {
     let names: Vec<&str> = members.iter().map(|(name, _)| *name).collect();
-    let ask = question(&names, from, to);
+    let request = question(&names, from, to);
     let of: Vec<Vec<usize>> = members.iter().map(|(_, sums)| sums.to_vec()).collect();
-    let members = PowerMembers::new(&ask.probes, &meters_above(&ask.probes), &of, count, takes_away);
-    let told = query.power(&ask, Some(&members)).unwrap().of_sums(&members, &spans(from, to, 300));
+    let members = PowerMembers::new(&request.probes, &meters_above(&request.probes), &of, count, takes_away);
+    let rows = query.power(&request, Some(&members)).unwrap().of_sums(&members, &spans(from, to, 300));
     let watts = |watts: Option<Watts>| watts.map_or(f64::NAN, |watts| watts.0);
     let row = |span: &PowerSpan| (watts(span.min), watts(span.mean), watts(span.max), span.known_share);
-    told.iter().map(|spans| spans.iter().map(row).collect()).collect()
+    rows.iter().map(|spans| spans.iter().map(row).collect()).collect()
 }
 
 #[test]
@@ -190,16 +200,16 @@ fn a_sum_is_taken_second_by_second_of_the_probes_not_silent_then() {
     all.extend(records("g.b", 0, 300, 20));
     all.extend(records("g.b", 450, 600, 20));
     let (house, _samples) = house_with_samples(all, true);
-    let told = sums(&house.query, &[("g.a", &[0]), ("g.b", &[0])], 1, false, (0, 600));
-    assert_eq!(told, [[(30.0, 30.0, 30.0, 1.0), (10.0, 20.0, 30.0, 0.75)]]);
+    let rows = sums(&house.query, &[("g.a", &[0]), ("g.b", &[0])], 1, false, (0, 600));
+    assert_eq!(rows, [[(30.0, 30.0, 30.0, 1.0), (10.0, 20.0, 30.0, 0.75)]]);
     // At no time were both at their most.
     let (house, _samples) = house_with_samples([unsteady("g.a", 600), unsteady("g.b", 600)].concat(), true);
     let alone = power(&house.query, &["g.a"], 0, 600, 300);
-    let told = sums(&house.query, &[("g.a", &[0]), ("g.b", &[0])], 1, false, (0, 600));
-    for (one, (_, mean, most, share)) in alone[0].iter().zip(&told[0]) {
+    let rows = sums(&house.query, &[("g.a", &[0]), ("g.b", &[0])], 1, false, (0, 600));
+    for (one, (_, mean, most, share)) in alone[0].iter().zip(&rows[0]) {
         assert!(
             (2.0 * one.mean.unwrap().0 - mean).abs() < 0.5 && *most <= 2.0 * one.max.unwrap().0,
-            "{told:?}"
+            "{rows:?}"
         );
         assert!(*share > 0.99);
     }
@@ -212,35 +222,42 @@ fn a_meter_counts_in_place_of_those_below_it_while_it_is_known() {
     all.extend(records("r.b", 0, 150, 40));
     let (house, _samples) = house_with_samples(all, true);
     let members: [(&str, &[usize]); 3] = [("r", &[0]), ("r.a", &[0]), ("r.b", &[0])];
-    let told = sums(&house.query, &members, 1, false, (0, 600));
-    assert_eq!(told, [[(100.0, 100.0, 100.0, 1.0), (30.0, 30.0, 30.0, 0.5)]]);
+    let rows = sums(&house.query, &members, 1, false, (0, 600));
+    assert_eq!(rows, [[(100.0, 100.0, 100.0, 1.0), (30.0, 30.0, 30.0, 0.5)]]);
     // By label what is below counts for its own, and the meter's has the rest, while the meter is known.
     let members: [(&str, &[usize]); 3] = [("r", &[0]), ("r.a", &[1]), ("r.b", &[0])];
-    let told = sums(&house.query, &members, 2, true, (0, 300));
-    assert_eq!(told, [[(70.0, 70.0, 70.0, 1.0)], [(30.0, 30.0, 30.0, 1.0)]]);
+    let rows = sums(&house.query, &members, 2, true, (0, 300));
+    assert_eq!(rows, [[(70.0, 70.0, 70.0, 1.0)], [(30.0, 30.0, 30.0, 1.0)]]);
 }
 
 #[test]
 fn a_sum_before_the_samples_is_of_the_rrd_files() {
     let (house, _samples) = house_with_both();
-    let told = sums(&house.query, &[("a", &[0])], 1, false, (0, 3_600));
-    for (n, (_, mean, _, share)) in told[0].iter().enumerate() {
+    let rows = sums(&house.query, &[("a", &[0])], 1, false, (0, 3_600));
+    for (n, (_, mean, _, share)) in rows[0].iter().enumerate() {
         let (_, true_mean, ..) = truth(&unsteady("a", 3_600), n as u64 * 300, (n as u64 + 1) * 300);
         assert!(
             (mean - true_mean).abs() < true_mean / 30.0 && *share > 0.95,
             "{n}: {mean} W, not {true_mean}"
         );
     }
-    assert_eq!(told[0].len(), 12);
+    assert_eq!(rows[0].len(), 12);
 }
 
 #[test]
 fn what_is_too_much_is_refused_before_anything_is_read() {
     let (house, _samples) = house_with_samples(records("a", 0, 600, 10), true);
-    let ask = Ask { step: EnergyStep::Every(Duration::from_secs(1)), ..question(&["a"], 0, 2_000_000) };
-    assert!(matches!(house.query.power(&ask, None), Err(AskError::TooMany { max: ROWS_MAX, .. })));
-    let ask = question(&["a"], 0, 3_600 * (SAMPLE_HOURS_MAX + 1));
-    let refused = house.query.power(&ask, None).unwrap_err();
-    assert_eq!(refused, AskError::TooManySamples { hours: SAMPLE_HOURS_MAX + 1, max: SAMPLE_HOURS_MAX });
+    let request =
+        EnergyRequest { step: EnergyStep::Every(Duration::from_secs(1)), ..question(&["a"], 0, 2_000_000) };
+    assert!(matches!(
+        house.query.power(&request, None),
+        Err(EnergyRequestError::TooMany { max: ROWS_MAX, .. })
+    ));
+    let request = question(&["a"], 0, 3_600 * (SAMPLE_HOURS_MAX + 1));
+    let refused = house.query.power(&request, None).unwrap_err();
+    assert_eq!(
+        refused,
+        EnergyRequestError::TooManySamples { hours: SAMPLE_HOURS_MAX + 1, max: SAMPLE_HOURS_MAX }
+    );
     assert!(house.query.power(&question(&["a"], 0, 3_600 * SAMPLE_HOURS_MAX), None).is_ok());
 }

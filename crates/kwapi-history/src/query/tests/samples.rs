@@ -47,10 +47,10 @@ fn truth(records: &[Credited], from: u64, to: u64) -> f64 {
     records.windows(2).map(of_pair).sum()
 }
 
-fn ask_ms(house: &House, from: u64, to: u64, step: Option<u64>) -> Answer {
+fn answer_ms(house: &House, from: u64, to: u64, step: Option<u64>) -> Answer {
     let instant = |ms| at(0).after(Duration::from_millis(ms));
     let step = step.map_or(EnergyStep::Whole, |step| EnergyStep::Every(Duration::from_millis(step)));
-    let ask = Ask {
+    let request = EnergyRequest {
         probes: vec![probe("a")],
         start: instant(from),
         end: instant(to),
@@ -58,18 +58,18 @@ fn ask_ms(house: &House, from: u64, to: u64, step: Option<u64>) -> Answer {
         is_to_now: false,
         now: instant(to + 1_000_000_000),
     };
-    house.query.energy(&ask).unwrap()
+    house.query.energy(&request).unwrap()
 }
 
 #[test]
-fn between_any_two_instants_it_is_what_the_samples_say() {
+fn between_any_two_instants_it_is_what_the_samples_report() {
     let records = unsteady("a", 8_000);
     for is_written in [false, true] {
         let (house, _samples) = house_with_samples(records.clone(), is_written);
         for (from, to) in
             [(1, 2), (60_001, 119_999), (12_345, 3_601_017), (3_599_990, 3_600_010), (901_000, 7_990_123)]
         {
-            let answer = ask_ms(&house, from, to, None);
+            let answer = answer_ms(&house, from, to, None);
             let span = answer.probes[0].spans[0];
             let true_mj = truth(&records, from, to);
             assert!((span.known.mj[0] as f64 - true_mj).abs() <= 2.0, "{from}..{to}: {span:?}, {true_mj} mJ");
@@ -77,10 +77,10 @@ fn between_any_two_instants_it_is_what_the_samples_say() {
             assert_eq!((answer.without_samples, answer.unreadable), (vec![], vec![]));
         }
         // Spans meet, and add up to what they are of.
-        let spans = ask_ms(&house, 17, 7_000_003, Some(7_777)).probes[0].spans.clone();
+        let spans = answer_ms(&house, 17, 7_000_003, Some(7_777)).probes[0].spans.clone();
         let sum: i64 = spans.iter().map(|span| span.known.mj[0]).sum();
         let ms: i64 = spans.iter().map(|span| span.known.ms[0]).sum();
-        let whole = ask_ms(&house, 17, 7_000_003, None).probes[0].spans[0].known;
+        let whole = answer_ms(&house, 17, 7_000_003, None).probes[0].spans[0].known;
         assert_eq!((sum, ms), (whole.mj[0], whole.ms[0]));
         assert!(spans.iter().all(|span| !span.is_interpolated));
     }
@@ -106,23 +106,106 @@ fn a_stop_in_a_row_leaves_the_energy_beside_it_where_it_was() {
     // The row of minute 66 begins at 3 960 s, in which the stop begins and ends.
     for (from, to) in [(3_900_000, 3_955_000), (3_941_000, 3_963_500), (3_970_000, 3_999_000), (1, 4_010_777)]
     {
-        let answer = ask_ms(&house, from, to, None);
+        let answer = answer_ms(&house, from, to, None);
         let span = answer.probes[0].spans[0];
         let true_mj = truth(&records, from, to);
         assert!((span.energy_mj() as f64 - true_mj).abs() <= 3.0, "{from}..{to}: {span:?}, {true_mj} mJ");
         assert_eq!((span.is_interpolated, answer.without_samples), (false, vec![]), "{from}..{to}");
     }
-    let beside = ask_ms(&house, 4_001_000, 4_019_000, None).probes[0].spans[0];
+    let beside = answer_ms(&house, 4_001_000, 4_019_000, None).probes[0].spans[0];
     assert_eq!((beside.known.mj[2], beside.known.ms[2]), (0, 0), "{beside:?}");
-    let within = ask_ms(&house, 3_970_000, 3_980_000, None).probes[0].spans[0];
+    let within = answer_ms(&house, 3_970_000, 3_980_000, None).probes[0].spans[0];
     assert_eq!((within.known.mj[0], within.known.ms[2]), (0, 10_000), "{within:?}");
+}
+
+/// Watts in the second that ends with this one.
+fn load(second: u64) -> u64 {
+    100 + 300 * (second / 20 % 2) + second * second % 50
+}
+
+/// Messages as a driver manager sends them that is killed at a second and started five later: it finds the register again
+/// 14 s after that. Until then its messages lack what was used over the stop and in the first second.
+fn restarted(kill: u64) -> Vec<Credited> {
+    let again = kill + 5;
+    let used = |from: u64, to: u64| (from + 1..=to).map(load).sum::<u64>() * 1_000;
+    let millijoules = Energy::from_millijoules;
+    let mut account = kwapi_core::Account::default();
+    let seconds = (0..=kill).chain(again..=400);
+    let message = |second: u64| {
+        let is_first = second <= kill;
+        let (start, run) = if is_first { (0, 1) } else { (again, 2) };
+        let is_found = second >= again + 14;
+        let (begin, energy) = match (is_first, is_found) {
+            (true, _) => (0, used(0, second)),
+            (false, true) => (used(0, again), used(again, second)),
+            (false, false) => (used(0, kill), used((again + 1).min(second), second)),
+        };
+        let curve = kwapi_core::CurvePoint { id: at(0), run, begin: millijoules(begin) };
+        let elapsed = (second - start) * 1_000;
+        let totals = Totals { energy: millijoules(energy), measured_ms: elapsed, ..Totals::default() };
+        let accounting = Accounting {
+            timestamp: at(second),
+            session: at(start),
+            seq: second - start,
+            totals,
+            curve: Some(curve),
+            meter: None,
+            quality: Quality::Measured,
+        };
+        let received_at = Duration::from_secs(second);
+        let credit = account.credit(&accounting, received_at, Duration::from_secs(10)).unwrap();
+        Credited {
+            probe: probe("a"),
+            at: at(second),
+            power: Watts(load(second) as f64),
+            voltage: None,
+            current: None,
+            accounting: Some(accounting),
+            taken: Some(Taken { decision: credit.decision, register: credit.totals }),
+        }
+    };
+    seconds.map(message).collect()
+}
+
+#[test]
+fn a_restart_leaves_energy_where_it_was_used_though_its_register_is_found_later() {
+    for is_written in [false, true] {
+        let (house, _samples) = house_with_samples(restarted(170), is_written);
+        // The stop, in the third minute; the second after it; where the register is found, in the fourth; and beside.
+        let spans =
+            [(170, 175), (121, 169), (150, 178), (176, 178), (185, 195), (181, 200), (200, 230), (245, 260)];
+        for (from, to) in spans {
+            let span = answer_ms(&house, from * 1_000, to * 1_000, None).probes[0].spans[0];
+            let true_mj = (from + 1..=to).map(load).sum::<u64>() as f64 * 1_000.0;
+            let off = (span.energy_mj() as f64 - true_mj).abs() / true_mj;
+            assert!(off < 0.07, "{from}..{to}: {span:?}, {true_mj} mJ");
+        }
+        let parts = answer_ms(&house, 500, 300_500, Some(1_777)).probes[0].spans.clone();
+        let whole = answer_ms(&house, 500, 300_500, None).probes[0].spans[0];
+        assert_eq!(parts.iter().map(EnergySpan::energy_mj).sum::<i64>(), whole.energy_mj());
+        assert!(parts.iter().all(|span| span.known.mj.iter().all(|part| *part >= 0)), "{parts:?}");
+        let beside = answer_ms(&house, 245_500, 259_500, None).probes[0].spans[0];
+        assert!(!beside.is_interpolated);
+    }
+}
+
+#[test]
+fn a_restart_within_a_minute_is_bridged_where_it_was_and_not_beside() {
+    let (house, _samples) = house_with_samples(restarted(125), true);
+    for (from, to) in [(121, 125), (125, 130), (130, 131), (131, 140), (143, 144), (144, 160), (122, 171)] {
+        let span = answer_ms(&house, from * 1_000, to * 1_000, None).probes[0].spans[0];
+        let true_mj = (from + 1..=to).map(load).sum::<u64>() as i64 * 1_000;
+        assert!(span.energy_mj().abs_diff(true_mj) <= 3, "{from}..{to}: {span:?}, {true_mj} mJ");
+        let bridged_ms = if from <= 125 && to >= 130 { 5_000 } else { 0 };
+        assert_eq!((span.is_interpolated, span.known.ms[2]), (false, bridged_ms), "{from}..{to}: {span:?}");
+    }
 }
 
 #[test]
 fn the_same_without_samples_is_far_from_it() {
     let records = unsteady("a", 8_000);
     let house = house(records.clone());
-    let answer = ask_ms(&house, 60_001, 75_000, None);
+    let answer = answer_ms(&house, 60_001, 75_000, None);
     let span = answer.probes[0].spans[0];
     assert!(
         span.is_interpolated && (span.known.mj[0] as f64 - truth(&records, 60_001, 75_000)).abs() > 1_000.0
@@ -136,13 +219,13 @@ fn an_hour_whose_samples_are_damaged_is_named_and_taken_in_proportion() {
     let folder = house.journal.home().join("samples").join("date=2026-09-04/hour=01");
     let file = std::fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
     std::fs::write(&file, b"PAR1").unwrap();
-    let answer = ask_ms(&house, 1_010, 3_800_500, None);
+    let answer = answer_ms(&house, 1_010, 3_800_500, None);
     assert_eq!(answer.without_samples, [at(3_600)]);
     let span = answer.probes[0].spans[0];
     assert!(span.is_interpolated);
-    let whole = ask_ms(&house, 0, 3_840_000, None).probes[0].spans[0].known.mj[0];
+    let whole = answer_ms(&house, 0, 3_840_000, None).probes[0].spans[0].known.mj[0];
     let parts = [(0, 1_010), (1_010, 3_800_500), (3_800_500, 3_840_000)]
-        .map(|(from, to)| ask_ms(&house, from, to, None).probes[0].spans[0].known.mj[0]);
+        .map(|(from, to)| answer_ms(&house, from, to, None).probes[0].spans[0].known.mj[0]);
     assert_eq!(parts.iter().sum::<i64>(), whole);
 }
 
@@ -154,18 +237,18 @@ fn a_probe_with_a_long_interval_has_its_samples_looked_for_further_away() {
         record.accounting.as_mut().unwrap().seq = seq as u64;
     }
     let (house, _samples) = house_with_samples(seldom, true);
-    let answer = ask_ms(&house, 1_299_500, 1_300_500, None);
+    let answer = answer_ms(&house, 1_299_500, 1_300_500, None);
     let span = answer.probes[0].spans[0];
     assert_eq!((span.known.mj[0], span.is_interpolated), (40_000, false));
 }
 
 #[test]
-fn of_a_stopped_service_samples_tell_what_they_told_while_it_ran() {
+fn of_a_stopped_service_samples_report_what_they_reported_while_it_ran() {
     for is_written in [false, true] {
         let (house, samples) = house_with_samples(unsteady("a", 8_000), is_written);
         let spans = [(0, 7_999_000), (61_003, 122_001), (3_700_500, 3_701_250), (7_990_111, 7_995_222)];
-        let asked = |house: &House| spans.map(|(from, to)| ask_ms(house, from, to, None).probes);
-        let running = asked(&house);
+        let answers = |house: &House| spans.map(|(from, to)| answer_ms(house, from, to, None).probes);
+        let running = answers(&house);
         assert!(running.iter().all(|probes| !probes[0].spans[0].is_interpolated), "{running:?}");
         let House { lab, query, journal } = house;
         drop((query, samples));
@@ -175,6 +258,6 @@ fn of_a_stopped_service_samples_tell_what_they_told_while_it_ran() {
         let stopped = crate::StoppedSamples::open(&place).unwrap();
         let query = Query::of_stopped(ledger, Some(stopped));
         let (journal, _) = Journal::open(Lab::empty().path(), JournalConfig::default(), at(0)).unwrap();
-        assert_eq!(asked(&House { lab, query, journal }), running, "written: {is_written}");
+        assert_eq!(answers(&House { lab, query, journal }), running, "written: {is_written}");
     }
 }

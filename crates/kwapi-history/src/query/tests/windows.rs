@@ -38,11 +38,11 @@ impl Watched {
     #[track_caller]
     fn check(&self, now: u64) -> WindowsAnswer {
         let (probes, windows) = (self.query.probes(), windows(now));
-        let answer = self.windows.ask(&probes, &windows, Timestamp::from_seconds(now));
+        let answer = self.windows.energy(&probes, &windows, Timestamp::from_seconds(now));
         assert_eq!(answer.position, self.journal.end());
         for (window, (start, end)) in windows.iter().enumerate() {
             let (start, end) = (*start, *end);
-            let ask = Ask {
+            let request = EnergyRequest {
                 probes: probes.clone(),
                 start,
                 end,
@@ -50,7 +50,7 @@ impl Watched {
                 is_to_now: true,
                 now: end,
             };
-            for of in self.query.energy(&ask).unwrap().probes {
+            for of in self.query.energy(&request).unwrap().probes {
                 let expected = WindowEnergy::of(&of.spans[0]);
                 assert_eq!(
                     answer.window(window, &of.probe),
@@ -65,7 +65,7 @@ impl Watched {
 }
 
 #[test]
-fn a_window_says_what_the_question_asked_anew_does_with_late_messages_and_restarts() {
+fn a_window_shows_what_the_question_repeated_does_with_late_messages_and_restarts() {
     let (watched, world) = (Watched::new(), World::of_a_day());
     let (mut newest, mut registers) = (0, BTreeMap::new());
     for (n, records) in world.records.chunks(13).enumerate() {
@@ -86,7 +86,7 @@ fn a_window_says_what_the_question_asked_anew_does_with_late_messages_and_restar
 }
 
 #[test]
-fn what_goes_on_in_a_window_is_told_without_reading_files() {
+fn what_goes_on_in_a_window_is_reported_without_reading_files() {
     let watched = Watched::new();
     watched.take(&records("a", 0, 90_000, 40));
     watched.ledger.write(at(0)).unwrap();
@@ -97,12 +97,13 @@ fn what_goes_on_in_a_window_is_told_without_reading_files() {
     }
     let more: Vec<_> = records("a", 0, 90_500, 40).into_iter().skip(9_001).collect();
     watched.take(&more);
-    let after = watched.windows.ask(&[probe("a")], &windows(now)[2..3], Timestamp::from_seconds(now + 500));
+    let after =
+        watched.windows.energy(&[probe("a")], &windows(now)[2..3], Timestamp::from_seconds(now + 500));
     let WindowEnergy::Ledger(then) = before.windows[2][0] else { panic!("{before:?}") };
     assert_eq!(after.windows[0][0], WindowEnergy::Ledger(then + 500 * 40 * 1_000));
     // Of another window the files are asked.
     let later = windows(now + 3_600);
-    let after = watched.windows.ask(&[probe("a")], &later[2..3], Timestamp::from_seconds(now + 3_600));
+    let after = watched.windows.energy(&[probe("a")], &later[2..3], Timestamp::from_seconds(now + 3_600));
     assert_eq!(after.windows[0][0], WindowEnergy::Unreadable);
 }
 
@@ -110,7 +111,7 @@ fn what_goes_on_in_a_window_is_told_without_reading_files() {
 fn a_probe_that_the_ledger_does_not_know_has_no_total_and_no_energy() {
     let watched = Watched::new();
     watched.take(&records("a", 0, 100, 40));
-    let answer = watched.windows.ask(&[probe("b"), probe("a")], &windows(at(100).seconds()), at(100));
+    let answer = watched.windows.energy(&[probe("b"), probe("a")], &windows(at(100).seconds()), at(100));
     assert_eq!(answer.probes, [probe("a"), probe("b")]);
     assert_eq!(
         (answer.total(&probe("b")), answer.window(0, &probe("b"))),
@@ -130,7 +131,7 @@ impl Watched {
                 let whole = |seconds: u64| Timestamp::from_seconds(seconds * step.as_secs());
                 let from = whole(start.seconds() / step.as_secs());
                 let to = whole(end.seconds().div_ceil(step.as_secs()));
-                let ask = Ask {
+                let request = EnergyRequest {
                     probes: vec![probe.clone()],
                     start: from,
                     end: to,
@@ -138,7 +139,7 @@ impl Watched {
                     is_to_now: false,
                     now,
                 };
-                let expected = self.query.energy(&ask).unwrap().probes.pop().unwrap().spans;
+                let expected = self.query.energy(&request).unwrap().probes.pop().unwrap().spans;
                 let spans = self.windows.statuses(&probe, (start, end), step, now).unwrap();
                 assert_eq!(spans, expected, "{probe} {start:?} {step:?}");
             }
@@ -147,7 +148,7 @@ impl Watched {
 }
 
 #[test]
-fn stretches_say_what_the_question_asked_anew_does_and_those_that_are_over_are_kept() {
+fn stretches_report_what_the_question_repeated_does_and_those_that_are_over_are_kept() {
     let (watched, world) = (Watched::new(), World::of_a_day());
     let mut newest = 0;
     for (n, records) in world.records.chunks(29).enumerate() {
@@ -170,22 +171,22 @@ fn stretches_say_what_the_question_asked_anew_does_and_those_that_are_over_are_k
 }
 
 #[test]
-fn stretches_that_are_over_are_told_without_reading_files() {
+fn stretches_that_are_over_are_reported_without_reading_files() {
     let watched = Watched::new();
     watched.take(&records("a", 0, 90_000, 40));
     watched.ledger.write(at(0)).unwrap();
     let (now, quarter) = (at(90_001).seconds(), Duration::from_secs(900));
-    let ask = |now: u64| {
+    let statuses = |now: u64| {
         watched.windows.statuses(&probe("a"), windows(now)[2], quarter, Timestamp::from_seconds(now))
     };
-    let before = ask(now).unwrap();
+    let before = statuses(now).unwrap();
     assert_eq!(before.len(), 96);
     for step in ["step=minute", "step=quarter", "step=day"] {
         std::fs::remove_dir_all(watched.journal.home().join("ledger").join(step)).unwrap();
     }
     let more: Vec<_> = records("a", 0, 90_500, 40).into_iter().skip(9_001).collect();
     watched.take(&more);
-    let after = ask(now).unwrap();
+    let after = statuses(now).unwrap();
     assert_eq!(after[..95], before[..95]);
     assert_eq!(after[95].known.ms[0], before[95].known.ms[0] + 500_000);
     // What was not asked before is not told as if nothing were in it.
@@ -204,7 +205,7 @@ impl Watched {
             let whole = |seconds: u64| Timestamp::from_seconds(seconds * step.as_secs());
             let from = whole(start.seconds() / step.as_secs());
             let to = whole(end.seconds().div_ceil(step.as_secs()));
-            let ask = Ask {
+            let request = EnergyRequest {
                 probes: Vec::new(),
                 start: from,
                 end: to,
@@ -212,11 +213,11 @@ impl Watched {
                 is_to_now: false,
                 now,
             };
-            let expected = self.query.sums(&ask, &members).unwrap().sums.pop().unwrap();
+            let expected = self.query.sums(&request, &members).unwrap().sums.pop().unwrap();
             let spans = self.windows.sum_statuses(&probes, (start, end), step, now).unwrap();
             for (span, expected) in spans.iter().zip(&expected) {
-                let told = |span: &EnergySpan| (span.start, span.known, span.unknown_ms, span.absent_ms);
-                assert_eq!(told(span), told(expected), "{start:?} {step:?} of {}", probes.len());
+                let figures = |span: &EnergySpan| (span.start, span.known, span.unknown_ms, span.absent_ms);
+                assert_eq!(figures(span), figures(expected), "{start:?} {step:?} of {}", probes.len());
             }
             assert_eq!(spans.len(), expected.len());
         }
@@ -224,7 +225,7 @@ impl Watched {
 }
 
 #[test]
-fn stretches_of_a_sum_say_what_the_question_asked_anew_does_whoever_was_away_and_is_back() {
+fn stretches_of_a_sum_report_what_the_question_repeated_does_whoever_was_away_and_is_back() {
     let (watched, world) = (Watched::new(), World::of_a_day());
     let mut newest = 0;
     for (n, records) in world.records.chunks(29).enumerate() {
@@ -252,27 +253,28 @@ fn of_a_sum_only_what_is_not_over_is_read_again_though_one_of_it_is_silent() {
     watched.take(&records("b", 0, 50_000, 40));
     watched.ledger.write(at(0)).unwrap();
     let now = at(90_401).seconds();
-    let ask = || watched.windows.sum_statuses(&both, windows(now)[2], quarter, Timestamp::from_seconds(now));
-    let before = ask().unwrap();
+    let statuses =
+        || watched.windows.sum_statuses(&both, windows(now)[2], quarter, Timestamp::from_seconds(now));
+    let before = statuses().unwrap();
     let steps = ["step=minute", "step=quarter", "step=day"];
     let [here, away] = ["ledger", "ledger-away"].map(|name| watched.journal.home().join(name));
     std::fs::create_dir(&away).unwrap();
     steps.iter().for_each(|step| std::fs::rename(here.join(step), away.join(step)).unwrap());
     let more: Vec<_> = records("a", 0, 90_500, 40).into_iter().skip(9_041).collect();
     watched.take(&more);
-    let after = ask().unwrap();
+    let after = statuses().unwrap();
     assert_eq!(after[..95], before[..95]);
     assert_eq!(after[95].known.ms[0], before[95].known.ms[0] + 100_000);
     // It is back: what was absent has energy, and files are read for it.
     steps.iter().for_each(|step| std::fs::rename(away.join(step), here.join(step)).unwrap());
     let back: Vec<_> = records("b", 0, 90_500, 40).into_iter().skip(9_030).collect();
     watched.take(&back);
-    let after = ask().unwrap();
+    let after = statuses().unwrap();
     assert_eq!((before[60].absent_ms, after[60].absent_ms), (900_000, 0));
-    let anew = Windows::new(watched.query.clone());
-    let anew = anew.sum_statuses(&both, windows(now)[2], quarter, Timestamp::from_seconds(now));
+    let fresh = Windows::new(watched.query.clone());
+    let fresh = fresh.sum_statuses(&both, windows(now)[2], quarter, Timestamp::from_seconds(now));
     assert_eq!(
         after.iter().map(|span| span.known).collect::<Vec<_>>(),
-        anew.unwrap().iter().map(|span| span.known).collect::<Vec<_>>()
+        fresh.unwrap().iter().map(|span| span.known).collect::<Vec<_>>()
     );
 }

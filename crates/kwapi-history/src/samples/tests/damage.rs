@@ -90,7 +90,7 @@ fn the_others_of_an_hour_are_merged_without_those_that_are_damaged_or_gone() {
     let journal = journal(&lab);
     let samples = open(&journal);
     let mut later = World::default();
-    later.hear("lyon.later", 5 * HOUR * 1_000, 0, 1.0, false); // All before it is settled.
+    later.receive("lyon.later", 5 * HOUR * 1_000, 0, 1.0, false); // All before it is settled.
     for records in world.records.chunks(40).chain([&later.records[..]]) {
         append(&journal, records);
         samples.catch_up(wall(0));
@@ -128,7 +128,7 @@ fn a_strangers_file_in_the_tree_is_left_alone() {
 }
 
 #[test]
-fn bytes_that_are_no_file_of_samples_are_told_and_never_end_the_process() {
+fn bytes_that_are_no_file_of_samples_are_reported_and_never_end_the_process() {
     let (lab, world) = (Lab::empty(), World::of_some_hours());
     _ = written(&lab, &world);
     let path = parts(&lab)[0].clone();

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::*;
-use crate::query::{Ask, EnergyStep, Query};
+use crate::query::{EnergyRequest, EnergyStep, Query};
 use crate::tree::tests::gate;
 
 /// A bucket.
@@ -83,7 +83,7 @@ fn much_later() -> Timestamp {
 fn settle(samples: &Samples, journal: &Journal) {
     let mut later = World::default();
     for n in 0..2 {
-        later.hear("lyon.later", (86_400 + n) * 1_000, n, 1.0, false);
+        later.receive("lyon.later", (86_400 + n) * 1_000, n, 1.0, false);
     }
     for record in later.records {
         append(journal, &[record]);
@@ -139,7 +139,7 @@ fn what_is_uploaded_may_go_and_is_read_from_there() {
 }
 
 #[test]
-fn what_is_not_uploaded_stays_whatever_the_limits_say() {
+fn what_is_not_uploaded_stays_whatever_the_limits_are() {
     let (lab, world) = (Lab::empty(), World::of_some_hours());
     let (journal, shelf) = (journal(&lab), Arc::new(Shelf::default()));
     let mut samples = open_with(&journal, &shelf, None);
@@ -209,7 +209,7 @@ fn energy_within_a_minute_is_exact_from_objects_and_names_the_hour_without() {
     let ledger = Arc::new(crate::Ledger::open(crate::LedgerConfig::default(), &journal).unwrap());
     ledger.catch_up(wall(0));
     let query = Query::new(ledger, None).with_samples(Some(Arc::clone(&samples)));
-    let ask = Ask {
+    let request = EnergyRequest {
         probes: vec![ProbeId::new("lyon.b").unwrap()],
         start: wall(HOUR + 607),
         end: wall(HOUR + 641),
@@ -217,14 +217,14 @@ fn energy_within_a_minute_is_exact_from_objects_and_names_the_hour_without() {
         now: wall(86_400),
         is_to_now: false,
     };
-    let here = query.energy(&ask).unwrap();
+    let here = query.energy(&request).unwrap();
     assert_eq!((here.without_samples.len(), here.probes[0].spans[0].is_interpolated), (0, false));
     samples.retain(wall(400 * 86_400));
-    assert_eq!(query.energy(&ask).unwrap(), here, "from objects");
+    assert_eq!(query.energy(&request).unwrap(), here, "from objects");
     shelf.0.lock().is_away = true;
     // What was read last is kept; another hour is not.
-    let ask = Ask { start: wall(2 * HOUR + 607), end: wall(2 * HOUR + 641), ..ask };
-    let away = query.energy(&ask).unwrap();
+    let request = EnergyRequest { start: wall(2 * HOUR + 607), end: wall(2 * HOUR + 641), ..request };
+    let away = query.energy(&request).unwrap();
     assert_eq!((away.without_samples, away.probes[0].spans[0].is_interpolated), (vec![wall(2 * HOUR)], true));
 }
 
@@ -236,7 +236,7 @@ fn late_samples_are_further_objects_and_none_is_overwritten() {
     for round in 0..3 {
         let mut late = World::default();
         for n in 0..40 {
-            late.hear(&format!("late.{round}"), HOUR * 1_000 + n * 7_000, n, 3.0, false);
+            late.receive(&format!("late.{round}"), HOUR * 1_000 + n * 7_000, n, 3.0, false);
         }
         append(&journal, &late.records);
         samples.catch_up(wall(0));

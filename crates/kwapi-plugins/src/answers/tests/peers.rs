@@ -56,7 +56,7 @@ fn duckdb_and_pandas_agree_to_the_millijoule_while_the_ledger_is_written() {
         command.args(["-c", READ]).arg(house.lab.join("ledger")).arg("odd");
         command.args([(start * 1_000).to_string(), (end * 1_000).to_string()]);
         let theirs = kwapi_peers::output(&mut command);
-        let answer = ask_until(&house, &format!("step=hour&end={end}&probe=odd"), start, BEGIN + 20_000);
+        let answer = energy_until(&house, &format!("step=hour&end={end}&probe=odd"), start, BEGIN + 20_000);
         let rows = answer["energy"][0]["rows"].as_array().unwrap();
         // Printed with three decimals: millijoules and milliseconds as they are.
         let sum = |name: &str| -> u64 {

@@ -10,8 +10,8 @@ use super::*;
 fn unsteady(name: &str) -> Vec<Credited> {
     let mut used = 0;
     let mut before = 0;
-    let heard = (0..1_543_u64).filter(|seq| !(600..686).contains(seq));
-    let records = heard.map(|seq| {
+    let received = (0..1_543_u64).filter(|seq| !(600..686).contains(seq));
+    let records = received.map(|seq| {
         let ms = seq * 7_000 + seq * 13 % 500;
         let watts = 100 + seq * seq % 377;
         let mut record = hour(name, 1).swap_remove(usize::from(seq > 0));
@@ -52,8 +52,8 @@ fn house_with_samples(records: &[Credited]) -> House {
 
 fn series(house: &House, query: &str, now: u64) -> Result<String, String> {
     let pairs = form_urlencoded::parse(query.as_bytes());
-    let asked = EnergyQuestion::of_series(pairs, "", Timestamp::from_seconds(now));
-    let prepared = house.answers.prepare(asked.unwrap(), &Scope::All).unwrap();
+    let question = EnergyQuestion::of_series(pairs, "", Timestamp::from_seconds(now));
+    let prepared = house.answers.prepare(question.unwrap(), &Scope::All).unwrap();
     let mut text = Vec::new();
     let written = prepared.write(|_| (), &mut |part| {
         text.extend(part);
@@ -91,7 +91,7 @@ fn power_stands_beside_the_energy_of_each_row() {
     assert_eq!(rows(&house, "pattern=r.*&by=group&step=day"), json!([[even(30.0)]]));
     let text = series(&house, &format!("start={BEGIN}&probe=x&step=1800"), BEGIN + 3_600).unwrap();
     let answer: Value = serde_json::from_str(&text).unwrap();
-    let energy = ask(&house, "probe=x&step=1800");
+    let energy = energy_of(&house, "probe=x&step=1800");
     let mut row = answer["series"][0]["rows"][1].clone();
     row.as_object_mut().unwrap().retain(|name, _| !name.starts_with("watts_"));
     assert_eq!((&row, &answer["position"]), (&energy["energy"][0]["rows"][1], &energy["position"]));
@@ -127,11 +127,11 @@ fn more_than_is_answered_is_refused_with_what_to_do() {
     let refused = |query: &str| series(&house, query, BEGIN + 4_000_000_000).unwrap_err();
     assert_eq!(
         refused(&format!("start={BEGIN}&step=1&end={}", BEGIN + 2_000_000)),
-        "2000001 values were asked for; at most 1048576 are answered at once: ask for fewer probes, a longer step or less time."
+        "2000001 values requested; the limit is 1048576: request fewer probes, a longer step or less time."
     );
     assert_eq!(
         refused(&format!("start={BEGIN}&end={}", BEGIN + 3_600 * 131_073)),
-        "The samples of 131073 hours would be read, those of all probes together; at most 131072 are read at once: ask for fewer probes or less time."
+        "Samples of 131073 hours required, those of all probes together; the limit is 131072: request fewer probes or less time."
     );
 }
 

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::super::router;
-use super::super::tests::{Answer, Stand, ask};
+use super::super::tests::{Answer, Stand, request};
 use super::*;
 use crate::auth::{Auth, AuthConfig, hash_token};
 
@@ -9,14 +9,14 @@ use crate::auth::{Auth, AuthConfig, hash_token};
 fn stand() -> Stand {
     let stand = Stand::new();
     for (probe, watts) in [("lyon.r3", 100_u32), ("lyon.r3.a", 30), ("lyon.r3.b", 40), ("lyon.x", 7)] {
-        stand.hear(probe, 0, f64::from(watts), 0);
-        stand.hear(probe, 1, f64::from(watts), u64::from(watts));
+        stand.receive(probe, 0, f64::from(watts), 0);
+        stand.receive(probe, 1, f64::from(watts), u64::from(watts));
     }
     stand
 }
 
 async fn get(stand: &Stand, path: &str) -> Answer {
-    ask(router(stand.api.clone(), None, None), "GET", path, &[]).await
+    request(router(stand.api.clone(), None, None), "GET", path, &[]).await
 }
 
 async fn get_json(stand: &Stand, path: &str) -> Value {
@@ -49,7 +49,7 @@ async fn every_prefix_of_a_path_is_listed_a_page_at_a_time() {
 }
 
 #[tokio::test]
-async fn a_group_has_its_power_its_rests_and_the_energy_that_v2_energy_tells() {
+async fn a_group_has_its_power_its_rests_and_the_energy_that_v2_energy_reports() {
     let stand = stand();
     let query = "start=1795393617.857&end=now";
     let group = get_json(&stand, &format!("/v2/groups/lyon.r3/?{query}")).await;
@@ -81,20 +81,16 @@ async fn a_group_has_its_power_its_rests_and_the_energy_that_v2_energy_tells() {
 }
 
 #[tokio::test]
-async fn what_is_no_group_or_no_question_is_told() {
+async fn what_is_no_group_or_no_question_is_reported() {
     let stand = stand();
     for (path, status, message) in [
         // A machine alone is no group, nor is a piece of a name.
         ("lyon.x/", 404, "There is no group \\\"lyon.x\\\"."),
         ("lyo/", 404, "There is no group \\\"lyo\\\"."),
-        (
-            "lyon/?by=total",
-            400,
-            "There is no parameter \\\"by\\\"; there are start, end, step, zone, format.",
-        ),
-        ("lyon/?probe=lyon.x", 400, "There is no parameter \\\"probe\\\""),
+        ("lyon/?by=total", 400, "Unknown parameter \\\"by\\\"; available: start, end, step, zone, format."),
+        ("lyon/?probe=lyon.x", 400, "Unknown parameter \\\"probe\\\""),
         ("lyon/?start=5&end=4", 400, "The end must be after the start"),
-        ("lyon/?start=1&step=1", 400, "values were asked for"),
+        ("lyon/?start=1&step=1", 400, "values requested"),
     ] {
         let answer = get(&stand, &format!("/v2/groups/{path}")).await;
         assert!(
@@ -111,7 +107,7 @@ async fn what_is_no_group_or_no_question_is_told() {
 async fn without_a_ledger_there_is_power_and_no_energy() {
     let stand = stand();
     let api = Api::new(stand.directory.clone());
-    let answer = async |path: &str| ask(router(api.clone(), None, None), "GET", path, &[]).await;
+    let answer = async |path: &str| request(router(api.clone(), None, None), "GET", path, &[]).await;
     let group: Value = serde_json::from_str(&answer("/v2/groups/lyon/").await.body).unwrap();
     assert_eq!((&group["watts"], &group["energy"]), (&json!(107.0), &Value::Null));
     assert_eq!(answer("/v2/groups/lyon/?format=csv").await.status, 501);
@@ -131,8 +127,9 @@ async fn a_group_that_is_partly_another_s_is_no_group_at_all() {
     let wall = kwapi_core::WallClock::new(|| kwapi_core::Timestamp::EPOCH);
     let auth = Auth::new(&config, wall, stand.directory.clone()).unwrap();
     let router = router(stand.api.clone(), Some(auth), None);
-    let as_of =
-        async |token: &str, path: &str| ask(router.clone(), "GET", path, &[("x-auth-token", token)]).await;
+    let as_of = async |token: &str, path: &str| {
+        request(router.clone(), "GET", path, &[("x-auth-token", token)]).await
+    };
     for path in ["/v2/groups/?x=", "/v2/energy?by=group"] {
         let part = as_of("part", path).await;
         assert!(part.status == 200 && !part.body.contains("lyon"), "{path}: {}", part.body);

@@ -5,7 +5,7 @@ use kwapi_history::journal::{Credited, Journal, JournalConfig, Taken};
 use kwapi_history::{Samples, SamplesConfig};
 
 use super::super::router;
-use super::super::tests::{Answer, Stand, ask};
+use super::super::tests::{Answer, Stand, request};
 use super::*;
 
 /// What the stand's clock shows, less an hour.
@@ -47,17 +47,17 @@ impl Site {
         Self { _lab: lab, stand, api }
     }
 
-    async fn ask(&self, query: &str) -> Answer {
+    async fn request(&self, query: &str) -> Answer {
         let path = format!("/v2/samples?{query}");
-        ask(router(self.api.clone(), None, None), "GET", &path, &[]).await
+        request(router(self.api.clone(), None, None), "GET", &path, &[]).await
     }
 }
 
 #[tokio::test]
-async fn a_probes_samples_are_told_as_json_and_as_csv() {
+async fn a_probes_samples_are_reported_as_json_and_as_csv() {
     let site = Site::new();
     let end = START + 11;
-    let answer = site.ask(&format!("probe=A&start={START}&end={end}")).await;
+    let answer = site.request(&format!("probe=A&start={START}&end={end}")).await;
     assert_eq!(
         (answer.status, answer.body.as_str()),
         (
@@ -70,7 +70,7 @@ async fn a_probes_samples_are_told_as_json_and_as_csv() {
         )
     );
     assert_eq!(answer.header("content-type"), "application/json");
-    let answer = site.ask(&format!("probe=A&start={START}&end={end}&format=csv")).await;
+    let answer = site.request(&format!("probe=A&start={START}&end={end}&format=csv")).await;
     assert_eq!(
         answer.body,
         "timestamp,watts,volts,amperes,meter_joules,quality,joules\n\
@@ -78,19 +78,20 @@ async fn a_probes_samples_are_told_as_json_and_as_csv() {
     );
     assert_eq!(answer.header("content-type"), "text/csv; charset=utf-8");
     let path = format!("/v2/samples?probe=A&start={START}&end={end}");
-    let by_header = ask(router(site.api.clone(), None, None), "GET", &path, &[("accept", "text/csv")]).await;
+    let by_header =
+        request(router(site.api.clone(), None, None), "GET", &path, &[("accept", "text/csv")]).await;
     assert_eq!(by_header.body, answer.body);
 }
 
 #[tokio::test]
 async fn pages_follow_each_other_and_have_each_sample_once() {
     let site = Site::new();
-    let whole = site.ask("probe=A&start=2026-11-22T23:00:00Z&end=now&format=csv").await;
+    let whole = site.request("probe=A&start=2026-11-22T23:00:00Z&end=now&format=csv").await;
     assert_eq!((whole.body.lines().count(), whole.header("link")), (361, ""));
     let mut query = "probe=A&start=2026-11-23T00:00:00+01:00&format=csv&limit=100".to_owned();
     let mut text = String::new();
     for n in 0.. {
-        let page = site.ask(&query).await;
+        let page = site.request(&query).await;
         let (head, rows) = page.body.split_once('\n').unwrap();
         assert!(head.starts_with("timestamp,") && n < 4, "{}", page.body);
         text.push_str(rows);
@@ -99,7 +100,7 @@ async fn pages_follow_each_other_and_have_each_sample_once() {
         query = next.split_once('>').unwrap().0.to_owned();
     }
     assert_eq!(text, whole.body.split_once('\n').unwrap().1);
-    let json = site.ask("probe=A&start=2026-11-22T23:00:00Z&limit=2").await.body;
+    let json = site.request("probe=A&start=2026-11-22T23:00:00Z&limit=2").await.body;
     assert!(json.starts_with("{\"next\":\"/v2/samples?probe=A&start=1795390020.000002&end="), "{json}");
 }
 
@@ -110,20 +111,20 @@ async fn another_s_probe_and_none_at_all_are_the_same() {
     let limited = router(site.api.clone().limited_to(a), None, None);
     for (probe, status) in [("riga.x", 404), ("riga.y", 404), ("A", 200)] {
         let path = format!("/v2/samples?probe={probe}&start={START}");
-        let answer = ask(limited.clone(), "GET", &path, &[]).await;
+        let answer = request(limited.clone(), "GET", &path, &[]).await;
         assert_eq!(answer.status, status, "{probe}");
         assert!(status == 200 || answer.body.contains(&format!("There is no probe \\\"{probe}\\\".")));
     }
     // One that is silent has its samples all the same, also of a time without any.
-    assert!(site.ask(&format!("probe=gone&start={START}")).await.body.contains("\"watts\":1.5"));
+    assert!(site.request(&format!("probe=gone&start={START}")).await.body.contains("\"watts\":1.5"));
     let later = START + 7_200;
-    let none = site.ask(&format!("probe=A&start={later}&end={}", later + 60)).await;
+    let none = site.request(&format!("probe=A&start={later}&end={}", later + 60)).await;
     assert!(none.body.ends_with("\"samples\":[]}\n") && none.status == 200, "{}", none.body);
-    assert_eq!(site.ask(&format!("probe=nobody&start={START}")).await.status, 404);
+    assert_eq!(site.request(&format!("probe=nobody&start={START}")).await.status, 404);
 }
 
 #[tokio::test]
-async fn what_makes_no_sense_is_told() {
+async fn what_makes_no_sense_is_reported() {
     let site = Site::new();
     for (query, message) in [
         ("start=0", "probe is missing."),
@@ -136,9 +137,10 @@ async fn what_makes_no_sense_is_told() {
         ("probe=A&start=0&end=soon", "end=\\\"soon\\\": is not an instant; write for example"),
         ("probe=&start=0", "probe=\\\"\\\": a probe id must not be empty"),
     ] {
-        let answer = site.ask(query).await;
+        let answer = site.request(query).await;
         assert!(answer.status == 400 && answer.body.contains(message), "{query}: {}", answer.body);
     }
-    let without = ask(router(site.stand.api.clone(), None, None), "GET", "/v2/samples?probe=A&start=0", &[]);
+    let without =
+        request(router(site.stand.api.clone(), None, None), "GET", "/v2/samples?probe=A&start=0", &[]);
     assert_eq!(without.await.status, 501);
 }

@@ -112,15 +112,15 @@ impl KeystoneLogin {
         token: &str,
         allow_expired: bool,
     ) -> Result<Option<Identity>, Unavailable> {
-        let identity = self.ask(token, "?nocatalog", allow_expired).await?;
+        let identity = self.fetch(token, "?nocatalog", allow_expired).await?;
         match identity {
-            Some(Identity { access_rules: Some(_), .. }) => self.ask(token, "?", allow_expired).await,
+            Some(Identity { access_rules: Some(_), .. }) => self.fetch(token, "?", allow_expired).await,
             identity => Ok(identity),
         }
     }
 
     /// Asks once. When our own token is refused, gets another and asks once more.
-    async fn ask(
+    async fn fetch(
         &self,
         token: &str,
         query: &str,

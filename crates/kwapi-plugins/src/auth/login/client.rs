@@ -69,12 +69,12 @@ impl Client {
             (false, false) => Channel::Clear,
         };
         let mut client = Self { address, host: own_host, user: None, channel: direct };
-        let said = |name: &'static str| last(headers, &HeaderName::from_static(name));
+        let forwarded = |name: &'static str| last(headers, &HeaderName::from_static(name));
         if trusted.addresses.contains(&address) {
             client.address = forwarded_for(headers, &trusted.addresses).unwrap_or(address);
-            client.host = said("x-forwarded-host").or(client.host);
+            client.host = forwarded("x-forwarded-host").or(client.host);
             client.user = last(headers, &trusted.user_header).filter(|user| !user.is_empty());
-            client.channel = match said("x-forwarded-proto") {
+            client.channel = match forwarded("x-forwarded-proto") {
                 Some(scheme) if scheme.eq_ignore_ascii_case("https") => Channel::Encrypted,
                 // A proxy that says nothing has forwarded somebody's request all the same.
                 Some(_) | None => Channel::Clear,

@@ -56,14 +56,14 @@ async fn admit(State(guard): State<LoginGuard>, mut request: Request, next: Next
     };
     let admitted = {
         let headers = request.headers();
-        let asked = Judged {
+        let credentials = Judged {
             token: token_of(headers),
             service_token: bounded(named(headers, "x-service-token")),
             method: request.method().as_str(),
             path: request.uri().path(),
             rule,
         };
-        logins.caller(&settings, &client, headers, asked).await
+        logins.caller(&settings, &client, headers, credentials).await
     };
     let response = match admitted {
         Ok(caller) => {
@@ -71,7 +71,7 @@ async fn admit(State(guard): State<LoginGuard>, mut request: Request, next: Next
             request.extensions_mut().insert(client);
             next.run(request).await
         }
-        Err(Refusal::Unauthenticated) if wants_a_page(&request) => to_login(&request),
+        Err(Refusal::Unauthenticated) if requests_page(&request) => to_login(&request),
         Err(refusal) => logins.0.auth.refuse(refusal),
     };
     private(response)
@@ -103,14 +103,14 @@ impl LastingCaller {
     /// expired or lost its roles, or Keystone cannot say.
     pub(crate) async fn caller(&self) -> Option<Caller> {
         let settings = self.logins.0.settings.load_full();
-        let asked = Judged {
+        let credentials = Judged {
             token: token_of(&self.headers),
             service_token: bounded(named(&self.headers, "x-service-token")),
             method: Method::GET.as_str(),
             path: self.path,
             rule: READ_RULE,
         };
-        self.logins.caller(&settings, &self.client, &self.headers, asked).await.ok()
+        self.logins.caller(&settings, &self.client, &self.headers, credentials).await.ok()
     }
 }
 
@@ -121,17 +121,17 @@ impl Logins {
         settings: &Arc<LoginSettings>,
         client: &Client,
         headers: &HeaderMap,
-        asked: Judged<'_>,
+        credentials: Judged<'_>,
     ) -> Result<Caller, Refusal> {
-        if asked.token.is_some() {
-            let caller = self.0.auth.judge(asked).await;
+        if credentials.token.is_some() {
+            let caller = self.0.auth.judge(credentials).await;
             if let Err(refusal @ (Refusal::Unauthenticated | Refusal::Forbidden)) = &caller {
                 self.0.audit.record(AuditEvent::refused("", client.address, refusal.word())).await;
             }
             return caller;
         }
         if let Some(user) = &client.user {
-            let caller = self.proxied(settings, user, asked.rule);
+            let caller = self.proxied(settings, user, credentials.rule);
             if let Err(refusal) = &caller {
                 self.0.audit.record(AuditEvent::refused(user, client.address, refusal.word())).await;
             }
@@ -140,7 +140,7 @@ impl Logins {
         let name = client.login_of(headers).ok_or(Refusal::Unauthenticated)?;
         let lifetimes = (settings.idle_max, settings.age_max);
         let login = self.0.open.find(&name, lifetimes, Instant::now()).ok_or(Refusal::Unauthenticated)?;
-        let judged = Judged { token: Some(login.token.expose()), service_token: None, ..asked };
+        let judged = Judged { token: Some(login.token.expose()), service_token: None, ..credentials };
         match self.0.auth.judge(judged).await {
             Ok(caller) => Ok(Caller { admission: Admission::Login, ..caller }),
             // What stands for them is good no more: it was revoked, has expired, or lost its roles.
@@ -154,7 +154,7 @@ impl Logins {
 }
 
 /// Whether a person waits for a page, and not a program for an answer.
-fn wants_a_page(request: &Request) -> bool {
+fn requests_page(request: &Request) -> bool {
     let accepts = |headers: &HeaderMap| {
         let accept = headers.get(header::ACCEPT)?.to_str().ok()?;
         Some(accept.contains("text/html"))

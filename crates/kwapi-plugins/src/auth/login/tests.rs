@@ -35,9 +35,9 @@ async fn with_token(logins: &Logins, client: &Client, token: &str) -> Result<Str
 async fn caller(logins: &Logins, client: &Client, cookie: &str) -> Result<Caller, Refusal> {
     let cookie = cookie.split(';').next().unwrap();
     let headers: HeaderMap = [(header::COOKIE, HeaderValue::from_str(cookie).unwrap())].into_iter().collect();
-    let asked = Judged { token: None, service_token: None, method: "GET", path: "/", rule: READ_RULE };
+    let credentials = Judged { token: None, service_token: None, method: "GET", path: "/", rule: READ_RULE };
     let settings = logins.0.settings.load_full();
-    logins.caller(&settings, client, &headers, asked).await
+    logins.caller(&settings, client, &headers, credentials).await
 }
 
 fn audit(lab: &kwapi_peers::Lab) -> String {

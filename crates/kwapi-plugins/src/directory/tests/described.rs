@@ -48,7 +48,7 @@ fn described(age: u64, max_gap: u64) -> Directory {
         },
         key: None,
         arrived: Timestamp::from_seconds(NOW - age),
-        heard: Duration::from_secs(NOW - age),
+        received_at: Duration::from_secs(NOW - age),
         description: Some(Ok(Box::new(description.clone()))),
     };
     let batch = Batch { measurements: vec![of("own"), of("other")] };
@@ -64,11 +64,11 @@ fn described(age: u64, max_gap: u64) -> Directory {
 }
 
 #[test]
-fn what_is_configured_counts_before_what_is_said() {
+fn what_is_configured_counts_before_what_is_reported() {
     let directory = described(10, 60);
     assert_eq!(directory.labels(&probe("own")), labels(&[("owner", "biology"), ("rack", "r1")]));
-    let said = labels(&[("owner", "physics"), ("rack", "r1"), ("department", "physics")]);
-    assert_eq!(directory.labels(&probe("other")), said);
+    let published = labels(&[("owner", "physics"), ("rack", "r1"), ("department", "physics")]);
+    assert_eq!(directory.labels(&probe("other")), published);
     assert_eq!(directory.labels(&probe("unheard")), Labels::new());
     assert_eq!(directory.accuracy(&probe("own")), Some((0.5, AccuracySource::Configuration)));
     assert_eq!(directory.accuracy(&probe("other")), Some((2.0, AccuracySource::Publisher)));
@@ -76,7 +76,7 @@ fn what_is_configured_counts_before_what_is_said() {
 }
 
 #[test]
-fn a_probe_is_silent_after_the_time_that_its_publisher_says() {
+fn a_probe_is_silent_after_the_time_that_its_publisher_reports() {
     for (max_gap, expected) in [(60, true), (99, true), (100, false), (700, false)] {
         let directory = described(100, max_gap);
         check(&directory, "own", Some((80.0, 100, expected, true)));
@@ -84,7 +84,7 @@ fn a_probe_is_silent_after_the_time_that_its_publisher_says() {
 }
 
 #[test]
-fn what_a_site_says_of_its_probe_lets_nobody_see_it_and_nobody_pay_for_it() {
+fn what_a_site_reports_of_its_probe_lets_nobody_see_it_and_nobody_pay_for_it() {
     let directory = described(10, 60);
     let of = |owner| {
         let wanted = labels(&[("owner", owner)]);

@@ -47,7 +47,7 @@ impl Stand {
 }
 
 /// Sends bytes, then nothing more, and returns all that comes until the server ends.
-async fn say(request: &[u8]) -> (Stand, String) {
+async fn send(request: &[u8]) -> (Stand, String) {
     let (stand, mut client) = Stand::start();
     client.write_all(request).await.unwrap();
     let mut answer = Vec::new();
@@ -64,8 +64,8 @@ fn check(answer: &str, code: u16, message: &str) {
     assert!(head.contains("content-type: application/json"), "{answer}");
     let error: serde_json::Value = serde_json::from_str(body).unwrap();
     assert_eq!(error["error"]["code"], code, "{answer}");
-    let said = error["error"]["message"].as_str().unwrap();
-    assert!(said.contains(message), "{said}");
+    let text = error["error"]["message"].as_str().unwrap();
+    assert!(text.contains(message), "{text}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -94,7 +94,7 @@ async fn what_cannot_be_read_is_refused_in_our_shape_and_counted() {
         ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), 400, "HTTP2"),
         ("\u{16}\u{3}\u{1}\u{2}\0\u{1}\0\u{1}".to_owned(), 400, "invalid HTTP method"),
     ] {
-        let (stand, answer) = say(request.as_bytes()).await;
+        let (stand, answer) = send(request.as_bytes()).await;
         check(&answer, code, message);
         let counted = format!(
             "kwapi_http_requests_total{{server=\"test\",route=\"unreadable\",method=\"OTHER\",code=\"{code}\"}} 1"
@@ -105,7 +105,7 @@ async fn what_cannot_be_read_is_refused_in_our_shape_and_counted() {
 
 #[tokio::test(start_paused = true)]
 async fn bytes_that_are_no_utf_8_in_a_path_are_refused() {
-    let (_, answer) = say(b"GET /\xFF\xFE HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").await;
+    let (_, answer) = send(b"GET /\xFF\xFE HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").await;
     check(&answer, 400, "invalid");
 }
 
@@ -126,7 +126,7 @@ async fn an_empty_refusal_from_within_is_filled() {
             "More than one Host",
         ),
     ] {
-        check(&say(request.as_bytes()).await.1, code, message);
+        check(&send(request.as_bytes()).await.1, code, message);
     }
 }
 
@@ -141,7 +141,7 @@ async fn what_is_unusual_but_allowed_is_answered() {
         "GET / HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\nzz\r\n",
         "GET / HTTP/1.1\r\nhost: h\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n0\r\n\r\n",
     ] {
-        let (_, answer) = say(request.as_bytes()).await;
+        let (_, answer) = send(request.as_bytes()).await;
         assert!(
             answer.contains(" 200 OK\r\n") && answer.ends_with("\r\n\r\nhello\n"),
             "{request:?}: {answer}"
@@ -153,7 +153,7 @@ async fn what_is_unusual_but_allowed_is_answered() {
 #[tokio::test(start_paused = true)]
 async fn answers_before_a_request_that_cannot_be_read_arrive_whole() {
     let good = "GET / HTTP/1.1\r\nhost: h\r\n\r\n";
-    let (stand, answer) = say(format!("{good}{good}nonsense\r\n\r\n").as_bytes()).await;
+    let (stand, answer) = send(format!("{good}{good}nonsense\r\n\r\n").as_bytes()).await;
     assert_eq!(answer.matches("\r\n\r\nhello\n").count(), 2, "{answer}");
     let last = answer.rsplit_once("hello\n").unwrap().1;
     check(last, 400, "invalid");
@@ -163,13 +163,13 @@ async fn answers_before_a_request_that_cannot_be_read_arrive_whole() {
 #[tokio::test(start_paused = true)]
 async fn a_head_that_does_not_end_is_timed_out_and_an_idle_connection_closed_silently() {
     let begin = Instant::now();
-    let (_, answer) = say(b"GET / HTTP/1.1\r\nhost:").await;
+    let (_, answer) = send(b"GET / HTTP/1.1\r\nhost:").await;
     check(&answer, 408, "within 30 seconds");
     assert!((30..33).contains(&begin.elapsed().as_secs()), "{:?}", begin.elapsed());
 
-    let (_, answer) = say(b"").await;
+    let (_, answer) = send(b"").await;
     assert_eq!(answer, "");
-    let (_, answer) = say(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").await;
+    let (_, answer) = send(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").await;
     assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{answer}");
 }
 
@@ -190,7 +190,7 @@ async fn a_drop_at_a_time_does_not_stretch_the_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_cut_off_in_its_head_is_told_so() {
+async fn a_request_cut_off_in_its_head_gets_its_status() {
     let (_stand, mut client) = Stand::start();
     client.write_all(b"GET / HT").await.unwrap();
     client.shutdown().await.unwrap();
@@ -225,7 +225,7 @@ proptest! {
         "(GET|POST|X) /[a-z% ]{0,9} HTTP/1\\.[019]\r\n([a-z]{1,9}: ?[ -~]{0,9}\r\n){0,4}\r\n".prop_map(String::into_bytes),
     ]) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        let answer = runtime.block_on(async { say(&noise).await.1 });
+        let answer = runtime.block_on(async { send(&noise).await.1 });
         prop_assert!(answer.is_empty() || answer.starts_with("HTTP/1."), "{}", answer);
         for part in answer.split("HTTP/1.1 4").skip(1) {
             let body = part.split_once("\r\n\r\n").map_or("", |(_, body)| body);

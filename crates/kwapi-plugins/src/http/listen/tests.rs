@@ -79,7 +79,7 @@ async fn twice(address: SocketAddr, headers: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_connection_is_kept_and_answers_are_compressed_for_who_asks() {
+async fn a_connection_is_kept_and_answers_are_compressed_on_request() {
     let (address, _stop) = start(&listen(9));
     let plain = twice(address, "").await;
     assert_eq!(plain.matches("HTTP/1.1 200 OK").count(), 2, "{plain}");
@@ -135,7 +135,7 @@ async fn a_server_without_authentication_answers_to_its_own_names_only() {
 }
 
 #[tokio::test]
-async fn a_taken_port_says_so() {
+async fn a_taken_port_reports_it() {
     let taken = Listener::bind(&listen(1)).unwrap();
     let error = Listener::bind(&Listen { address: taken.address(), ..listen(1) }).unwrap_err();
     assert_eq!(error.to_string(), format!("{} is already in use", taken.address()));
@@ -176,7 +176,7 @@ async fn connect(address: SocketAddr, tls: &ServerTls) -> io::Result<TlsStream<T
 }
 
 /// Sends one request on a connection that is kept, and returns the head of the answer.
-async fn ask(connection: &mut TlsStream<TcpStream>) -> String {
+async fn request(connection: &mut TlsStream<TcpStream>) -> String {
     connection.write_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
     let mut answer = Vec::new();
     while !answer.ends_with("x".repeat(2_000).as_bytes()) {
@@ -194,24 +194,24 @@ async fn a_renewed_certificate_is_used_without_a_restart_and_no_connection_is_dr
         (listener.address(), listener.secured.as_ref().unwrap().certificates.clone());
     tokio::spawn(listener.serve(router(), std::future::pending()));
     let mut kept = connect(address, &old).await.unwrap();
-    assert_eq!(ask(&mut kept).await, "HTTP/1.1 200 OK");
+    assert_eq!(request(&mut kept).await, "HTTP/1.1 200 OK");
 
     let new = write_pair(lab.path(), 2);
     assert!(connect(address, &new).await.is_err(), "the new one is not in use yet");
     (0..2).for_each(|_| certificates.refresh());
-    assert_eq!(ask(&mut kept).await, "HTTP/1.1 200 OK");
+    assert_eq!(request(&mut kept).await, "HTTP/1.1 200 OK");
     let mut fresh = connect(address, &new).await.unwrap();
-    assert_eq!(ask(&mut fresh).await, "HTTP/1.1 200 OK");
+    assert_eq!(request(&mut fresh).await, "HTTP/1.1 200 OK");
 
     std::fs::write(&new.key, "no key").unwrap();
     (0..3).for_each(|_| certificates.refresh());
     let mut after_a_broken_one = connect(address, &new).await.unwrap();
-    assert_eq!(ask(&mut after_a_broken_one).await, "HTTP/1.1 200 OK");
-    assert_eq!(ask(&mut kept).await, "HTTP/1.1 200 OK");
+    assert_eq!(request(&mut after_a_broken_one).await, "HTTP/1.1 200 OK");
+    assert_eq!(request(&mut kept).await, "HTTP/1.1 200 OK");
 }
 
 /// Everything that comes back for `request`, over TLS.
-async fn say_securely(address: SocketAddr, tls: &ServerTls, request: &[u8]) -> String {
+async fn send_over_tls(address: SocketAddr, tls: &ServerTls, request: &[u8]) -> String {
     let mut connection = connect(address, tls).await.unwrap();
     connection.write_all(request).await.unwrap();
     let mut answer = Vec::new();
@@ -232,7 +232,7 @@ async fn what_cannot_be_read_is_refused_over_tls_and_over_tcp_as_well() {
         ("nonsense\r\n\r\n".to_owned(), "HTTP/1.1 400 Bad Request"),
         ("GET /nowhere HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n".to_owned(), "HTTP/1.1 404 "),
     ] {
-        let over_tls = say_securely(secure, &tls, request.as_bytes()).await;
+        let over_tls = send_over_tls(secure, &tls, request.as_bytes()).await;
         let mut connection = TcpStream::connect(plain).await.unwrap();
         connection.write_all(request.as_bytes()).await.unwrap();
         let mut over_tcp = String::new();
@@ -244,7 +244,7 @@ async fn what_cannot_be_read_is_refused_over_tls_and_over_tcp_as_well() {
 }
 
 #[tokio::test]
-async fn who_speaks_http_to_a_tls_port_is_told_and_who_speaks_neither_is_counted() {
+async fn http_on_a_tls_port_gets_an_explanation_and_what_is_neither_is_counted() {
     let lab = tempfile::tempdir().unwrap();
     let tls = write_pair(lab.path(), 1);
     let listener = Listener::bind(&Listen { tls: Some(tls.clone()), ..listen(9) }).unwrap();

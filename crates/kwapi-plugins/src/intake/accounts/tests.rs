@@ -33,7 +33,7 @@ impl House {
         Self { journal, live, intake }
     }
 
-    fn hear(&mut self, probe: &str, seq: u64, joules: u64) {
+    fn receive(&mut self, probe: &str, seq: u64, joules: u64) {
         let session = Timestamp::from_seconds(1_700_000_000);
         let accounting = Accounting {
             timestamp: session.after(Duration::from_secs(seq)),
@@ -60,7 +60,7 @@ impl House {
             key: None,
             description: None,
             arrived: session,
-            heard: Duration::from_secs(1_000),
+            received_at: Duration::from_secs(1_000),
         };
         self.intake.take(Batch { measurements: vec![received] }, Box::new(|| ()));
     }
@@ -91,12 +91,12 @@ impl House {
 fn a_start_takes_again_what_the_journal_has_beyond_the_snapshot() {
     let lab = kwapi_peers::Lab::empty();
     let mut house = House::open(lab.path());
-    house.hear("A", 0, 0);
-    house.hear("A", 1, 100);
+    house.receive("A", 0, 0);
+    house.receive("A", 1, 100);
     house.keep();
-    house.hear("A", 2, 250);
-    house.hear("B", 0, 0);
-    house.hear("B", 1, 70);
+    house.receive("A", 2, 250);
+    house.receive("B", 0, 0);
+    house.receive("B", 1, 70);
     drop(house);
     let house = House::open(lab.path());
     assert_eq!((house.joules("A"), house.joules("B")), (250.0, 70.0));
@@ -106,12 +106,12 @@ fn a_start_takes_again_what_the_journal_has_beyond_the_snapshot() {
 fn a_process_killed_before_its_first_snapshot_has_its_accounts_from_the_journal() {
     let lab = kwapi_peers::Lab::empty();
     let mut house = House::open(lab.path());
-    house.hear("A", 0, 0);
-    house.hear("A", 1, 100);
+    house.receive("A", 0, 0);
+    house.receive("A", 1, 100);
     drop(house);
     let mut house = House::open(lab.path());
     assert_eq!(house.joules("A"), 100.0);
-    house.hear("A", 2, 130);
+    house.receive("A", 2, 130);
     drop(house);
     assert_eq!(House::open(lab.path()).joules("A"), 130.0);
 }
@@ -129,8 +129,8 @@ fn accounts_of_the_version_before_are_taken_over_once_and_go_on() {
     fs::write(lab.join("former.log"), former.bytes()).unwrap();
     let mut house = House::open(lab.path());
     assert_eq!(house.joules("A"), 40.0);
-    house.hear("A", 0, 0);
-    house.hear("A", 1, 60);
+    house.receive("A", 0, 0);
+    house.receive("A", 1, 60);
     let before = house.joules("A");
     drop(house); // Killed before the first snapshot: taken over again, and the journal on top.
     let house = House::open(lab.path());
@@ -146,16 +146,16 @@ fn a_flipped_bit_of_the_snapshot_costs_nothing_while_the_one_before_is_there() {
     let lab = kwapi_peers::Lab::empty();
     let mut house = House::open(lab.path());
     for (seq, joules) in [(0, 0), (1, 100), (2, 200)] {
-        house.hear("A", seq, joules);
-        house.hear("B", seq, 2 * joules);
+        house.receive("A", seq, joules);
+        house.receive("B", seq, 2 * joules);
         if seq == 1 {
             house.keep();
         }
     }
-    house.hear("C", 0, 0);
-    house.hear("C", 1, 5);
+    house.receive("C", 0, 0);
+    house.receive("C", 1, 5);
     house.keep();
-    house.hear("B", 3, 900);
+    house.receive("B", 3, 900);
     drop(house);
     let whole = fs::read(lab.join(NAME)).unwrap();
     for bit in (0..whole.len() * 8).step_by(7) {
@@ -173,8 +173,8 @@ fn a_flipped_bit_of_the_snapshot_costs_nothing_while_the_one_before_is_there() {
 fn a_snapshot_beyond_the_journals_end_stands_as_it_is() {
     let lab = kwapi_peers::Lab::empty();
     let mut house = House::open(lab.path());
-    house.hear("A", 0, 0);
-    house.hear("A", 1, 100);
+    house.receive("A", 0, 0);
+    house.receive("A", 1, 100);
     house.keep();
     let position = house.journal.end();
     drop(house);
@@ -182,7 +182,7 @@ fn a_snapshot_beyond_the_journals_end_stands_as_it_is() {
     let mut house = House::open(lab.path());
     assert_eq!(house.joules("A"), 100.0);
     assert!(house.journal.end() >= position, "positions are not used again");
-    house.hear("A", 2, 150);
+    house.receive("A", 2, 150);
     drop(house);
     assert_eq!(House::open(lab.path()).joules("A"), 150.0);
 }
@@ -191,8 +191,8 @@ fn a_snapshot_beyond_the_journals_end_stands_as_it_is() {
 fn an_unfinished_snapshot_counts_for_nothing() {
     let lab = kwapi_peers::Lab::empty();
     let mut house = House::open(lab.path());
-    house.hear("A", 0, 0);
-    house.hear("A", 1, 100);
+    house.receive("A", 0, 0);
+    house.receive("A", 1, 100);
     house.keep();
     drop(house);
     fs::write(lab.join(NAME_NEW), b"kwapi accounts 3\nhalf of it").unwrap();

@@ -80,10 +80,10 @@ impl Refusing {
 #[test]
 fn while_the_disk_takes_nothing_totals_stand_and_present_watts_show_beside_them() {
     let refusing = Refusing::new();
-    refusing.bench.hear("A", 0, 0);
-    refusing.bench.hear("A", 1, 100);
+    refusing.bench.receive("A", 0, 0);
+    refusing.bench.receive("A", 1, 100);
     refusing.refuse(usize::MAX);
-    refusing.bench.tell_watts("A", 2, 200, 55.0);
+    refusing.bench.receive_watts("A", 2, 200, 55.0);
     let (_, view) = refusing.bench.live.probe("A").unwrap();
     assert_eq!((view.power.0, view.timestamp.seconds(), view.totals.energy.joules()), (97.0, 101, 100.0));
     assert_eq!((view.present.power.0, view.present.timestamp.seconds()), (55.0, 102));
@@ -102,8 +102,8 @@ fn while_the_disk_takes_nothing_totals_stand_and_present_watts_show_beside_them(
 #[test]
 fn after_a_start_on_a_full_disk_watts_show_beside_the_total_found() {
     let refusing = Refusing::new();
-    refusing.bench.hear("A", 0, 0);
-    refusing.bench.hear("A", 1, 100);
+    refusing.bench.receive("A", 0, 0);
+    refusing.bench.receive("A", 1, 100);
     let mut record = crate::live::AccountsWriter::file();
     refusing.bench.live.record_all(&mut record);
     let mut accounts = Vec::new();
@@ -124,13 +124,13 @@ fn after_a_start_on_a_full_disk_watts_show_beside_the_total_found() {
 }
 
 #[test]
-fn what_is_held_is_bounded_and_the_next_totals_bring_its_energy() {
+fn what_is_held_is_bounded_and_the_next_totals_contain_its_energy() {
     let refusing = Refusing::new();
-    refusing.bench.hear("A", 0, 0);
+    refusing.bench.receive("A", 0, 0);
     refusing.refuse(usize::MAX);
     let count = HELD_MAX as u64 + 50;
     for seq in 1..=count {
-        refusing.bench.hear("A", seq, seq);
+        refusing.bench.receive("A", seq, seq);
     }
     assert_eq!(refusing.bench.live.counts().dropped, 50);
     refusing.refuse(0);
@@ -175,10 +175,10 @@ proptest! {
             let seq = sent[which];
             sent[which] += 1;
             let watts = (50 + seq * 37 % 400) as f64;
-            faultless.bench.tell_watts(probes[which], seq, seq * 7, watts);
-            refusing.bench.tell_watts(probes[which], seq, seq * 7, watts);
+            faultless.bench.receive_watts(probes[which], seq, seq * 7, watts);
+            refusing.bench.receive_watts(probes[which], seq, seq * 7, watts);
             if comes_again {
-                refusing.bench.tell_watts(probes[which], seq, seq * 7, watts);
+                refusing.bench.receive_watts(probes[which], seq, seq * 7, watts);
             }
             refusing.retry();
         }

@@ -10,13 +10,13 @@ impl Bench {
     fn read_stored(&self, probe: &str, seq: u64, joules: u64, ago: u64) {
         let mut batch = self.batch(probe, seq, joules);
         for received in &mut batch.measurements {
-            received.heard = received.heard.saturating_sub(Duration::from_secs(ago));
+            received.received_at = received.received_at.saturating_sub(Duration::from_secs(ago));
         }
         self.intake.lock().take(batch, Box::new(|| ()));
     }
 
     /// What is published of the second `seq`.
-    fn hear_live(&self, probe: &str, seq: u64, watts: f64, session: u64) {
+    fn receive_live(&self, probe: &str, seq: u64, watts: f64, session: u64) {
         let accounting = Accounting { session: Timestamp::from_seconds(session), ..message(seq, seq) };
         self.live.show_live(&self.batch_of(probe, watts, Some(accounting)));
     }
@@ -41,12 +41,12 @@ fn live_watts_show_beside_totals_of_the_past_until_the_backlog_is_read() {
     let bench = journalling();
     bench.pass(2 * LATER);
     bench.read_stored("A", 0, 0, LATER);
-    bench.hear_live("A", LATER, 55.0, 100);
+    bench.receive_live("A", LATER, 55.0, 100);
     bench.check("A", (55.0, LATER), (0.0, 100), false);
     bench.read_stored("A", 1, 100, LATER - 1);
     bench.check("A", (55.0, LATER), (100.0, 101), false);
     bench.pass(1);
-    bench.hear_live("A", LATER + 1, 56.0, 100);
+    bench.receive_live("A", LATER + 1, 56.0, 100);
     bench.check("A", (56.0, LATER + 1), (100.0, 101), false);
     assert_eq!(bench.live.counts().late + bench.live.counts().duplicate, 0);
     // Nearly there: `/v1/` has what is of now.
@@ -59,7 +59,7 @@ fn live_watts_show_beside_totals_of_the_past_until_the_backlog_is_read() {
 #[test]
 fn a_probe_that_was_never_recorded_shows_watts_and_no_energy() {
     let bench = journalling();
-    bench.hear_live("A", LATER, 55.0, 100);
+    bench.receive_live("A", LATER, 55.0, 100);
     bench.check("A", (55.0, LATER), (0.0, 0), false);
     let directory = crate::directory::Directory::default().with_live(bench.live.clone());
     let now = directory.now(&ProbeId::new("A").unwrap()).unwrap();
@@ -69,19 +69,19 @@ fn a_probe_that_was_never_recorded_shows_watts_and_no_energy() {
 #[test]
 fn what_is_known_or_older_than_what_is_shown_or_of_an_earlier_session_is_not_shown() {
     let bench = journalling();
-    bench.hear("A", 50, 100);
-    let heard = bench.live.generation();
+    bench.receive("A", 50, 100);
+    let generation = bench.live.generation();
     for known in [49, 50] {
-        bench.hear_live("A", known, 1.0, 100);
+        bench.receive_live("A", known, 1.0, 100);
     }
-    assert_eq!(bench.live.generation(), heard, "nobody is woken for it");
+    assert_eq!(bench.live.generation(), generation, "nobody is woken for it");
     bench.check("A", (97.0, 50), (0.0, 150), true);
-    bench.hear_live("A", 60, 60.0, 130);
+    bench.receive_live("A", 60, 60.0, 130);
     for (second, session) in [(60, 130), (59, 130), (61, 129)] {
-        bench.hear_live("A", second, 1.0, session);
+        bench.receive_live("A", second, 1.0, session);
     }
     bench.check("A", (60.0, 60), (0.0, 150), true);
-    bench.hear_live("A", 61, 61.0, 140);
+    bench.receive_live("A", 61, 61.0, 140);
     bench.check("A", (61.0, 61), (0.0, 150), true);
 }
 
@@ -92,7 +92,7 @@ fn the_interval_is_that_of_what_is_published() {
     bench.read_stored("A", 0, 0, 2 * LATER);
     for second in 0..5 {
         bench.pass(1);
-        bench.hear_live("A", LATER + second, 5.0, 100);
+        bench.receive_live("A", LATER + second, 5.0, 100);
     }
     let (_, view) = bench.live.probe("A").unwrap();
     assert_eq!(view.interval, Duration::from_secs(1));

@@ -93,7 +93,7 @@ fn a_day_of_losses_gaps_and_restarts_ends_within_a_thousandth_of_the_truth() {
             let next = usize::try_from(dice.throw(underway.len() as u64)).unwrap();
             let message = underway.swap_remove(next);
             if dice.throw(10) != 0 || second == 0 || message.timestamp == begun(DAY) {
-                bench.tell("A", 100.0, Some(message));
+                bench.receive_message("A", 100.0, Some(message));
             }
         }
         if let Some((_, view)) = bench.live.probe("A").filter(|_| second % 30 == 0) {
@@ -104,7 +104,7 @@ fn a_day_of_losses_gaps_and_restarts_ends_within_a_thousandth_of_the_truth() {
         if second % 21_000 == 20_999 {
             // The publisher says its last, and is back in 20 s.
             for message in underway.drain(..) {
-                bench.tell("A", 100.0, Some(message));
+                bench.receive_message("A", 100.0, Some(message));
             }
             publisher = Publisher::Away(second + 20);
         } else if second % 10_000 == 9_999 {

@@ -103,14 +103,17 @@ async fn an_append_that_hangs_holds_up_no_live_value_and_loses_nothing_within_th
     millis.fetch_add(6_000, Ordering::Relaxed);
     publisher.publish(measurement(2, 12.0));
     shows("present watts", &|view| view.present.power.0 == 12.0);
-    let stands = view(&live).unwrap();
+    let before = view(&live).unwrap();
     assert_eq!(
-        (stands.power.0, stands.totals.energy.joules()),
+        (before.power.0, before.totals.energy.joules()),
         (10.0, 0.0),
         "what is not on record is not shown"
     );
-    let told = trouble.now().unwrap();
-    assert!(told.starts_with("disk not responding for 6 s") && told.contains("1 measurements"), "{told}");
+    let problem = trouble.now().unwrap();
+    assert!(
+        problem.starts_with("disk not responding for 6 s") && problem.contains("1 measurements"),
+        "{problem}"
+    );
 
     // Up to the bound nothing is dropped; beyond it the oldest batch.
     let batch = |first: u64| Batch {
@@ -120,7 +123,7 @@ async fn an_append_that_hangs_holds_up_no_live_value_and_loses_nothing_within_th
                 key: None,
                 description: None,
                 arrived: wall().now(),
-                heard: live.now(),
+                received_at: live.now(),
             })
             .collect(),
     };

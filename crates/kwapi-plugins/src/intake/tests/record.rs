@@ -7,15 +7,15 @@ fn after_a_restart_a_probe_is_served_from_its_first_new_message_on_with_all_its_
     let directory = tempfile::tempdir().unwrap();
     {
         let bench = Bench::in_directory(directory.path());
-        bench.hear("A", 0, 0);
-        bench.hear("B", 0, 0);
-        bench.hear("A", 1, 100);
+        bench.receive("A", 0, 0);
+        bench.receive("B", 0, 0);
+        bench.receive("A", 1, 100);
         bench.live.maintain(true);
-        bench.hear("A", 2, 200); // neither read nor recorded: lost with the process
+        bench.receive("A", 2, 200); // neither read nor recorded: lost with the process
     }
     let bench = Bench::in_directory(directory.path());
     assert_eq!((bench.list(Listing::Known), bench.live.probe("A")), (String::new(), None));
-    bench.hear("A", 3, 300);
+    bench.receive("A", 3, 300);
     assert_eq!(bench.list(Listing::Fresh), "A 97 W 300 J");
     assert_eq!(bench.live.counts().probes, 2);
 }
@@ -25,12 +25,12 @@ fn what_was_shown_is_on_record_without_any_interval_passing() {
     let directory = tempfile::tempdir().unwrap();
     {
         let bench = Bench::in_directory(directory.path());
-        bench.hear("A", 0, 0);
-        bench.hear("B", 0, 0);
-        bench.hear("A", 1, 100);
-        bench.hear("B", 1, 60);
+        bench.receive("A", 0, 0);
+        bench.receive("B", 0, 0);
+        bench.receive("A", 1, 100);
+        bench.receive("B", 1, 60);
         assert_eq!(bench.list(Listing::Fresh), "A 97 W 100 J, B 97 W 60 J");
-        bench.hear("B", 2, 90);
+        bench.receive("B", 2, 90);
         bench.live.probe("B").unwrap();
     }
     // The publisher died too, and its new session knows nothing of the old one's energy.
@@ -45,7 +45,7 @@ fn what_was_shown_is_on_record_without_any_interval_passing() {
             meter: None,
             quality: Quality::Measured,
         };
-        bench.tell(probe, 1.0, Some(accounting));
+        bench.receive_message(probe, 1.0, Some(accounting));
     }
     assert_eq!(bench.list(Listing::Fresh), "A 1 W 101 J, B 1 W 91 J");
 }
@@ -54,7 +54,7 @@ fn what_was_shown_is_on_record_without_any_interval_passing() {
 async fn what_nobody_reads_is_recorded_every_interval_and_once_more_at_the_end() {
     let directory = tempfile::tempdir().unwrap();
     let bench = Bench::in_directory(directory.path());
-    bench.hear("A", 0, 0);
+    bench.receive("A", 0, 0);
     let bytes = || bench.live.counts().record_bytes;
     let empty = bytes();
     bench.live.maintain(false);
@@ -63,12 +63,12 @@ async fn what_nobody_reads_is_recorded_every_interval_and_once_more_at_the_end()
     bench.live.maintain(false);
     let first = bytes();
     assert!(first > empty);
-    bench.hear("A", 1, 100);
+    bench.receive("A", 1, 100);
     bench.live.clone().keep(async {}).await;
     assert!(bytes() > first);
     drop(bench);
     let bench = Bench::in_directory(directory.path());
-    bench.hear("A", 2, 250);
+    bench.receive("A", 2, 250);
     assert_eq!(bench.list(Listing::Fresh), "A 97 W 250 J");
 }
 
@@ -77,7 +77,7 @@ fn a_grown_record_is_compacted_and_still_has_everything() {
     let directory = tempfile::tempdir().unwrap();
     let bench = Bench::in_directory(directory.path());
     for seq in 0..80_000 {
-        bench.hear("A", seq, seq);
+        bench.receive("A", seq, seq);
         bench.live.probe("A").unwrap();
     }
     let grown = bench.live.counts().record_bytes;
@@ -86,7 +86,7 @@ fn a_grown_record_is_compacted_and_still_has_everything() {
     assert!(grown > 4 << 20 && compacted < 300, "{grown} to {compacted}");
     drop(bench);
     let bench = Bench::in_directory(directory.path());
-    bench.hear("A", 80_000, 80_000);
+    bench.receive("A", 80_000, 80_000);
     assert_eq!(bench.list(Listing::Fresh), "A 97 W 80000 J");
 }
 
@@ -97,7 +97,7 @@ fn child_that_feeds_and_publishes_until_killed() {
     let bench = Bench::in_directory(std::path::Path::new(&directory));
     for seq in 0.. {
         for probe in ["A", "B", "C"] {
-            bench.hear(probe, seq, seq * 10);
+            bench.receive(probe, seq, seq * 10);
         }
         if seq % 7 == 0 {
             println!("published {}\n", bench.list(Listing::Fresh));
@@ -142,7 +142,7 @@ fn a_kill_at_any_moment_takes_back_nothing_that_was_published() {
             let (timestamp, session, totals) = (far, far, Totals::default());
             let quality = Quality::Measured;
             let fresh = Accounting { timestamp, session, seq: 0, totals, curve: None, meter: None, quality };
-            bench.tell(probe, 1.0, Some(fresh));
+            bench.receive_message(probe, 1.0, Some(fresh));
         }
         let after = bench.list(Listing::Fresh);
         for (before, after) in joules(last).into_iter().zip(joules(&after)) {

@@ -69,7 +69,7 @@ fn a_cut_file_gives_all_whole_records_wherever_it_is_cut() {
 
 /// Also in a length, in a mark, and in the file's header.
 #[test]
-fn a_flipped_bit_costs_the_one_record_it_hits_and_is_told() {
+fn a_flipped_bit_costs_the_one_record_it_hits_and_is_reported() {
     let whole = file(&[("A", 1.0), ("B", 2.0), ("C", 3.0)]);
     let record = (whole.len() - HEADER.len()) / 3;
     for bit in 0..whole.len() * 8 {
@@ -91,7 +91,7 @@ fn a_flipped_bit_costs_the_one_record_it_hits_and_is_told() {
 }
 
 #[test]
-fn a_version_this_program_does_not_know_is_told_and_kept() {
+fn a_version_this_program_does_not_know_is_reported_and_kept() {
     let mut later = file(&[("A", 1.0)]);
     let mut unknown = AccountsWriter::default();
     unknown.record(9, |payload| payload.extend_from_slice(b"who knows"));

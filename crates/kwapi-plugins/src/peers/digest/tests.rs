@@ -39,10 +39,10 @@ fn digests(of: &[(ProbeId, Standing)], like: &Digests) -> Digests {
     digests
 }
 
-/// What a peer with the accounts `theirs` tells to who asks with `asked`.
-fn answer(theirs: &[(ProbeId, Standing)], asked: &Digests) -> Vec<(ProbeId, Standing)> {
-    let own = digests(theirs, asked);
-    theirs.iter().filter(|(probe, _)| own.differs(asked, own.bucket(probe))).cloned().collect()
+/// What a peer with the accounts `theirs` tells to who asks with `requested`.
+fn answer(theirs: &[(ProbeId, Standing)], requested: &Digests) -> Vec<(ProbeId, Standing)> {
+    let own = digests(theirs, requested);
+    theirs.iter().filter(|(probe, _)| own.differs(requested, own.bucket(probe))).cloned().collect()
 }
 
 #[test]
@@ -63,41 +63,41 @@ fn there_are_as_many_buckets_as_there_are_probes_for() {
 }
 
 #[test]
-fn what_an_instance_has_alone_is_told_once() {
+fn what_an_instance_has_alone_is_reported_once() {
     let both: Vec<_> = (0..50).map(|number| (probe(number), standing(100, 5))).collect();
     let all: Vec<_> = (0..500).map(|number| (probe(number), standing(100, 9))).collect();
     let own = digests(&both, &Digests::of_probes(both.len()));
     let mut compared = Compared::default();
-    let asked = compared.asked(&own);
-    let told = answer(&all, &asked);
-    assert!(told.len() > 400, "{}", told.len());
+    let requested = compared.request(&own);
+    let standings = answer(&all, &requested);
+    assert!(standings.len() > 400, "{}", standings.len());
     // Nothing of it is wanted: the others are probes that this instance does not subscribe to.
-    compared.note(own.clone(), &asked, &told, std::iter::empty());
-    let asked = compared.asked(&own);
-    assert_eq!(answer(&all, &asked), []);
-    compared.note(own.clone(), &asked, &[], std::iter::empty());
-    assert_eq!(answer(&all, &compared.asked(&own)), []);
+    compared.note(own.clone(), &requested, &standings, std::iter::empty());
+    let requested = compared.request(&own);
+    assert_eq!(answer(&all, &requested), []);
+    compared.note(own.clone(), &requested, &[], std::iter::empty());
+    assert_eq!(answer(&all, &compared.request(&own)), []);
     // A change here has its bucket told again, and one there as well.
     let mut changed = both.clone();
     changed[7].1 = standing(200, 3);
     let own = digests(&changed, &own);
-    let told = answer(&all, &compared.asked(&own));
-    assert!(told.contains(&all[7]) && told.len() < 100, "{}", told.len());
+    let standings = answer(&all, &compared.request(&own));
+    assert!(standings.contains(&all[7]) && standings.len() < 100, "{}", standings.len());
 }
 
 proptest! {
     /// Whatever either has heard, and whatever was compared before: what differs and has not been compared as it stands is told,
     /// and what is wanted is told again until it is taken.
     #[test]
-    fn what_differs_is_told(
+    fn what_differs_is_reported(
         rounds in prop::collection::vec(
             (prop::collection::vec((0_u16..60, 1_u64..4, 1_u64..9), 0..40), prop::collection::vec((0_u16..60, 1_u64..4, 1_u64..9), 0..40), any::<bool>()),
             1..6,
         )
     ) {
-        let accounts = |heard: &[(u16, u64, u64)]| {
+        let accounts = |messages: &[(u16, u64, u64)]| {
             let mut all: Vec<(ProbeId, Standing)> = Vec::new();
-            for (number, begin, seq) in heard {
+            for (number, begin, seq) in messages {
                 if all.iter().all(|(other, _)| *other != probe(*number)) {
                     all.push((probe(*number), standing(begin * 100, *seq)));
                 }
@@ -110,19 +110,19 @@ proptest! {
         for (ours, others, is_wanted) in rounds {
             let (ours, others) = (accounts(&ours), accounts(&others));
             let own = digests(&ours, &Digests::of_probes(ours.len()));
-            let asked = compared.asked(&own);
-            let told = answer(&others, &asked);
+            let requested = compared.request(&own);
+            let standings = answer(&others, &requested);
             let of_ours = |probe: &ProbeId| ours.iter().find(|(own, _)| own == probe).and_then(|(_, own)| own.constant());
             for (probe, theirs) in &others {
                 let theirs = theirs.constant().unwrap();
                 let is_known = of_ours(probe) == Some(theirs) || settled.contains(&(of_ours(probe), theirs, probe.clone()));
-                prop_assert!(is_known || told.iter().any(|(told, _)| told == probe), "{probe} is not told");
+                prop_assert!(is_known || standings.iter().any(|(standings, _)| standings == probe), "{probe} is not told");
             }
-            let wanted: Vec<ProbeId> = told.iter().map(|(probe, _)| probe.clone()).filter(|_| is_wanted).collect();
+            let wanted: Vec<ProbeId> = standings.iter().map(|(probe, _)| probe.clone()).filter(|_| is_wanted).collect();
             if wanted.is_empty() {
-                settled.extend(told.iter().map(|(probe, theirs)| (of_ours(probe), theirs.constant().unwrap(), probe.clone())));
+                settled.extend(standings.iter().map(|(probe, theirs)| (of_ours(probe), theirs.constant().unwrap(), probe.clone())));
             }
-            compared.note(own, &asked, &told, wanted.iter());
+            compared.note(own, &requested, &standings, wanted.iter());
         }
     }
 }

@@ -18,7 +18,7 @@ fn keys() -> PeerKeys {
 }
 
 fn sealed(payload: &[u8]) -> Vec<u8> {
-    keys().seal(SealedKind::Ask, &identity(), at(0), NONCE, payload).unwrap()
+    keys().seal(SealedKind::Request, &identity(), at(0), NONCE, payload).unwrap()
 }
 
 #[track_caller]
@@ -46,28 +46,28 @@ fn the_bytes_are_as_promised() {
 #[test]
 fn what_is_sealed_is_opened_within_a_minute_and_as_what_it_is() {
     let sealed = sealed(b"some\nbytes");
-    let opened = keys().open(&sealed, SealedKind::Ask, at(60)).unwrap();
+    let opened = keys().open(&sealed, SealedKind::Request, at(60)).unwrap();
     assert_eq!((opened.nonce, opened.at, opened.payload), (NONCE, at(0), &b"some\nbytes"[..]));
     assert!(identity().is(opened.instance));
-    check(&keys(), &sealed, SealedKind::Ask, 61, Err(PeerRefusal::Stale));
+    check(&keys(), &sealed, SealedKind::Request, 61, Err(PeerRefusal::Stale));
     check(&keys(), &sealed, SealedKind::Answer, 0, Err(PeerRefusal::Malformed));
-    let of_future = keys().seal(SealedKind::Ask, &identity(), at(61), NONCE, b"").unwrap();
-    check(&keys(), &of_future, SealedKind::Ask, 0, Err(PeerRefusal::Stale));
+    let of_future = keys().seal(SealedKind::Request, &identity(), at(61), NONCE, b"").unwrap();
+    check(&keys(), &of_future, SealedKind::Request, 0, Err(PeerRefusal::Stale));
 }
 
 #[test]
-fn another_key_is_not_believed() {
+fn another_key_is_not_trusted() {
     let sealed = sealed(b"x");
     let (other_id, other_secret) =
         (Key::new("lyon", SECRET), Key::new("api", "0123456789abcdef0123456789abcdee"));
-    check(&PeerKeys::new(&[other_id]), &sealed, SealedKind::Ask, 0, Err(PeerRefusal::UnknownKey));
-    check(&PeerKeys::new(&[other_secret]), &sealed, SealedKind::Ask, 0, Err(PeerRefusal::WrongSignature));
-    check(&PeerKeys::default(), &sealed, SealedKind::Ask, 0, Err(PeerRefusal::UnknownKey));
-    assert!(PeerKeys::default().seal(SealedKind::Ask, &identity(), at(0), NONCE, b"x").is_none());
+    check(&PeerKeys::new(&[other_id]), &sealed, SealedKind::Request, 0, Err(PeerRefusal::UnknownKey));
+    check(&PeerKeys::new(&[other_secret]), &sealed, SealedKind::Request, 0, Err(PeerRefusal::WrongSignature));
+    check(&PeerKeys::default(), &sealed, SealedKind::Request, 0, Err(PeerRefusal::UnknownKey));
+    assert!(PeerKeys::default().seal(SealedKind::Request, &identity(), at(0), NONCE, b"x").is_none());
 }
 
 #[test]
-fn of_two_keys_the_one_that_is_valid_signs_and_an_expired_one_is_not_believed() {
+fn of_two_keys_the_one_that_is_valid_signs_and_an_expired_one_is_not_trusted() {
     let old = Key { valid_until: Some(at(10)), ..Key::new("old", SECRET) };
     let new = Key { valid_from: Some(at(10)), ..Key::new("new", "another secret of enough bytes") };
     let keys = PeerKeys::new(&[old.clone(), new]);
@@ -77,28 +77,28 @@ fn of_two_keys_the_one_that_is_valid_signs_and_an_expired_one_is_not_believed() 
         check(&keys, &sealed, SealedKind::Answer, second, Ok(b""));
     }
     let late = PeerKeys::new(&[Key { valid_until: None, ..old.clone() }]);
-    let sealed = late.seal(SealedKind::Ask, &identity(), at(20), NONCE, b"").unwrap();
-    check(&PeerKeys::new(&[old]), &sealed, SealedKind::Ask, 20, Err(PeerRefusal::Stale));
+    let sealed = late.seal(SealedKind::Request, &identity(), at(20), NONCE, b"").unwrap();
+    check(&PeerKeys::new(&[old]), &sealed, SealedKind::Request, 20, Err(PeerRefusal::Stale));
 }
 
 #[test]
-fn a_later_version_is_told_from_noise() {
+fn a_later_version_is_distinguished_from_noise() {
     let text = String::from_utf8(sealed(b"")).unwrap();
     check(
         &keys(),
         text.replace("peer-1", "peer-2").as_bytes(),
-        SealedKind::Ask,
+        SealedKind::Request,
         0,
         Err(PeerRefusal::Version),
     );
     check(
         &keys(),
         text.replace("kwapi", "kwopi").as_bytes(),
-        SealedKind::Ask,
+        SealedKind::Request,
         0,
         Err(PeerRefusal::Malformed),
     );
-    check(&keys(), b"", SealedKind::Ask, 0, Err(PeerRefusal::Malformed));
+    check(&keys(), b"", SealedKind::Request, 0, Err(PeerRefusal::Malformed));
 }
 
 #[test]
@@ -107,8 +107,8 @@ fn every_bit_is_signed() {
     for at_byte in 0..whole.len() {
         let mut wrong = whole.clone();
         wrong[at_byte] ^= 1;
-        assert!(keys().open(&wrong, SealedKind::Ask, at(0)).is_err(), "{at_byte}");
-        assert!(keys().open(&whole[..at_byte], SealedKind::Ask, at(0)).is_err(), "{at_byte}");
+        assert!(keys().open(&wrong, SealedKind::Request, at(0)).is_err(), "{at_byte}");
+        assert!(keys().open(&whole[..at_byte], SealedKind::Request, at(0)).is_err(), "{at_byte}");
     }
 }
 
@@ -132,13 +132,13 @@ fn no_two_processes_draw_the_same() {
 
 proptest! {
     #[test]
-    fn no_bytes_panic_or_are_believed(noise in prop::collection::vec(any::<u8>(), 0..400), cut in 0_usize..200) {
-        prop_assert!(keys().open(&noise, SealedKind::Ask, at(0)).is_err());
+    fn no_bytes_panic_or_are_trusted(noise in prop::collection::vec(any::<u8>(), 0..400), cut in 0_usize..200) {
+        prop_assert!(keys().open(&noise, SealedKind::Request, at(0)).is_err());
         let whole = sealed(b"payload");
         let mut mixed = whole.clone();
         mixed.truncate(cut);
         mixed.extend_from_slice(&noise);
         prop_assume!(mixed != whole);
-        prop_assert!(keys().open(&mixed, SealedKind::Ask, at(0)).is_err());
+        prop_assert!(keys().open(&mixed, SealedKind::Request, at(0)).is_err());
     }
 }

@@ -12,11 +12,11 @@ fn of_before(server: PeerServer) -> Router {
     Router::new().fallback(async move |request: Request<Body>| {
         let body = to_bytes(request.into_body(), usize::MAX).await.unwrap();
         let keys = PeerKeys::new(&[Key::new("api", SECRET)]);
-        let opened = keys.open(&body, SealedKind::Ask, Timestamp::from_seconds(NOW));
-        let is_known =
-            opened.is_ok_and(|opened| !matches!(PeerAsk::decode(opened.payload), Ok(PeerAsk::Digests(_))));
+        let opened = keys.open(&body, SealedKind::Request, Timestamp::from_seconds(NOW));
+        let is_known = opened
+            .is_ok_and(|opened| !matches!(PeerRequest::decode(opened.payload), Ok(PeerRequest::Digests(_))));
         if is_known {
-            ask(&server, body.to_vec()).await.map(axum::body::Bytes::from)
+            post(&server, body.to_vec()).await.map(axum::body::Bytes::from)
         } else {
             Err(StatusCode::BAD_REQUEST)
         }
@@ -24,16 +24,16 @@ fn of_before(server: PeerServer) -> Router {
 }
 
 #[tokio::test]
-async fn an_instance_of_before_is_asked_for_all() {
+async fn an_instance_of_before_is_queried_for_all() {
     let (old, new) = (Instance::new(), Instance::new());
     for seq in 0..3 {
-        old.hear(&["A", "B"], seq, seq * 10);
+        old.receive(&["A", "B"], seq, seq * 10);
     }
-    new.hear(&["A"], 2, 20);
+    new.receive(&["A"], 2, 20);
     let report = exchanged(&new, serve(of_before(old.server.clone())).await).await;
     assert!(report.is_up && report.accounts_taken == 2 && report.problem.is_none(), "{report:?}");
     assert_eq!((new.total("A"), new.total("B")), (Some((20.0, 100)), Some((20.0, 100))));
-    assert_eq!(asks(&old.server, "answered"), 2.0, "standings, then the accounts");
+    assert_eq!(requests(&old.server, "answered"), 2.0, "standings, then the accounts");
 }
 
 #[tokio::test]
@@ -42,46 +42,46 @@ async fn of_a_hundred_thousand_probes_that_agree_a_few_bytes_are_exchanged() {
     let names = hall(100_000);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     for instance in [&one, &other] {
-        instance.hear(&names, 0, 0);
-        instance.hear(&names, 5, 50);
+        instance.receive(&names, 0, 0);
+        instance.receive(&names, 5, 50);
     }
     // They are never asked at the same message.
-    one.hear(&names[..60_000], 6, 61);
+    one.receive(&names[..60_000], 6, 61);
     let keys = [Key::new("api", SECRET)];
-    let sizes = async |question: PeerAsk| {
+    let sizes = async |question: PeerRequest| {
         let sealed = other.sealed(&keys, &question);
-        let (asked, begun) = (sealed.len(), std::time::Instant::now());
-        let answer = ask(&one.server, sealed).await.unwrap();
+        let (request_bytes, begun) = (sealed.len(), std::time::Instant::now());
+        let answer = post(&one.server, sealed).await.unwrap();
         let keys = PeerKeys::new(&keys);
         let opened = keys.open(&answer, SealedKind::Answer, Timestamp::from_seconds(NOW)).unwrap();
-        let told = read_standings(opened.payload, 200_000).unwrap();
+        let standings = read_standings(opened.payload, 200_000).unwrap();
         println!(
-            "asked {asked} bytes, told {} bytes, {} standings, {:?}",
+            "asked {request_bytes} bytes, told {} bytes, {} standings, {:?}",
             answer.len(),
-            told.len(),
+            standings.len(),
             begun.elapsed()
         );
-        (asked, answer.len(), told)
+        (request_bytes, answer.len(), standings)
     };
     let begun = std::time::Instant::now();
-    let digests = || PeerAsk::Digests(exchange::own_digests(&other.live));
+    let digests = || PeerRequest::Digests(exchange::own_digests(&other.live));
     println!("own digests in {:?}", {
         _ = digests();
         begun.elapsed()
     });
-    let (_, whole, told) = sizes(PeerAsk::Standings).await;
-    assert!(whole > 3_000_000 && told.len() == 100_000, "{whole}");
-    let (asked, answered, told) = sizes(digests()).await;
-    assert!(asked < 12_000 && answered < 300 && told.is_empty(), "{asked} {answered}");
+    let (_, whole, standings) = sizes(PeerRequest::Standings).await;
+    assert!(whole > 3_000_000 && standings.len() == 100_000, "{whole}");
+    let (request_bytes, answered, standings) = sizes(digests()).await;
+    assert!(request_bytes < 12_000 && answered < 300 && standings.is_empty(), "{request_bytes} {answered}");
     // One of them loses the end of a session of three probes: three buckets are told.
     for (instance, joules) in [(&one, 70), (&other, 61)] {
-        instance.hear(&names[..3], 7, joules);
-        instance.hear_session(&names[..3], 300, 0, 0);
-        instance.hear_session(&names[..3], 300, 1, 2);
+        instance.receive(&names[..3], 7, joules);
+        instance.receive_session(&names[..3], 300, 0, 0);
+        instance.receive_session(&names[..3], 300, 1, 2);
     }
-    let (_, answered, told) = sizes(digests()).await;
-    assert!(answered < 40_000 && told.len() < 600, "{answered} {}", told.len());
-    let compared = exchange::compare(told.into_iter(), |probe| {
+    let (_, answered, standings) = sizes(digests()).await;
+    assert!(answered < 40_000 && standings.len() < 600, "{answered} {}", standings.len());
+    let compared = exchange::compare(standings.into_iter(), |probe| {
         other.live.with_account(probe.as_str(), |_, account| account.standing()).flatten()
     });
     let mut found: Vec<&str> = compared.wanted.iter().map(|(probe, _)| probe.as_str()).collect();

@@ -29,7 +29,7 @@ fn now(at_ms: u64) -> Timestamp {
 }
 
 /// Pieces as text: a line each, of probe, milliseconds after the hour, watts and joules.
-fn told(pieces: &[Piece]) -> String {
+fn text(pieces: &[Piece]) -> String {
     let number =
         |value: f64| if value.to_bits() == STALE.to_bits() { "end".to_owned() } else { value.to_string() };
     let mut text = String::new();
@@ -49,8 +49,8 @@ fn what_is_late_goes_apart_and_without_its_total() {
     let (mut batch, mut tracker) = (Batch::default(), tracker());
     batch.add(&[record("a", 0, 5), record("a", 2_000, 6), record("b", 1_000, 1)], END, &mut tracker);
     batch.add(&[record("a", 1_500, 8), record("a", 1_000, 7), record("b", 2_000, 2)], END, &mut tracker);
-    assert_eq!(told(&batch.pieces), "a@0 5 5, a@2000 6 6, b@1000 1 1\nb@2000 2 2\n");
-    assert_eq!(told(&batch.late), "a@1500 8 -, a@1000 7 -\n");
+    assert_eq!(text(&batch.pieces), "a@0 5 5, a@2000 6 6, b@1000 1 1\nb@2000 2 2\n");
+    assert_eq!(text(&batch.late), "a@1500 8 -, a@1000 7 -\n");
     let sorted = by_probe(&batch.late).remove(0).1;
     assert_eq!(sorted.iter().map(|sample| sample.at_ms - 3_600_000).collect::<Vec<_>>(), [1_000, 1_500]);
     assert_eq!(batch.end, Some(END));
@@ -61,7 +61,7 @@ fn a_series_has_one_sample_a_millisecond() {
     let (mut batch, mut tracker) = (Batch::default(), tracker());
     let other = Credited { at: Timestamp::from_micros(3_600_005_999), ..record("a", 5, 3) };
     batch.add(&[record("a", 5, 1), other, record("a", 6, 2)], END, &mut tracker);
-    assert_eq!(told(&batch.pieces), "a@5 1 1, a@6 2 2\n");
+    assert_eq!(text(&batch.pieces), "a@5 1 1, a@6 2 2\n");
     assert_eq!(batch.same_stamp, 1);
 }
 
@@ -71,7 +71,7 @@ fn a_record_without_a_total_is_a_power_alone_and_other_probes_are_left_out() {
     let mut batch = Batch::default();
     let old = Credited { taken: None, ..record("lyon.a", 0, 5) };
     batch.add(&[old, record("paris.a", 0, 5)], END, &mut tracker);
-    assert_eq!(told(&batch.pieces), "lyon.a@0 5 -\n");
+    assert_eq!(text(&batch.pieces), "lyon.a@0 5 -\n");
 }
 
 #[test]
@@ -83,12 +83,12 @@ fn a_probe_that_fell_silent_before_the_start_ends_where_it_was() {
     let probe = |name: &str| ProbeId::new(name).unwrap();
     let before = [("lyon.here", 500), ("lyon.gone", 1_000), ("lyon.back", 15_000), ("paris.gone", 1_000)];
     tracker.go_on(before.map(|(name, at_ms)| (probe(name), now(at_ms))).to_vec(), now(21_000));
-    assert_eq!(told(&[tracker.silent(now(21_000))]), "lyon.gone@1001 end end\n");
+    assert_eq!(text(&[tracker.silent(now(21_000))]), "lyon.gone@1001 end end\n");
     assert_eq!(tracker.silent(now(21_000)), Piece::new(), "once");
     // One that is heard in time has gone on, and one that comes back later is in order.
     let mut batch = Batch::default();
     batch.add(&[record("lyon.back", 22_000, 2), record("lyon.gone", 23_000, 3)], END, &mut tracker);
-    assert_eq!(told(&batch.pieces), "lyon.back@22000 2 2, lyon.gone@23000 3 3\n");
+    assert_eq!(text(&batch.pieces), "lyon.back@22000 2 2, lyon.gone@23000 3 3\n");
 }
 
 #[test]
@@ -103,14 +103,14 @@ fn what_ended_long_before_the_start_is_not_touched() {
 fn a_silent_probe_ends_once_and_goes_on() {
     let (mut batch, mut tracker) = (Batch::default(), tracker());
     batch.add(&[record("a", 0, 1), record("a", 1_000, 1), record("b", 9_000, 2)], END, &mut tracker);
-    assert_eq!(told(&[tracker.silent(now(11_000))]), "\n");
-    assert_eq!(told(&[tracker.silent(now(11_001))]), "a@1001 end end\n");
-    assert_eq!(told(&[tracker.silent(now(12_000))]), "\n");
+    assert_eq!(text(&[tracker.silent(now(11_000))]), "\n");
+    assert_eq!(text(&[tracker.silent(now(11_001))]), "a@1001 end end\n");
+    assert_eq!(text(&[tracker.silent(now(12_000))]), "\n");
     let mut batch = Batch::default();
     batch.add(&[record("a", 1_001, 4), record("a", 30_000, 3)], END, &mut tracker);
-    assert_eq!(told(&batch.pieces), "a@30000 3 3\n", "1001 is the marker's");
+    assert_eq!(text(&batch.pieces), "a@30000 3 3\n", "1001 is the marker's");
     // Forgotten after a day, and begun anew.
-    assert_eq!(told(&[tracker.silent(now(86_400_000))]).lines().count(), 1);
+    assert_eq!(text(&[tracker.silent(now(86_400_000))]).lines().count(), 1);
     tracker.silent(now(2 * 86_400_000));
     assert!(tracker.probes.is_empty());
 }
@@ -121,7 +121,7 @@ fn a_gap_that_is_read_later_ends_the_series_where_it_began() {
     let records = [0, 1_000, 2_000, 20_000, 21_000].map(|at_ms| record("a", at_ms, 1));
     batch.add(&records, END, &mut tracker);
     assert_eq!(
-        told(&batch.pieces),
+        text(&batch.pieces),
         "a@0 1 1, a@1000 1 1, a@2000 1 1, a@2001 end end, a@20000 1 1, a@21000 1 1\n"
     );
 }
@@ -131,8 +131,8 @@ fn a_probe_that_measures_seldom_is_not_silent_in_between() {
     let (mut batch, mut tracker) = (Batch::default(), tracker());
     let records: Vec<_> = (0..5).map(|minute| record("a", minute * 60_000, 1)).collect();
     batch.add(&records, END, &mut tracker);
-    assert!(!told(&batch.pieces).contains("end"), "{}", told(&batch.pieces));
-    assert_eq!(told(&[tracker.silent(now(4 * 60_000 + 60_000))]), "\n");
+    assert!(!text(&batch.pieces).contains("end"), "{}", text(&batch.pieces));
+    assert_eq!(text(&[tracker.silent(now(4 * 60_000 + 60_000))]), "\n");
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn what_was_lost_ends_every_series() {
     batch.add(&[record("a", 0, 1), record("b", 0, 1)], END, &mut tracker);
     let mut markers = tracker.lost();
     markers.sort_by(|(left, _), (right, _)| left.cmp(right));
-    assert_eq!(told(&[markers]), "a@1 end end, b@1 end end\n");
+    assert_eq!(text(&[markers]), "a@1 end end, b@1 end end\n");
     assert!(tracker.lost().is_empty());
 }
 

@@ -29,19 +29,19 @@ fn an_answer_means_what_can_be_done_about_it() {
         assert_eq!(judge(status, "too old"), expected);
     }
     for status in [301, 404, 405, 415] {
-        let told = judge(status, "");
-        assert!(told.starts_with("not now: ") && told.contains("check url"), "{told}");
+        let outcome = judge(status, "");
+        assert!(outcome.starts_with("not now: ") && outcome.contains("check url"), "{outcome}");
     }
 }
 
 #[test]
-fn a_wait_that_a_server_asks_for_is_bounded() {
-    let told = |text: &'static str| {
+fn a_wait_that_a_server_requests_is_bounded() {
+    let outcome = |text: &'static str| {
         retry_after(&HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(text))]))
     };
-    assert_eq!(told("7"), Some(Duration::from_secs(7)));
-    assert_eq!(told("99999999999"), Some(RETRY_AFTER_MAX));
+    assert_eq!(outcome("7"), Some(Duration::from_secs(7)));
+    assert_eq!(outcome("99999999999"), Some(RETRY_AFTER_MAX));
     for bad in ["", "-1", "soon", "Fri, 27 Nov 2026 10:00:00 GMT", "99999999999999999999999"] {
-        assert_eq!(told(bad), None, "{bad}");
+        assert_eq!(outcome(bad), None, "{bad}");
     }
 }

@@ -65,8 +65,8 @@ async fn send(answers: &[u16], is_first_batch: bool) -> (String, Counters) {
     sink.batch.late = vec![piece("p2")];
     sink.send().await;
     server.abort();
-    assert_eq!(sink.told.trouble(), None);
-    let counters = sink.told.state.lock().counters;
+    assert_eq!(sink.remote_write.trouble(), None);
+    let counters = sink.remote_write.state.lock().counters;
     (script.got.lock().join(" "), counters)
 }
 
@@ -91,7 +91,7 @@ async fn what_a_process_before_may_have_sent_is_no_loss_when_it_is_refused() {
 }
 
 #[tokio::test]
-async fn a_server_that_cannot_take_it_now_is_asked_again_until_it_does() {
+async fn a_server_that_cannot_take_it_now_is_queried_again_until_it_does() {
     let (got, counters) = send(&[503, 429, 401, 204], false).await;
     assert_eq!(got, "p1+p2+p3 p1+p2+p3 p1+p2+p3 p1+p2+p3 p2");
     assert_eq!(counters, Counters { sent: 4, failures: 3, requests: 5, ..Counters::default() });

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use kwapi_core::{Period, Timestamp};
 use kwapi_graph::window;
 use kwapi_history::journal::Position;
-use kwapi_history::{Ask, AskError, EnergySpan, EnergyStep, Query};
+use kwapi_history::{EnergyRequest, EnergyRequestError, EnergySpan, EnergyStep, Query};
 use parking_lot::Mutex;
 
 use super::super::Site;
@@ -69,14 +69,14 @@ struct KeptAnswer {
 ///
 /// # Errors
 /// When the time makes no sense to the ledger.
-pub(in super::super) fn ask(
+pub(in super::super) fn read(
     site: &Site,
     seen: &Seen,
     time: FlowTime,
     now: Timestamp,
-) -> Result<Arc<FlowAnswer>, AskError> {
+) -> Result<Arc<FlowAnswer>, EnergyRequestError> {
     if !seen.is_everything {
-        return FlowAnswer::ask(site, seen, time, now).map(Arc::new);
+        return FlowAnswer::read(site, seen, time, now).map(Arc::new);
     }
     let mut all = site.flows.0.lock();
     all.retain(|kept| kept.took > CHEAP && kept.made.elapsed() < kept.took.saturating_mul(REST));
@@ -85,7 +85,7 @@ pub(in super::super) fn ask(
     }
     // Whoever asks meanwhile waits for this answer.
     let made = Instant::now();
-    let answer = Arc::new(FlowAnswer::ask(site, seen, time, now)?);
+    let answer = Arc::new(FlowAnswer::read(site, seen, time, now)?);
     if all.len() >= KEPT_MAX {
         all.pop_front();
     }
@@ -94,7 +94,7 @@ pub(in super::super) fn ask(
 }
 
 impl FlowAnswer {
-    fn ask(site: &Site, seen: &Seen, time: FlowTime, now: Timestamp) -> Result<Self, AskError> {
+    fn read(site: &Site, seen: &Seen, time: FlowTime, now: Timestamp) -> Result<Self, EnergyRequestError> {
         let mut ids = site.directory.known();
         ids.retain(|probe| seen.scope.allows(probe) && !site.directory.is_sum(probe));
         let energy = site.directory.query().map(|query| energies(query, &ids, time, now)).transpose()?;
@@ -110,10 +110,10 @@ impl FlowAnswer {
         });
         let probes = probes.collect();
         // Where a file lies is for operators.
-        let told = |cause: String| {
+        let cause_of = |cause: String| {
             if seen.is_everything { cause } else { "a file of the ledger cannot be read".to_owned() }
         };
-        Ok(Self { probes, position, unreadable: unreadable.into_iter().map(told).collect() })
+        Ok(Self { probes, position, unreadable: unreadable.into_iter().map(cause_of).collect() })
     }
 }
 
@@ -125,11 +125,12 @@ fn energies(
     probes: &[kwapi_core::ProbeId],
     time: FlowTime,
     now: Timestamp,
-) -> Result<Energies, AskError> {
+) -> Result<Energies, EnergyRequestError> {
     let Range { from: start, to: end } = time.range(now);
     let is_to_now = matches!(time, FlowTime::Period(_));
-    let ask = Ask { probes: probes.to_vec(), start, end, step: EnergyStep::Whole, is_to_now, now };
-    let mut batches = query.batches(&ask)?;
+    let request =
+        EnergyRequest { probes: probes.to_vec(), start, end, step: EnergyStep::Whole, is_to_now, now };
+    let mut batches = query.batches(&request)?;
     let mut energies: Vec<Option<EnergySpan>> = vec![None; probes.len()];
     while let Some(batch) = batches.next_batch() {
         for of in batch {

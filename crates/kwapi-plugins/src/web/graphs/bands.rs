@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn probes_share_the_first_level_that_tells_them_apart() {
+    fn probes_share_the_first_level_that_distinguishes_them() {
         check(&["lyon.r1.a", "paris.r1.a"], Some(&["lyon", "paris"]));
         check(&["lyon.r1.a", "lyon.r1.b", "lyon.r2.a"], Some(&["lyon.r1", "lyon.r2"]));
         // The meter of all has a band of its own: what is not measured below it.

@@ -27,7 +27,7 @@ fn a_row_is_as_sure_as_most_of_its_time() {
 }
 
 #[test]
-fn a_row_shorter_than_a_minute_is_told_by_its_power_and_its_minute() {
+fn a_row_shorter_than_a_minute_is_reported_by_its_power_and_its_minute() {
     let at = |minute: u64| Timestamp::from_seconds(6_000 + 60 * minute);
     let mut spans = [
         span([60_000, 0, 0], [0, 0]),
@@ -101,7 +101,7 @@ fn a_row_of_a_sum_is_marked_by_what_it_lacks() {
 }
 
 #[test]
-fn rows_of_a_sum_are_told_by_the_stretch_they_begin_in() {
+fn rows_of_a_sum_are_reported_by_the_stretch_they_begin_in() {
     let mut spans = [span([60_000, 0, 0], [0, 0]), span([30_000, 0, 0], [30_000, 0])];
     for (at, span) in (100_u64..).zip(&mut spans) {
         span.start = Timestamp::from_seconds(at * 60);
@@ -117,7 +117,7 @@ fn rows_of_a_sum_are_told_by_the_stretch_they_begin_in() {
 }
 
 #[test]
-fn the_ledger_is_asked_for_more_rows_of_fewer_probes() {
+fn the_ledger_is_queried_for_more_rows_of_fewer_probes() {
     let steps = |probes: usize| Period::ALL.map(|period| sum_step(period, probes));
     assert_eq!(steps(300), [60, 60, 900, 7_200, 21_600, 604_800]);
     assert_eq!(steps(1_000), [60, 60, 900, 7_200, 86_400, 604_800]);
@@ -125,7 +125,7 @@ fn the_ledger_is_asked_for_more_rows_of_fewer_probes() {
 }
 
 #[test]
-fn a_longer_stretch_tells_what_a_row_lacks_and_its_power_how_much() {
+fn a_longer_stretch_reports_what_a_row_lacks_and_its_power_how_much() {
     // Spans of four minutes of a thousand probes, in thousandths of a second each, and rows of a minute.
     let check = |ms: [i64; 3], rest: [u64; 2], watts: Option<f64>, power_share: f64, expected: RowMark| {
         let ms = ms.map(|ms| ms * 1_000);

@@ -9,22 +9,20 @@ use axum::response::Response;
 use kwapi_core::{Period, ProbeId, Timestamp};
 use kwapi_graph::draw_flow;
 
-use super::super::answer::Conditions;
 use super::super::flow::answers::{self, FlowTime};
 use super::super::flow::{FlowMeasure, FlowTree};
-use super::super::overview::Seen;
 use super::super::range::Range;
 use super::super::route::FormFields;
-use super::super::{Site, words};
+use super::super::words;
 use super::table::columns::{energies, powers};
-use super::{Layout, NotFound, group, render};
+use super::{Layout, NotFound, PageRequest, group, render};
 use crate::groups::GroupMembers;
-use asked::Asked;
 use branches::{Columns, FlowRow, View};
+use request::FlowRequest;
 use rests::findings;
 
-mod asked;
 mod branches;
+mod request;
 mod rests;
 
 /// Width of the picture, in pixels.
@@ -79,14 +77,8 @@ struct Page {
 }
 
 /// `/where/` and `/where/<group>/`.
-pub(super) fn answer(
-    site: &Site,
-    seen: &Seen,
-    within: Option<&ProbeId>,
-    query: &FormFields,
-    now: Timestamp,
-    conditions: &Conditions,
-) -> Response {
+pub(super) fn answer(request: &PageRequest<'_>, within: Option<&ProbeId>, query: &FormFields) -> Response {
+    let PageRequest { site, seen, now, conditions, .. } = *request;
     let refuse = |(status, what): (StatusCode, String)| {
         let heading = "Cannot show this time";
         let layout = Layout { here: "/where/", ..Layout::new(site, seen, heading.to_owned(), None) };
@@ -95,11 +87,11 @@ pub(super) fn answer(
         let page = NotFound { layout, heading, what, instead: instead.into(), more: 0 };
         render(&page, status, None, conditions)
     };
-    let asked = match Asked::parse(site, within, query, now) {
-        Ok(asked) => asked,
+    let flow = match FlowRequest::parse(site, within, query, now) {
+        Ok(flow) => flow,
         Err(why) => return refuse(why),
     };
-    let answer = match answers::ask(site, seen, asked.time, now) {
+    let answer = match answers::read(site, seen, flow.time, now) {
         Ok(answer) => answer,
         Err(error) => return refuse((StatusCode::BAD_REQUEST, format!("Cannot answer: {error}."))),
     };
@@ -107,21 +99,21 @@ pub(super) fn answer(
     let is_open = |group: &str| hidden.leave_open(group);
     let tree = FlowTree::new(&answer.probes, within.map(ProbeId::as_str), is_open);
     if let Some(group) = within.filter(|group| tree.is_empty() || !is_open(group.as_str())) {
-        return group::no_group(site, seen, group.as_str(), now, conditions);
+        return group::no_group(request, group.as_str());
     }
     let status = if answer.unreadable.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let position = answer.position.filter(|_| seen.is_everything);
     let page = query.get("page").and_then(|page| page.parse().ok()).unwrap_or(1);
-    let view = View { site, seen, asked: &asked, answer: &answer, tree: &tree, is_open: &is_open };
+    let view = View { site, seen, request: &flow, answer: &answer, tree: &tree, is_open: &is_open };
     render(&Page::new(&view, page, now), status, position, conditions)
 }
 
 impl Page {
     fn new(view: &View<'_>, page: usize, now: Timestamp) -> Self {
-        let View { site, seen, asked, answer, tree, .. } = *view;
-        let (time, measure) = (asked.time, asked.measure);
+        let View { site, seen, request, answer, tree, .. } = *view;
+        let (time, measure) = (request.time, request.measure);
         let has_energy = answer.position.is_some();
-        let group = asked.group.map(ProbeId::as_str);
+        let group = request.group.map(ProbeId::as_str);
         let total = |measure: FlowMeasure| tree.total(0, measure);
         let columns = Columns {
             power: powers(total(FlowMeasure::Power).unwrap_or_default()),
@@ -132,7 +124,7 @@ impl Page {
         let (label, range) = match time {
             FlowTime::Period(period) => (period.label().to_owned(), None),
             FlowTime::Range(range) => {
-                ("Range".to_owned(), Some(words::range(range.from, range.to, asked.zone)))
+                ("Range".to_owned(), Some(words::range(range.from, range.to, request.zone)))
             }
         };
         let shown = match measure {
@@ -140,7 +132,7 @@ impl Page {
             FlowMeasure::Energy => format!("Energy, {}", range.as_ref().unwrap_or(&label)),
         };
         let alternative = format!(
-            "{shown}, {name}: {}. The table below says the same.",
+            "{shown}, {name}: {}. The table below has the same values.",
             columns.with_unit(measure, picture.amount(measure))
         );
         let below = tree.below(0, measure);
@@ -152,7 +144,7 @@ impl Page {
         let names = named.iter().map(|probe| probe.as_str()).collect::<Vec<_>>().join(", ");
         let heading =
             group.map_or_else(|| "Where it goes".to_owned(), |group| format!("Where it goes: {group}"));
-        let choice = |word: String, of: FlowMeasure| (word, asked.href(group, time, of), measure == of);
+        let choice = |word: String, of: FlowMeasure| (word, request.href(group, time, of), measure == of);
         let mut choices = vec![choice("Now, watts".to_owned(), FlowMeasure::Power)];
         if has_energy {
             choices.push(choice(format!("{label}, kWh"), FlowMeasure::Energy));
@@ -167,17 +159,17 @@ impl Page {
         Self {
             layout: Layout { here: "/where/", ..Layout::new(site, seen, heading.clone(), None) },
             heading,
-            path: Asked::path(group),
+            path: FlowRequest::path(group),
             around: view.around(),
             choices,
             periods: Period::ALL
                 .map(|period| {
-                    let href = asked.href(group, FlowTime::Period(period), measure);
+                    let href = request.href(group, FlowTime::Period(period), measure);
                     (period.label(), href, time == FlowTime::Period(period))
                 })
                 .into(),
-            from: words::wall_clock(form.from, asked.zone),
-            to: words::wall_clock(form.to, asked.zone),
+            from: words::wall_clock(form.from, request.zone),
+            to: words::wall_clock(form.to, request.zone),
             range,
             time: label,
             power: columns.power.text(total(FlowMeasure::Power)),
@@ -197,8 +189,8 @@ impl Page {
             count: below.len(),
             page,
             pages,
-            previous: (page > 1).then(|| asked.with_page(page - 1)),
-            next: (page < pages).then(|| asked.with_page(page + 1)),
+            previous: (page > 1).then(|| request.with_page(page - 1)),
+            next: (page < pages).then(|| request.with_page(page + 1)),
             power_unit: columns.power.unit.clone(),
             energy_unit: columns.energy.unit.clone(),
         }
@@ -207,11 +199,11 @@ impl Page {
 
 /// The rows of a page: the first of all, what is directly `below` it with what is below that, and at the end the rest.
 fn table(view: &View<'_>, below: &[usize], page: usize, pages: usize, columns: &Columns) -> Vec<FlowRow> {
-    let (tree, measure) = (view.tree, view.asked.measure);
+    let (tree, measure) = (view.tree, view.request.measure);
     if tree.is_empty() {
         return Vec::new();
     }
-    let root = view.asked.group.map(ProbeId::as_str).unwrap_or_default();
+    let root = view.request.group.map(ProbeId::as_str).unwrap_or_default();
     let mut rows = vec![view.row(&tree.branch(0, measure, 0), "", 0, columns)];
     for at in below.iter().skip((page - 1) * PAGE_SIZE).take(PAGE_SIZE) {
         view.add_rows(&mut rows, &tree.branch(*at, measure, TABLE_LEVELS), root, 1, columns);

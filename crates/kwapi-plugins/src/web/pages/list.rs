@@ -3,18 +3,16 @@
 use askama::Template;
 use axum::http::StatusCode;
 use axum::response::Response;
-use kwapi_core::{Period, ProbeId, Timestamp};
-use kwapi_graph::{Band, Stacked, Theme, watts_text};
+use kwapi_core::{Period, ProbeId};
+use kwapi_graph::{Band, EnergyFigure, Stacked, Theme, energy_text, watts_text};
 
 use super::super::Site;
-use super::super::answer::Conditions;
-use super::super::chosen::Chosen;
 use super::super::graphs::{Form, Sum};
 use super::super::overview::Seen;
 use super::super::route::FormFields;
 use super::troubles::Troubles;
 use super::view::{Drawing, EnergyWords, Legend, NARROW, ProbeWords, WIDE, drawing, keys, swatch};
-use super::{Layout, filtered, inline, position, probe_path, range, render};
+use super::{Layout, PageRequest, filtered, inline, position, probe_path, range, render};
 use crate::http::percent::encode;
 
 /// Probes on one page.
@@ -41,6 +39,8 @@ struct Page {
     coloured: usize,
     /// What the bands are of, where several probes share one.
     bands: Vec<BandWords>,
+    /// How much more than all together these have used, where that shows.
+    excess: Option<String>,
     cards: Vec<Card>,
     /// What of its graphs is explained: its form as a little picture, and words.
     keys: Vec<(String, &'static str)>,
@@ -68,15 +68,8 @@ struct Card {
     drawing: Drawing,
 }
 
-pub(super) fn answer(
-    site: &Site,
-    seen: &Seen,
-    period: Period,
-    query: &FormFields,
-    chosen: &Chosen,
-    now: Timestamp,
-    conditions: &Conditions,
-) -> Response {
+pub(super) fn answer(request: &PageRequest<'_>, period: Period, query: &FormFields) -> Response {
+    let PageRequest { site, seen, now, conditions, chosen, .. } = *request;
     let all = &seen.all;
     let chosen_here: Vec<ProbeId> = all.iter().filter(|probe| chosen.contains(probe)).cloned().collect();
     let filter: String = query.get("q").unwrap_or_default().trim().chars().take(200).collect();
@@ -142,6 +135,7 @@ pub(super) fn answer(
         others: stacked.others,
         coloured: stacked.bands.len(),
         bands: bands(site, seen, stacked),
+        excess: excess(stacked),
         cards,
         page,
         pages,
@@ -162,6 +156,15 @@ fn summary(site: &Site, seen: &Seen, period: Period, sum: &Sum) -> Drawing {
         svg: wide.as_ref().map(inline).unwrap_or_default(),
         narrow: narrow.as_ref().map(inline),
     }
+}
+
+/// How much more the bands have used than all together, if that can be seen: those below a meter measured more than it, which
+/// is the whole of them.
+fn excess(stacked: &Stacked) -> Option<String> {
+    let total = stacked.energy.and_then(EnergyFigure::kwh)?;
+    let bands: f64 = stacked.bands.iter().filter_map(|band| band.energy.kwh()).sum();
+    let shows = bands > total && energy_text(bands) != energy_text(total);
+    shows.then(|| energy_text(bands - total))
 }
 
 /// The bands of the summary, the largest first, where they are not of one probe each; each leads to its probes, or is one.

@@ -8,14 +8,13 @@ use axum::response::Response;
 use kwapi_core::{Period, ProbeId, Quality, Timestamp};
 use kwapi_graph::EnergyFigure;
 
-use super::super::answer::{self, Conditions};
-use super::super::overview::Seen;
+use super::super::answer;
 use super::super::route::FormFields;
 use super::super::selection::{ProbeFilter, query_of};
 use super::super::{Settings, Site, words};
 use super::facets::{Facet, facets};
 use super::view::is_simulated;
-use super::{Layout, position, probe_path, render};
+use super::{Layout, PageRequest, position, probe_path, render};
 
 pub(super) mod columns;
 
@@ -111,7 +110,7 @@ impl Column {
     }
 
     /// As people expect it first: names from A, amounts from the largest, measurements from the newest.
-    const fn goes_up(self) -> bool {
+    const fn is_ascending(self) -> bool {
         matches!(self, Self::Name | Self::Age)
     }
 
@@ -156,7 +155,7 @@ impl Order {
         let is_up = match query.get("order") {
             Some("up") => true,
             Some("down") => false,
-            _ => column.goes_up(),
+            _ => column.is_ascending(),
         };
         Self { column, is_up }
     }
@@ -172,14 +171,8 @@ impl Order {
     }
 }
 
-pub(super) fn answer(
-    site: &Site,
-    seen: &Seen,
-    period: Period,
-    query: &FormFields,
-    now: Timestamp,
-    conditions: &Conditions,
-) -> Response {
+pub(super) fn answer(request: &PageRequest<'_>, period: Period, query: &FormFields) -> Response {
+    let PageRequest { site, seen, now, conditions, .. } = *request;
     let selection = match ProbeFilter::parse(query) {
         Ok(selection) => selection,
         Err(error) => return answer::bad_request(&error.to_string()),
@@ -294,7 +287,7 @@ impl Columns {
     fn heads(&self, order: Order, address: &Address<'_>) -> Vec<Head> {
         let head = |column: Column, word, unit: &str, class| {
             let is_current = order.column == column;
-            let is_up = if is_current { !order.is_up } else { column.goes_up() };
+            let is_up = if is_current { !order.is_up } else { column.is_ascending() };
             let turned = if is_up { "up" } else { "down" };
             Head {
                 word,

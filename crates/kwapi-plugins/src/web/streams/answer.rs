@@ -47,28 +47,28 @@ pub(in super::super) fn answer(
     query: &FormFields,
     viewer: Viewer,
 ) -> Response {
-    let asked: Vec<&str> = query.all("id").collect();
+    let requested: Vec<&str> = query.all("id").collect();
     let nodes: Vec<&str> = query.all("node").collect();
     let has_total = query.get("total").is_some();
-    if asked.len().saturating_add(nodes.len()) > PROBES_MAX {
+    if requested.len().saturating_add(nodes.len()) > PROBES_MAX {
         return answer::bad_request(&format!("at most {PROBES_MAX} probes in a stream, with groups"));
     }
-    if asked.is_empty() && nodes.is_empty() && !has_total {
+    if requested.is_empty() && nodes.is_empty() && !has_total {
         return answer::bad_request("id is missing: ?id=PROBE&id=PROBE, at most 200, or ?total");
     }
     // What is no id, or not the caller's to see, is as a probe that nobody knows: there is nothing of it.
-    let mut ids: Vec<ProbeId> = asked.iter().filter_map(|id| ProbeId::new(id).ok()).collect();
+    let mut ids: Vec<ProbeId> = requested.iter().filter_map(|id| ProbeId::new(id).ok()).collect();
     ids.sort_unstable();
     ids.dedup();
     let mut nodes: Vec<StreamNode> = nodes.iter().filter_map(|node| StreamNode::parse(node)).collect();
     nodes.sort_unstable();
     nodes.dedup();
-    let asked = AskedView { ids, nodes, has_total };
+    let requested = RequestedView { ids, nodes, has_total };
     if parts.method == Method::HEAD {
         return headed(Body::empty());
     }
     let streams = &site.settings.streams;
-    let view = asked.view(&viewer.scope);
+    let view = requested.view(&viewer.scope);
     let joined = streams.take(viewer.name).and_then(|seat| Ok((seat, streams.join(site, view.clone())?)));
     let (seat, frames) = match joined {
         Ok(joined) => joined,
@@ -80,7 +80,7 @@ pub(in super::super) fn answer(
         caller: caller.map(|(logins, client)| LastingCaller::new(logins, client, &parts.headers, STREAM)),
         configured: site.directory.configured(),
         site: Arc::clone(site),
-        asked,
+        requested,
         view,
     };
     let last = parts.headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
@@ -113,13 +113,13 @@ fn headed(body: Body) -> Response {
 }
 
 /// What an address asks for, each once and in order.
-struct AskedView {
+struct RequestedView {
     ids: Vec<ProbeId>,
     nodes: Vec<StreamNode>,
     has_total: bool,
 }
 
-impl AskedView {
+impl RequestedView {
     /// Of its probes those within a scope, and what of the rest is to be told to it.
     fn view(&self, scope: &Scope) -> StreamView {
         let nodes = || NodesOf { scope: TotalOf::new(scope), nodes: self.nodes.clone() };
@@ -138,7 +138,7 @@ struct Watcher {
     caller: Option<LastingCaller>,
     /// The configuration that it began with.
     configured: Arc<ConfiguredProbes>,
-    asked: AskedView,
+    requested: RequestedView,
     view: StreamView,
 }
 
@@ -150,7 +150,7 @@ impl Watcher {
         }
         let Some(caller) = &self.caller else { return true };
         let Some(now) = caller.caller().await else { return false };
-        self.asked.view(now.scope()) == self.view
+        self.requested.view(now.scope()) == self.view
     }
 
     /// Sends what changes until the client is gone or may look no more. A client that has not taken the last event is sent the

@@ -69,9 +69,9 @@ async fn found(site: Router, pages: &[String], size: &str, scheme: u8) -> Vec<St
             format!("{base}{page}"),
         ];
         let (dom, log) = chromium(arguments.into()).await;
-        let told = dom.split("data-found=\"").nth(1).and_then(|rest| rest.split('"').next());
-        if told != Some("nothing") {
-            found.push(format!("{page}: {}", told.unwrap_or("axe-core did not run")));
+        let violations = dom.split("data-found=\"").nth(1).and_then(|rest| rest.split('"').next());
+        if violations != Some("nothing") {
+            found.push(format!("{page}: {}", violations.unwrap_or("axe-core did not run")));
         }
         // A page that is not found says so with its status, which Chromium notes.
         let faults = log.lines().filter(|line| line.contains("CONSOLE") && !line.contains("status of 404"));

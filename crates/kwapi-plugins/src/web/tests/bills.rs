@@ -44,7 +44,7 @@ async fn the_list_leads_to_closed_bills_and_to_open_months() {
             "<a href=\"/bill/\" aria-current=\"page\">Bills</a>",
             "<a href=\"/bill/2026-11/\">2026-11</a>",
             "<a href=\"/bill/2026-11/?by=department\">department</a>",
-            "<a href=\"/bill/2026-02/?by=department\">2026-02</a></th><td>department</td><td>closed 2026-03-02T13:45:00+05:45</td>",
+            "<a href=\"/bill/2026-02/?by=department\">2026-02</a></th><td>department</td><td>closed 2 March 2026, 13:45 +0545</td>",
         ],
     );
     assert!(list.find("2026-11") < list.find("2026-02"), "the newest comes first: {list}");
@@ -118,7 +118,7 @@ async fn an_open_bill_is_of_what_is_over_and_its_names_are_escaped() {
 }
 
 #[tokio::test]
-async fn what_is_no_bill_is_told_and_leads_to_those_there_are() {
+async fn what_is_no_bill_is_reported_and_leads_to_those_there_are() {
     let lab = Lab::empty();
     let site = pages(&lab, &lab.join("state"));
     let long = "x".repeat(300);
@@ -170,8 +170,8 @@ async fn a_tenant_s_bill_has_their_lines_and_the_sums_of_these() {
                 !text.contains("lab") || text.matches("lab").count() == text.matches("label").count(),
                 "{path}: {text}"
             );
-            let tells_others = String::from_utf8_lossy(all.body()).contains("lab.");
-            assert!(!tells_others || own.body() != all.body(), "{path}");
+            let names_others = String::from_utf8_lossy(all.body()).contains("lab.");
+            assert!(!names_others || own.body() != all.body(), "{path}");
         }
     }
     // The sum of a tenant is that of their lines, and no part of a sum of all.

@@ -4,9 +4,12 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 
 use serde_json::{Value, json};
+
+/// In its home: what it writes to standard error.
+const ERRORS: &str = "errors";
 
 /// A browser without a window. Its calls block: not to be made where the server's tasks run.
 pub(super) struct Browser {
@@ -17,7 +20,7 @@ pub(super) struct Browser {
     /// What was reported besides: exceptions and what the console shows.
     reported: Vec<String>,
     bytes: f64,
-    _home: kwapi_peers::Lab,
+    home: kwapi_peers::Lab,
 }
 
 /// One of its pages.
@@ -40,14 +43,25 @@ impl Browser {
             .arg(kwapi_peers::find("chromium").unwrap())
             .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
             .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
+            // Where several run at once, or in a container, shared memory may be short: they use files then.
+            .args(["--disable-dev-shm-usage", "--disable-breakpad"])
             .args(["--remote-debugging-pipe", "--window-size=1280,1000"])
             .arg(format!("--user-data-dir={}", home.join("profile").display()))
-            .stderr(Stdio::null())
+            .stderr(File::create(home.join(ERRORS)).unwrap())
             .spawn()
             .unwrap();
         let commands = OpenOptions::new().write(true).open(commands).unwrap();
         let answers = BufReader::new(File::open(answers).unwrap());
-        Self { child, commands, answers, calls: 0, reported: Vec::new(), bytes: 0.0, _home: home }
+        Self { child, commands, answers, calls: 0, reported: Vec::new(), bytes: 0.0, home }
+    }
+
+    /// Fails with how the browser ended, and its last words.
+    fn report_end(&mut self, method: &str) -> ! {
+        let status = self.child.wait();
+        let errors = std::fs::read(self.home.join(ERRORS)).unwrap_or_default();
+        let errors =
+            String::from_utf8_lossy(errors.get(errors.len().saturating_sub(4_000)..).unwrap_or_default());
+        panic!("{method}: the browser has ended: {status:?}\n{errors}");
     }
 
     fn call(&mut self, tab: Option<&Tab>, method: &str, parameters: &Value) -> Value {
@@ -63,11 +77,15 @@ impl Browser {
         }
         let mut bytes = message.to_string().into_bytes();
         bytes.push(0);
-        self.commands.write_all(&bytes).unwrap();
+        if self.commands.write_all(&bytes).is_err() {
+            self.report_end(method);
+        }
         loop {
             let mut bytes = Vec::new();
             self.answers.read_until(0, &mut bytes).unwrap();
-            assert_eq!(bytes.pop(), Some(0), "the browser has ended");
+            if bytes.pop() != Some(0) {
+                self.report_end(method);
+            }
             let answer: Value = serde_json::from_slice(&bytes).unwrap();
             if answer["id"] == self.calls {
                 let error = answer.get("error").map(Value::to_string);

@@ -107,7 +107,7 @@ async fn energy_of_a_time_is_that_of_the_ledger() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_asked_is_told_and_leads_on() {
+async fn what_cannot_be_queried_is_reported_and_leads_on() {
     let lab = Lab::empty();
     let (site, without) = (super::ranges::pages_of(&lab, &["l.r", "l.r.a"]), serve(Fixture::of(&SITE)));
     for (site, path, status, expected) in [

@@ -80,7 +80,7 @@ async fn a_group_s_page_has_its_power_its_members_and_a_graph_a_period() {
 }
 
 #[tokio::test]
-async fn the_list_of_groups_says_what_each_draws_and_is_linked_from_every_page() {
+async fn the_list_of_groups_shows_what_each_draws_and_is_linked_from_every_page() {
     let lab = kwapi_peers::Lab::empty();
     let site = pages(&lab);
     for path in ["/last/minute/", "/probe/alone/", "/nowhere"] {
@@ -101,7 +101,7 @@ async fn the_list_of_groups_says_what_each_draws_and_is_linked_from_every_page()
 }
 
 #[tokio::test]
-async fn what_is_no_group_is_not_found_and_says_which_there_are() {
+async fn what_is_no_group_is_not_found_and_names_which_there_are() {
     let lab = kwapi_peers::Lab::empty();
     let site = pages(&lab);
     for name in ["alone", "hal", "hall.", "hall.c", "%00", "..", "hall%2Frack"] {

@@ -52,8 +52,8 @@ fn of_rrdtool(power: &Path, peaks: &Path, period: Period) -> [Option<f64>; 4] {
     for (name, of) in [("a", "l,MINIMUM"), ("b", "m,MAXIMUM"), ("c", "w,AVERAGE"), ("d", "w,LAST")] {
         command.args([format!("VDEF:{name}={of}"), format!("PRINT:{name}:%.9lf")]);
     }
-    let said = output(&mut command);
-    let numbers: Vec<f64> = said.lines().skip(1).map(|line| line.trim().parse().unwrap()).collect();
+    let output = output(&mut command);
+    let numbers: Vec<f64> = output.lines().skip(1).map(|line| line.trim().parse().unwrap()).collect();
     numbers
         .into_iter()
         .map(|number| Some(number).filter(|number: &f64| number.is_finite()))

@@ -66,11 +66,11 @@ async fn what_is_silent_is_named_before_all_numbers_with_its_rack_once() {
 }
 
 #[tokio::test]
-async fn who_does_not_see_all_is_told_of_their_own_silent_probes_and_of_no_meter() {
+async fn who_does_not_see_all_sees_their_own_silent_probes_and_no_meter() {
     let probes = ["lyon.r1.a", "lyon.r1.b", "lyon.r1.c", "paris.r1.a", "paris.r1.b"];
     let mut fixture = Fixture::of(&probes);
     fixture.silent.extend(["lyon.r1.b", "paris.r1.a", "paris.r1.b"]);
-    let (clock, live) = (fixture.clock(), fixture.heard());
+    let (clock, live) = (fixture.clock(), fixture.live());
     let logins = tenants::logins(&clock);
     let directory = Directory::default()
         .with_live(live)
@@ -90,7 +90,7 @@ async fn who_does_not_see_all_is_told_of_their_own_silent_probes_and_of_no_meter
 }
 
 #[tokio::test]
-async fn a_total_says_since_when_and_how_much_of_it_is_known() {
+async fn a_total_shows_since_when_and_how_much_of_it_is_known() {
     let list = page(&site(), "/last/day/").await;
     assert!(
         list.contains("<strong>12.000 kWh</strong> · <strong>3.00 EUR</strong> since 22 Nov, 10:00"),
@@ -106,7 +106,7 @@ async fn simulated_probes_are_marked() {
 }
 
 #[tokio::test]
-async fn a_legend_says_the_real_peaks_on_the_page_and_in_the_picture() {
+async fn a_legend_reports_the_real_peaks_on_the_page_and_in_the_picture() {
     let site = site();
     for path in ["/last/day/", "/probe/A/", "/graph/day/A/?format=svg"] {
         let shown = page(&site, path).await;
@@ -165,10 +165,11 @@ async fn what_is_below_a_meter_counts_once() {
 }
 
 #[tokio::test]
-async fn in_the_summary_a_meter_is_its_rest_and_the_stack_the_sum() {
+async fn in_the_summary_a_meter_is_the_whole_of_what_is_below_it() {
     use super::super::graphs::Graphs;
     use super::super::overview::Probes;
-    let directory = Directory::default().with_history(Arc::new(Fixture::of(&["a", "a.b", "a.c", "z"])));
+    let names = ["a", "a.b", "a.b.x", "a.b.y", "a.c", "z"];
+    let directory = Directory::default().with_history(Arc::new(Fixture::of(&names)));
     let now = Timestamp::from_seconds(NOW);
     let graphs = Graphs::new(directory.clone(), settings());
     let seen = Probes::new(directory.clone()).seen(&crate::scope::Scope::All);
@@ -177,19 +178,38 @@ async fn in_the_summary_a_meter_is_its_rest_and_the_stack_the_sum() {
         let series = directory.fetch(&ProbeId::new(name).unwrap(), Period::Hour, NOW).unwrap().unwrap();
         series.watts[row]
     };
-    let mut compared = 0;
+    let before = stacked.total.watts.len() - Period::Hour.rows();
+    let is_same = |one: f64, other: f64| (one - other).abs() < 1e-9;
+    let (mut compared, mut exceeded) = (0, 0);
     for index in 0..300 {
-        let (Some(a), Some(b), Some(c), Some(z)) =
-            (row("a", index), row("a.b", index), row("a.c", index), row("z", index))
-        else {
-            continue;
-        };
-        let total = stacked.total.watts[index + stacked.total.watts.len() - Period::Hour.rows()].unwrap();
-        let expected = (a - b - c).max(0.0) + b + c + z;
-        assert!((total - expected).abs() < 1e-9, "{index}: {total} {expected}");
+        let values = names.map(|name| row(name, index));
+        let [Some(a), Some(b), Some(x), Some(y), Some(c), Some(z)] = values else { continue };
+        assert!(is_same(stacked.total.watts[before + index].unwrap(), a + z), "{index}: {values:?}");
+        let drawn = names.map(|name| {
+            let band = stacked.bands.iter().find(|band| band.name == name).unwrap();
+            band.watts[before + index].unwrap()
+        });
+        assert!(is_same(drawn.iter().sum(), a + z), "{index}: {drawn:?} of {values:?}");
+        assert!(drawn.iter().all(|watts| *watts >= 0.0), "{index}: {drawn:?}");
+        // Each in proportion: the whole of a meter is shared by what is below it as those measured.
+        let share = (a / (b + c)).min(1.0);
+        let share_of_b = share * (b / (x + y)).min(1.0);
+        let expected = [
+            (a - b - c).max(0.0),
+            (b - x - y).max(0.0) * share,
+            x * share_of_b,
+            y * share_of_b,
+            c * share,
+            z,
+        ];
+        assert!(
+            drawn.iter().zip(expected).all(|(one, other)| is_same(*one, other)),
+            "{index}: {drawn:?} {expected:?}"
+        );
         compared += 1;
+        exceeded += usize::from(share < 1.0);
     }
-    assert!(compared > 100, "{compared}");
+    assert!(compared > 100 && exceeded > 10, "{compared} {exceeded}");
 }
 
 #[tokio::test]
@@ -223,6 +243,33 @@ async fn above_a_dozen_the_summary_stacks_groups_and_each_probe_has_the_colour_o
     assert!(!page(&serve(Fixture::of(&names[..12])), "/last/hour/").await.contains("id=\"bands\""));
 }
 
+#[tokio::test]
+async fn bands_that_exceed_the_total_have_a_note_with_the_excess_and_the_cause() {
+    let of = |meters: &[&str], others: usize| {
+        let others = (0..others).flat_map(|at| [format!("l.r.{at}"), format!("l.s.{at}")]);
+        meters.iter().map(|name| (*name).to_owned()).chain(others).collect::<Vec<String>>()
+    };
+    let shown = async |names: Vec<String>| {
+        let lab = kwapi_peers::Lab::empty();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        page(&super::ranges::pages_of(&lab, &names), "/last/day/").await
+    };
+    let energies = |text: &str| -> Vec<f64> {
+        let bands = text.split("id=\"bands\"").nth(1).unwrap().split("</ul>").next().unwrap();
+        let of_one =
+            |band: &str| band.rsplit("</a> ").next().unwrap().split(' ').next().unwrap().parse().unwrap();
+        bands.split("</li>").filter(|band| band.contains("</a> ")).map(of_one).collect()
+    };
+    // Seven probes that used each what their meter did.
+    let exceeded = shown(of(&["l.r"], 7)).await;
+    let [more, less] = energies(&exceeded)[..] else { panic!("{exceeded}") };
+    assert!((more - less).abs() < 1e-9, "{more} {less}");
+    let excess = kwapi_graph::energy_text(more / 7.0 * 6.0);
+    assert!(exceeded.contains(&format!("add up to {excess} more than the total")), "{excess} in {exceeded}");
+    assert!(exceeded.contains("href=\"/where/?period=day&amp;show=energy\""), "{exceeded}");
+    assert!(!shown(of(&[], 7)).await.contains("more than the total"));
+}
+
 /// What the pages of these probes say about a demonstration.
 async fn check_demonstration(names: &[&str], expected: Option<&str>) {
     let site = serve(Fixture::of(names));
@@ -238,7 +285,7 @@ async fn check_demonstration(names: &[&str], expected: Option<&str>) {
 }
 
 #[tokio::test]
-async fn a_demonstration_is_said_to_be_one() {
+async fn a_demonstration_is_labelled_as_one() {
     check_demonstration(&["demo.1", "demo.2"], Some("the servers shown are simulated")).await;
     check_demonstration(&["demo.1", "laptop"], Some("the probes marked “simulated” are not real servers"))
         .await;
@@ -246,7 +293,7 @@ async fn a_demonstration_is_said_to_be_one() {
 }
 
 #[tokio::test]
-async fn nothing_measured_yet_is_said() {
+async fn nothing_measured_yet_is_reported() {
     let list = page(&serve(Fixture::of(&[])), "/last/minute/").await;
     assert!(list.contains("Waiting for the first measurement") && list.contains("No data yet"), "{list}");
 }

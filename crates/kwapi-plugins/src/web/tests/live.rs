@@ -181,7 +181,7 @@ fn tabs_share_a_stream_that_is_closed_when_nobody_looks() {
 }
 
 #[test]
-fn a_server_that_is_gone_is_told_and_taken_back_once_it_is_there_again() {
+fn a_server_that_is_gone_is_reported_and_taken_back_once_it_is_there_again() {
     if !kwapi_peers::need(&["chromium"]) {
         return;
     }
@@ -191,16 +191,16 @@ fn a_server_that_is_gone_is_told_and_taken_back_once_it_is_there_again() {
     let mut browser = Browser::start();
     let tab = browser.open(&server.page("/last/minute/"), false, "");
     browser.wait(&tab, LIVE);
-    let heard = "document.getElementById('stale').textContent";
-    assert_eq!(browser.evaluate(&tab, heard), "", "nothing is said aloud while all is well");
+    let stale = "document.getElementById('stale').textContent";
+    assert_eq!(browser.evaluate(&tab, stale), "", "nothing is said aloud while all is well");
     drop(server);
     browser.wait(
         &tab,
         "/^Not connected for \\d+ s, trying again$/.test(document.getElementById('live').textContent)",
     );
-    browser.wait(&tab, &format!("{heard} === 'Connection lost, trying again.'"));
+    browser.wait(&tab, &format!("{stale} === 'Connection lost, trying again.'"));
     let _server = Server::start(&pages.site, &address);
-    browser.wait(&tab, &format!("{LIVE} && {heard} === 'Connected again.'"));
+    browser.wait(&tab, &format!("{LIVE} && {stale} === 'Connected again.'"));
     pages.measure(0, 64.0);
     browser.wait(&tab, &format!("{A} === '64.0 W'"));
 }

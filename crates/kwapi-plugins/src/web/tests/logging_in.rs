@@ -14,7 +14,7 @@ fn door() -> (Router, kwapi_peers::Lab) {
     );
     let config: AuthConfig = toml::from_str(&toml).unwrap();
     let (lab, fixture) = (kwapi_peers::Lab::empty(), Fixture::of(&["A", "B"]));
-    let (clock, live) = (fixture.clock(), fixture.heard());
+    let (clock, live) = (fixture.clock(), fixture.live());
     let auth = Auth::new(&config, clock.clone(), Directory::default()).unwrap();
     let audit = AuditLog::new(lab.join("audit.log"), clock.clone());
     let logins = Logins::new(&LoginConfig::default(), auth, audit).unwrap();
@@ -124,7 +124,7 @@ async fn a_form_of_another_site_does_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_told_and_after_five_failures_one_waits() {
+async fn what_is_wrong_is_reported_and_after_five_failures_one_waits() {
     let (site, _lab) = door();
     for wrong in ["token=nope", "token=", "user=ada&password=x", "", "back=//evil.example"] {
         let answer = browse(&site, "POST", "/login/", &[], wrong).await;

@@ -165,7 +165,7 @@ pub(super) fn hall(labs: [&Lab; 2], logins: Option<Logins>) -> Router {
 }
 
 #[tokio::test]
-async fn sums_are_marked_by_what_their_probes_lack_and_say_how_much() {
+async fn sums_are_marked_by_what_their_probes_lack_and_report_how_much() {
     let labs = [Lab::empty(), Lab::empty()];
     let site = hall([&labs[0], &labs[1]], None);
     let group = page(&site, "/group/hall/").await;
@@ -180,8 +180,8 @@ async fn sums_are_marked_by_what_their_probes_lack_and_say_how_much() {
         for (word, from, to, share) in
             [("bridged", "08:00", "08:45", bridged), ("unknown", "09:15", "09:45", unknown)]
         {
-            let told = format!("; {word} from {from} to {to} ({share} % of the probes&#39; time)");
-            assert!(graph.contains(&told), "{told}: {graph}");
+            let title = format!("; {word} from {from} to {to} ({share} % of the probes&#39; time)");
+            assert!(graph.contains(&title), "{title}: {graph}");
         }
         // Most of what it has is measured, and drawn without a break.
         assert!(!graph.contains("estimated from"), "{graph}");
@@ -256,7 +256,7 @@ async fn a_tenant_s_sums_are_marked_by_their_own_probes() {
 }
 
 #[tokio::test]
-async fn where_all_is_measured_or_no_ledger_tells_a_graph_is_as_it_was() {
+async fn where_all_is_measured_or_no_ledger_reports_a_graph_is_as_it_was() {
     let lab = Lab::empty();
     let site = pages_of(&lab, &["a/b"]);
     let shown = page(&site, "/probe/a%2Fb/").await;

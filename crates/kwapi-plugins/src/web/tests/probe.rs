@@ -49,7 +49,7 @@ fn origin(probe: &ProbeId) -> Option<ProbeOrigin> {
 }
 
 #[tokio::test]
-async fn a_probe_s_page_says_where_its_power_and_its_energy_come_from() {
+async fn a_probe_s_page_names_where_its_power_and_its_energy_come_from() {
     let lab = Lab::empty();
     let accuracies = ConfiguredProbes::new(|_| Labels::new(), []).with_accuracy(|_| Some(1.0));
     let directory = directory_of(&lab, &["rack.register", "elsewhere"], Directory::new(accuracies));
@@ -82,7 +82,7 @@ async fn a_probe_s_page_says_where_its_power_and_its_energy_come_from() {
 }
 
 #[tokio::test]
-async fn which_meter_a_probe_has_is_told_to_who_sees_everything_alone() {
+async fn which_meter_a_probe_has_is_shown_to_who_sees_everything_alone() {
     let lab = Lab::empty();
     let directory = directory_of(&lab, &["lyon.r.a", "paris.b"], Directory::default());
     let logins = super::tenants::logins(&WallClock::new(|| Timestamp::from_seconds(NOW)));

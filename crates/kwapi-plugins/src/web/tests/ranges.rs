@@ -16,7 +16,7 @@ const SILENT: u64 = BEGIN + 5_400;
 /// ends with `register` has one of its own, which began at a megawatt-hour.
 fn records(name: &str) -> Vec<Credited> {
     let session = Timestamp::from_seconds(BEGIN);
-    let heard = (0..=1_080_u64).filter(|seq| !(SILENT + 1..SILENT + 600).contains(&(BEGIN + seq * 10)));
+    let received = (0..=1_080_u64).filter(|seq| !(SILENT + 1..SILENT + 600).contains(&(BEGIN + seq * 10)));
     let (mut totals, mut before) = (Totals::default(), 0);
     let record = |seq: u64| {
         let (at, watts) = (Timestamp::from_seconds(BEGIN + seq * 10), if seq <= 360 { 100 } else { 300 });
@@ -46,7 +46,7 @@ fn records(name: &str) -> Vec<Credited> {
             taken: Some(Taken { decision, register: totals }),
         }
     };
-    heard.map(record).collect()
+    received.map(record).collect()
 }
 
 /// The pages of probes with a ledger, samples and RRD files.
@@ -180,7 +180,7 @@ async fn links_lead_around_without_a_script() {
 }
 
 #[tokio::test]
-async fn what_is_unknown_is_said_and_never_zero() {
+async fn what_is_unknown_is_reported_and_never_zero() {
     let lab = Lab::empty();
     let site = pages_of(&lab, &["a/b"]);
     let shown = page(&site, &address(4_800, 6_600)).await;
@@ -222,7 +222,7 @@ async fn csv_is_that_of_the_series() {
 }
 
 #[tokio::test]
-async fn what_is_no_range_is_told_with_what_to_do() {
+async fn what_is_no_range_is_reported_with_what_to_do() {
     let lab = Lab::empty();
     let site = pages_of(&lab, &["a/b"]);
     for (query, status, expected) in [
@@ -269,7 +269,7 @@ fn spoil_samples(lab: &Lab) {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_told_with_its_cause() {
+async fn what_cannot_be_read_is_reported_with_its_cause() {
     let lab = Lab::empty();
     let site = pages_of(&lab, &["a/b"]);
     spoil_samples(&lab);
@@ -301,9 +301,9 @@ async fn a_tenant_has_ranges_of_its_own_probes_alone() {
     spoil_samples(&lab);
     let answer = get(&format!("/probe/lyon.a/{query}")).await;
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
-    let told = text(answer);
+    let page = text(answer);
     // Where a file lies is for operators.
-    assert!(told.contains("a file of samples cannot be read") && !told.contains(".parquet"), "{told}");
+    assert!(page.contains("a file of samples cannot be read") && !page.contains(".parquet"), "{page}");
 }
 
 /// What all pages say of files that cannot be read.

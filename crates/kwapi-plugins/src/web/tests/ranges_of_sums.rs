@@ -64,7 +64,7 @@ async fn a_group_and_all_together_have_ranges_each_joule_once() {
 }
 
 #[tokio::test]
-async fn what_is_no_range_of_them_is_told_why() {
+async fn what_is_no_range_of_them_is_reported_with_the_reason() {
     let lab = Lab::empty();
     let site = pages_of(&lab, &PROBES);
     for (path, status, expected) in [

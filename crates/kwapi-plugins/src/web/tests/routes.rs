@@ -99,7 +99,7 @@ async fn a_method_other_than_reading_is_refused_with_those_allowed() {
 }
 
 #[tokio::test]
-async fn head_says_the_length_of_what_it_leaves_out() {
+async fn head_has_the_length_of_the_body_it_omits() {
     let site = site();
     for path in ["/graph/minute/A/", "/last/minute/", "/rrd/A/"] {
         let (head, whole) = (send(&site, "HEAD", path, &[]).await, get(&site, path).await);
@@ -160,7 +160,7 @@ async fn a_download_is_named_safely() {
 }
 
 #[tokio::test]
-async fn a_page_says_what_there_is_instead_and_allows_nothing_from_elsewhere() {
+async fn a_page_shows_what_there_is_instead_and_allows_nothing_from_elsewhere() {
     let site = site();
     assert!(page(&site, "/last/decade/").await.contains("href=\"/last/year/\""));
     assert!(page(&site, "/probe/nope/").await.contains("href=\"/probe/C.1/\""));
@@ -200,7 +200,7 @@ proptest! {
 }
 
 #[tokio::test]
-async fn a_probe_s_page_says_its_labels_and_escapes_them() {
+async fn a_probe_s_page_reports_its_labels_and_escapes_them() {
     let labels = |probe: &ProbeId| match probe.as_str() {
         "A" => [("owner", "physics"), ("feeds", "<b>\"9\" & 'x'")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))

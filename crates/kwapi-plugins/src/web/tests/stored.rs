@@ -58,10 +58,10 @@ fn live() -> Live {
     )
 }
 
-fn hear_ab(intake: &mut Intake, seq: u64, second: u64, power: f64, quality: Quality) {
+fn receive_ab(intake: &mut Intake, seq: u64, second: u64, power: f64, quality: Quality) {
     let probe = ProbeId::new("a/b").unwrap();
     let at = NOW + second;
-    hear(intake, &probe, seq, at, at, (Watts(power), quality), Totals::default());
+    receive(intake, &probe, seq, at, at, (Watts(power), quality), Totals::default());
 }
 
 #[tokio::test]
@@ -108,7 +108,7 @@ async fn a_history_that_cannot_be_read_is_an_answer_of_its_own() {
 async fn check_estimated(quality: Quality, expected: usize) {
     let scratch = kwapi_peers::Lab::empty();
     let live = live();
-    hear_ab(&mut Intake::new(live.clone(), None), 0, 99, 179.0, quality);
+    receive_ab(&mut Intake::new(live.clone(), None), 0, 99, 179.0, quality);
     let site = pages_with(&scratch, live);
     for path in ["/last/minute/", "/probe/a%2Fb/"] {
         let shown = page(&site, path).await;
@@ -123,10 +123,10 @@ async fn an_estimated_value_is_marked_and_a_measured_one_is_not() {
 }
 
 #[tokio::test]
-async fn the_present_is_what_the_account_says_also_after_a_clock_was_set_back() {
+async fn the_present_is_what_the_account_reports_also_after_a_clock_was_set_back() {
     let scratch = kwapi_peers::Lab::empty();
     let live = live();
-    hear_ab(&mut Intake::new(live.clone(), None), 0, 60, 42.0, Quality::Measured);
+    receive_ab(&mut Intake::new(live.clone(), None), 0, 60, 42.0, Quality::Measured);
     let site = pages_with(&scratch, live);
     let shown = page(&site, "/last/minute/").await;
     assert!(shown.contains("<b>42.0 W</b>") && !shown.contains("<b>179.0 W</b>"), "{shown}");
@@ -144,7 +144,7 @@ async fn a_page_of_a_young_probe_shows_no_energy_from_before_it() {
 }
 
 #[tokio::test]
-async fn a_total_behind_the_present_watts_says_what_it_reaches_to() {
+async fn a_total_behind_the_present_watts_shows_what_it_reaches_to() {
     let scratch = kwapi_peers::Lab::empty();
     let (live, until) = (live(), Timestamp::from_seconds(NOW + 31));
     let mut has_room = true;
@@ -152,8 +152,8 @@ async fn a_total_behind_the_present_watts_says_what_it_reaches_to() {
     let append: Append =
         Box::new(move |_, _| std::mem::take(&mut has_room).then(Position::default).ok_or_else(full));
     let mut intake = Intake::new(live.clone(), Some(append));
-    hear_ab(&mut intake, 0, 31, 40.0, Quality::Measured);
-    hear_ab(&mut intake, 1, 60, 42.0, Quality::Measured);
+    receive_ab(&mut intake, 0, 31, 40.0, Quality::Measured);
+    receive_ab(&mut intake, 1, 60, 42.0, Quality::Measured);
     let site = pages_with(&scratch, live);
     let shown = page(&site, "/probe/a%2Fb/").await;
     let expected = format!("recorded up to {}", super::super::words::instant(until, until, &TimeZone::UTC));

@@ -71,7 +71,7 @@ pub(super) struct Measured {
 impl Measured {
     pub(super) fn new(names: &[&str], streams_max: usize, logins: Option<Logins>) -> Self {
         let fixture = Fixture::of(names);
-        let (clock, live) = (fixture.clock(), fixture.heard());
+        let (clock, live) = (fixture.clock(), fixture.live());
         let (probes, now) = (fixture.probes.clone(), Arc::clone(&fixture.now));
         let streams = LiveStreams::new(streams_max);
         // Pages that are open renew nothing by themselves: what changes comes by the stream.
@@ -89,7 +89,7 @@ impl Measured {
         let at = self.now.load(Ordering::Relaxed) + 1;
         let totals = Totals { energy: Energy::from_watt_hours(1_501), ..Totals::default() };
         let power = (Watts(watts), Quality::Measured);
-        hear(&mut self.intake, &self.probes[probe], self.seq, at, at, power, totals);
+        receive(&mut self.intake, &self.probes[probe], self.seq, at, at, power, totals);
         // Last: who looks meanwhile looks again.
         self.now.store(at, Ordering::Relaxed);
     }
@@ -146,7 +146,7 @@ async fn the_first_event_has_all_and_the_next_what_has_changed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_nothing_changes_a_comment_says_that_the_stream_is_there() {
+async fn where_nothing_changes_a_comment_reports_that_the_stream_is_there() {
     let pages = Measured::new(&["A"], 9, None);
     let mut stream = pages.open("/stream/?id=A", &[]).await.unwrap();
     stream.event().await;
@@ -194,7 +194,7 @@ async fn a_slow_client_skips_to_the_newest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_comes_back_is_told_what_has_changed_since() {
+async fn who_comes_back_gets_what_has_changed_since() {
     let mut pages = Measured::new(&["A", "B"], 9, None);
     let path = "/stream/?id=A&id=B&total";
     let mut stream = pages.open(path, &[]).await.unwrap();

@@ -49,7 +49,7 @@ async fn it_is_ordered_by_any_column_either_way_and_what_is_unknown_comes_last()
 }
 
 #[tokio::test]
-async fn heads_sort_and_turn_and_say_so_and_a_silent_probe_says_since_when() {
+async fn heads_sort_and_turn_and_report_it_and_a_silent_probe_shows_since_when() {
     let shown = page(&some(), "/table/hour/?q=n&sort=watts").await;
     assert!(
         shown.contains(

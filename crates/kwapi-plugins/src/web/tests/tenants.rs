@@ -45,7 +45,7 @@ pub(super) fn failing_meter() -> MeterNow {
 /// The pages of these probes, behind these tokens.
 fn site_of(probes: &[&str]) -> Router {
     let fixture = Fixture::of(probes);
-    let (clock, live) = (fixture.clock(), fixture.heard());
+    let (clock, live) = (fixture.clock(), fixture.live());
     let logins = logins(&clock);
     let directory = Directory::default()
         .with_live(live)
@@ -158,7 +158,7 @@ async fn another_s_probe_and_none_at_all_are_the_same_to_the_byte() {
 }
 
 #[tokio::test]
-async fn which_meter_fails_and_why_is_told_to_who_sees_everything_alone() {
+async fn which_meter_fails_and_why_is_shown_to_who_sees_everything_alone() {
     let site = site_of(&[&LYON[..], &PARIS].concat());
     let shown = async |tenant: &str| {
         let answer = get_as(&site, tenant, "/meters/").await;
@@ -166,7 +166,7 @@ async fn which_meter_fails_and_why_is_told_to_who_sees_everything_alone() {
         String::from_utf8(answer.body().to_vec()).unwrap()
     };
     let all = shown("operator").await;
-    for told in [
+    for text in [
         "pdu-paris-lyon",
         "<strong>refused</strong><span>since 05:44:00 (4 h 16 min)",
         "2 of 2 probes silent: lyon.db, paris.gpu",
@@ -174,13 +174,13 @@ async fn which_meter_fails_and_why_is_told_to_who_sees_everything_alone() {
         "Set the password again. <code>kwapi probe pdu-paris-lyon</code>",
         "title=\"1 failing\"",
     ] {
-        assert!(all.contains(told), "{told}: {all}");
+        assert!(all.contains(text), "{text}: {all}");
     }
     for (tenant, other) in [("lyon", "paris"), ("paris", "lyon")] {
         let own = shown(tenant).await;
         assert!(own.contains("All 3 probes are reporting."), "{own}");
         assert!(
-            ["pdu", "10.0.0.9", "troubled", "failing", other].iter().all(|told| !own.contains(told)),
+            ["pdu", "10.0.0.9", "troubled", "failing", other].iter().all(|text| !own.contains(text)),
             "{own}"
         );
     }

@@ -24,9 +24,9 @@ impl Losses {
     /// Of a process that both publishes and collects.
     pub(super) fn now(stack: &Stack) -> Self {
         let published = stack.drivers().map(Drivers::counters).unwrap_or_default();
-        let (untaken, by_bus) = stack.heard().map_or((0, 0), |heard| {
-            (heard.dropped, heard.refused.iter().map(|(_, count)| count).sum::<u64>())
-        });
+        let (untaken, by_bus) = stack
+            .received()
+            .map_or((0, 0), |bus| (bus.dropped, bus.refused.iter().map(|(_, count)| count).sum::<u64>()));
         let collected = stack.live().map(Live::counts).unwrap_or_default();
         let by_account =
             [collected.session_closed, collected.conflicting_publisher, collected.too_many_probes];

@@ -85,7 +85,7 @@ impl Protocol {
     }
 
     /// Whether it failed as a device of its kind does that wants a password, rather than as any web server.
-    pub(super) fn wants_password(&self, failure: &Failure) -> bool {
+    pub(super) fn requires_password(&self, failure: &Failure) -> bool {
         LOCKABLE.contains(&self.entry.name) && failure.kind == FailureKind::Locked
     }
 }

@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_that_measures_nothing_is_told_of() {
+    fn a_device_that_measures_nothing_is_reported() {
         let relay = Found {
             credentials: None,
             answer: Answer::Unread("refused: this SHSW-1 does not measure power".to_owned()),
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_that_speak_modbus_are_told_what_to_write() {
+    fn hosts_that_speak_modbus_are_reported_with_what_to_configure() {
         let unmapped = |host: &str| Found {
             credentials: None,
             answer: Answer::Unmapped("does not identify itself".to_owned()),
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_meter_that_says_no_watts_is_not_said_to_draw_none() {
+    fn a_meter_that_reports_no_watts_is_not_reported_to_draw_none() {
         let refused = Found {
             answer: Answer::Nothing("refused: wrong password".to_owned()),
             ..meter("10.0.0.8", "ipmi", Some(9623), None)

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use kwapi_drivers::serial::{self, Heard};
+use kwapi_drivers::serial::{self, LineFinding};
 use tokio::task::JoinSet;
 use toml::Value;
 
@@ -12,22 +12,22 @@ pub(super) async fn listen(lines: &[PathBuf]) -> String {
     for (number, line) in lines.iter().cloned().enumerate() {
         eprintln!("listening on {}, at most 30 s", line.display());
         listening.spawn(async move {
-            let heard = serial::listen(&line).await.map_err(|error| error.to_string());
-            (number, table(&line, heard))
+            let finding = serial::listen(&line).await.map_err(|error| error.to_string());
+            (number, table(&line, finding))
         });
     }
-    let mut heard = Vec::new();
+    let mut finding = Vec::new();
     while let Some(done) = listening.join_next().await {
-        heard.extend(done.ok());
+        finding.extend(done.ok());
     }
-    heard.sort();
-    heard.into_iter().map(|(_, text)| text).collect()
+    finding.sort();
+    finding.into_iter().map(|(_, text)| text).collect()
 }
 
-fn table(line: &Path, heard: Result<Heard, String>) -> String {
+fn table(line: &Path, finding: Result<LineFinding, String>) -> String {
     let device = line.display();
-    match heard {
-        Ok(Heard::Meter { driver, baud, meter }) => {
+    match finding {
+        Ok(LineFinding::Meter { driver, baud, meter }) => {
             let name = line.file_name().map_or_else(|| "line".into(), |name| name.to_string_lossy());
             let quoted = |text: String| Value::String(text).to_string();
             let (path, probe) = (quoted(device.to_string()), quoted(format!("{name}.{{outlet}}")));
@@ -35,10 +35,10 @@ fn table(line: &Path, heard: Result<Heard, String>) -> String {
                 "\n# {meter}\n[[meter]]\ndriver = \"{driver}\"\ndevice = {path}\nbaud = {baud}\nprobe = {probe}\n"
             )
         }
-        Ok(Heard::Noise) => format!(
+        Ok(LineFinding::Noise) => format!(
             "# {device}: data received, but no meter telegram at 9600 or 115200 baud; check whether the cable inverts the line\n"
         ),
-        Ok(Heard::Silence) => format!(
+        Ok(LineFinding::Silence) => format!(
             "# {device}: no data received; for an older meter under an optical head use driver = \"sml\" with \
              request_seconds, for others driver = \"modbus\" or \"wattsup\"\n"
         ),
@@ -51,17 +51,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_heard_on_a_line_is_a_configuration() {
-        let heard = Heard::Meter { driver: "sml", baud: 9_600, meter: "SML (0a01)".to_owned() };
-        let text = table(Path::new("/dev/tty\"USB0"), Ok(heard));
+    fn what_is_received_on_a_line_is_a_configuration() {
+        let finding = LineFinding::Meter { driver: "sml", baud: 9_600, meter: "SML (0a01)".to_owned() };
+        let text = table(Path::new("/dev/tty\"USB0"), Ok(finding));
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("found.toml");
         std::fs::write(&file, &text).unwrap();
         let config = crate::config::Config::read(&file).unwrap();
         assert_eq!(config.meters[0].driver.name(), "sml");
         assert!(text.starts_with("\n# SML (0a01)\n[[meter]]"), "{text}");
-        for heard in [Ok(Heard::Noise), Ok(Heard::Silence), Err("no such line".to_owned())] {
-            let text = table(Path::new("/dev/ttyUSB0"), heard);
+        for finding in [Ok(LineFinding::Noise), Ok(LineFinding::Silence), Err("no such line".to_owned())] {
+            let text = table(Path::new("/dev/ttyUSB0"), finding);
             assert!(text.starts_with("# ") && text.lines().count() == 1, "{text}");
         }
     }

@@ -19,39 +19,39 @@ pub(super) struct Progress {
 
 /// Asks each of `hosts`, at most `rate` of them begun in any second, and tells `note` of each that is done. Ends when all
 /// have been asked, or at once when `stopped`; those still being asked are then left alone.
-pub(super) async fn sweep<Asking>(
+pub(super) async fn sweep<Task>(
     hosts: Vec<String>,
     rate: f64,
-    mut ask: impl FnMut(String) -> Asking,
+    mut probe: impl FnMut(String) -> Task,
     mut note: impl FnMut(Progress),
     stopped: impl Future<Output = ()>,
 ) -> Progress
 where
-    Asking: Future<Output = ()> + Send + 'static,
+    Task: Future<Output = ()> + Send + 'static,
 {
     // Longer than a day between hosts is as good as never, and more than a timer is sure to take.
     let mut pace = tokio::time::interval(Duration::from_secs_f64((1.0 / rate).clamp(1e-6, 86_400.0)));
     // A host that waited for its turn shifts those after it; none are asked in a burst to make up for it.
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut progress = Progress { probed: 0, hosts: hosts.len() };
-    let mut asking = JoinSet::new();
+    let mut running = JoinSet::new();
     let mut done = || {
         progress.probed += 1;
         note(progress);
     };
     let all = async {
         for host in hosts {
-            while asking.len() >= HOSTS_AT_ONCE {
-                asking.join_next().await;
+            while running.len() >= HOSTS_AT_ONCE {
+                running.join_next().await;
                 done();
             }
             pace.tick().await;
-            asking.spawn(ask(host));
-            while asking.try_join_next().is_some() {
+            running.spawn(probe(host));
+            while running.try_join_next().is_some() {
                 done();
             }
         }
-        while asking.join_next().await.is_some() {
+        while running.join_next().await.is_some() {
             done();
         }
     };
@@ -82,7 +82,7 @@ mod tests {
     ) -> (Vec<Instant>, usize, Progress) {
         let (begun, now) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new((0, 0))));
         let hosts = (0..count).map(|number| number.to_string()).collect();
-        let ask = |_| {
+        let probe = |_| {
             let (begun, now) = (begun.clone(), now.clone());
             async move {
                 begun.lock().push(Instant::now());
@@ -95,7 +95,7 @@ mod tests {
                 now.lock().0 -= 1;
             }
         };
-        let progress = sweep(hosts, rate, ask, |_| {}, sleep(stop)).await;
+        let progress = sweep(hosts, rate, probe, |_| {}, sleep(stop)).await;
         let (begun, at_once) = (begun.lock().clone(), now.lock().1);
         (begun, at_once, progress)
     }
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_stop_ends_it_at_once_and_says_how_far_it_came() {
+    async fn a_stop_ends_it_at_once_and_shows_how_far_it_came() {
         let start = Instant::now();
         let (_, _, progress) = begun(60_000, 20.0, SECOND / 10, 10 * SECOND).await;
         assert_eq!(start.elapsed().as_secs(), 10);

@@ -3,13 +3,14 @@
 use std::io::{self, Write as _};
 
 use csv::StringRecord;
-use kwapi_graph::{energy_text, watts_text};
+use kwapi_graph::{energy_text, number_text, watts_text};
 use kwapi_plugins::answers::AnswerRecords;
 
 use crate::cli::EnergyPrint;
 
 /// Lines that are looked at for the width of columns.
 const LINES: usize = 1_000;
+const JOULES_PER_KWH: f64 = 3.6e6;
 const HEADINGS: [&str; 7] = ["", "FROM", "TO", "ENERGY", "MEAN", "PEAK", "KNOWN"];
 /// Which of them are numbers, aligned at the right.
 const NUMBERS: std::ops::Range<usize> = 3..7;
@@ -146,13 +147,22 @@ impl Line {
             name.to_owned(),
             cell("start").replace('T', " "),
             cell("end").replace('T', " "),
-            number("kwh").map_or_else(|| "-".to_owned(), energy_text),
+            number("kwh").map_or_else(|| "-".to_owned(), experiment_text),
             watts("mean_watts"),
             watts("peak_watts"),
             format!("{percent:.1} %"),
         ];
         Self { cells, notes }
     }
+}
+
+/// Energy as a table has it: what an experiment of seconds uses is told in joules, as kilowatt-hours have too few digits for it.
+fn experiment_text(kwh: f64) -> String {
+    const JOULES_BELOW_KWH: f64 = 0.01;
+    if kwh != 0.0 && kwh.abs() < JOULES_BELOW_KWH {
+        return format!("{} J", number_text(kwh * JOULES_PER_KWH, 1));
+    }
+    energy_text(kwh)
 }
 
 fn aligned(cells: &[String; 7], widths: &[usize; 7]) -> String {
@@ -201,6 +211,10 @@ mod tests {
         check(
             "a,2026-11-26T14:00:00Z,2026-11-26T15:00:00Z,,,,0.000,3600.000,,false,true",
             "a  2026-11-26 14:00:00Z  2026-11-26 15:00:00Z  -  -  -  0.0 % | incomplete",
+        );
+        check(
+            "a,2026-11-26T14:00:00Z,2026-11-26T14:00:07Z,0.00015380833333333334,79.1,764.9,7.000,0.000,ledger,false,false",
+            "a  2026-11-26 14:00:00Z  2026-11-26 14:00:07Z  553.7 J  79.1 W  764.9 W  100.0 % | ",
         );
         check(
             ",2026-11-26T14:00:30Z,2026-11-26T15:00:00Z,0.5,500.0,,3569.999,0.001,ledger+rrd,true,false",

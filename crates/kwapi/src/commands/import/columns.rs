@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn no_value_is_no_reading_and_no_number_is_told() {
+    fn no_value_is_no_reading_and_no_number_is_reported() {
         let columns = columns("--time at --power w --probe a --decimal-comma").unwrap();
         assert_eq!(columns.reading(&cells(&["1713899470", ""])), Ok(Reading::Nothing));
         let Ok(Reading::Of { power, .. }) = columns.reading(&cells(&["1713899470", "1,5"])) else { panic!() };
@@ -184,15 +184,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_said_before_a_file_is_opened() {
-        for (words, told) in [
+    fn what_is_missing_is_reported_before_a_file_is_opened() {
+        for (words, expected) in [
             ("--time at --probe a", "--power"),
             ("--time at --register wh --probe a", "--register-unit"),
             ("--time at --power w --probe a{", "not closed"),
             ("--time at --power w --probe a --zone Mars/Base", "zone"),
         ] {
             let error = columns(words).err().unwrap_or_default();
-            assert!(error.contains(told), "{words}: {error}");
+            assert!(error.contains(expected), "{words}: {error}");
         }
     }
 }

@@ -285,9 +285,9 @@ impl Trial {
         std::fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
         let read = Config::read(&file).map(drop);
         read.map_err(|error| {
-            let told = error.to_string();
+            let message = error.to_string();
             // The line is of a file that nobody has.
-            let after = told.strip_prefix(&format!("{}:", file.display())).unwrap_or(&told);
+            let after = message.strip_prefix(&format!("{}:", file.display())).unwrap_or(&message);
             let after =
                 after.trim_start_matches(|character: char| character.is_ascii_digit() || character == ':');
             after.trim().to_owned()

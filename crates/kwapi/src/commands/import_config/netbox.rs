@@ -106,8 +106,8 @@ impl Device {
 
     /// Whether its role or type says that others are plugged into it.
     fn is_pdu(&self, name: &str) -> bool {
-        let told = [self.role.as_deref(), self.model.as_deref(), Some(name)];
-        told.into_iter().flatten().any(|text| {
+        let texts = [self.role.as_deref(), self.model.as_deref(), Some(name)];
+        texts.into_iter().flatten().any(|text| {
             let text = text.to_ascii_lowercase();
             text.split(|character: char| !character.is_ascii_alphabetic())
                 .any(|word| ["pdu", "rpdu", "ipdu", "epdu", "ups"].contains(&word))

@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_are_told_from_their_ports() {
+    fn hosts_are_separated_from_their_ports() {
         let host = |name: &str, port| Some((name.to_owned(), port));
         assert_eq!(host_and_port("pdu1"), host("pdu1", None));
         assert_eq!(host_and_port("udp://10.0.0.1:1161"), host("10.0.0.1", Some(1161)));

@@ -204,7 +204,7 @@ fn remark_files(directory: &Path, draft: &mut Draft) {
     }
     if unknown > 0 {
         draft.lost(format!(
-            "{}: {unknown} RRD files are of no probe that is configured here; each is continued when a probe of its id is heard",
+            "{}: {unknown} RRD files are of no probe that is configured here; each is continued when a probe of its id is received",
             directory.display()
         ));
     }

@@ -97,7 +97,7 @@ fn snmp(job: &ScrapeJob, logins: &Logins, draft: &mut Draft) {
         POWER_MODULES.iter().any(|part| module.contains(part))
     });
     if !is_power {
-        draft.lost(format!("{}: module {module} tells no power: {} targets", job.origin, job.hosts.len()));
+        draft.lost(format!("{}: module {module} has no power: {} targets", job.origin, job.hosts.len()));
         return;
     }
     let auth = job.auth.as_deref();

@@ -152,9 +152,9 @@ impl Input<'_> {
     }
 
     fn snmp(&mut self) {
-        if !self.tells_power() {
+        if !self.measures_power() {
             let count = self.texts("agents").len();
-            self.draft.lost(format!("{}: no field tells power: {count} agents", self.origin));
+            self.draft.lost(format!("{}: no field is a power: {count} agents", self.origin));
             return;
         }
         let version = self.table.get("version").and_then(Value::as_integer).unwrap_or(2);
@@ -166,11 +166,11 @@ impl Input<'_> {
                 [("auth_protocol", "auth_password", "auth"), ("priv_protocol", "priv_password", "privacy")]
             {
                 let Some(name) = self.text(protocol).map(protocol_name) else { continue };
-                let told = self.text(password).map(ToOwned::to_owned);
-                let told = told.and_then(|told| self.secret(password, &told));
-                if told.is_some() {
+                let secret = self.text(password).map(ToOwned::to_owned);
+                let secret = secret.and_then(|secret| self.secret(password, &secret));
+                if secret.is_some() {
                     login =
-                        login.with(&format!("{of}_protocol"), name).maybe(&format!("{of}_password"), told);
+                        login.with(&format!("{of}_protocol"), name).maybe(&format!("{of}_password"), secret);
                 }
             }
         } else {
@@ -197,8 +197,8 @@ impl Input<'_> {
     }
 
     /// Whether anything in it is named as power is; Telegraf reads switches and printers by the same input.
-    fn tells_power(&self) -> bool {
-        fn is_told(value: &Value) -> bool {
+    fn measures_power(&self) -> bool {
+        fn is_power(value: &Value) -> bool {
             match value {
                 Value::String(text) => {
                     let text = text.to_ascii_lowercase();
@@ -206,14 +206,14 @@ impl Input<'_> {
                         .iter()
                         .any(|part| text.contains(part))
                 }
-                Value::Array(items) => items.iter().any(is_told),
-                Value::Table(table) => table.values().any(is_told),
+                Value::Array(items) => items.iter().any(is_power),
+                Value::Table(table) => table.values().any(is_power),
                 Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) => false,
             }
         }
         ["name", "field", "table", "tags", "name_override"]
             .iter()
-            .any(|key| self.table.get(*key).is_some_and(is_told))
+            .any(|key| self.table.get(*key).is_some_and(is_power))
     }
 
     fn redfish(&mut self) {

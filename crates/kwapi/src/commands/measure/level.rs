@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn each_level_asks_for_more_and_what_is_missing_is_said() {
+    fn each_level_requires_more_and_what_is_missing_is_reported() {
         check(probe(600, 1.0), 600.0, Some(1.0), Some(true), 3, &[]);
         check(probe(600, 1.0), 600.0, Some(1.0), Some(false), 2, &["own registers"]);
         check(probe(600, 1.0), 600.0, Some(1.5), Some(true), 2, &["meters of 1 %"]);

@@ -11,7 +11,7 @@ use super::tally::{Parts, Used};
 use crate::commands::counted;
 
 /// Probes that the text lists.
-const PROBES_TOLD_MAX: usize = 40;
+const PROBES_LISTED_MAX: usize = 40;
 
 /// All that is known beside what the probes used.
 #[derive(Clone, Debug)]
@@ -121,15 +121,15 @@ impl Report {
         }
         if self.probes.len() > 1 {
             text.push('\n');
-            for (probe, used) in self.probes.iter().take(PROBES_TOLD_MAX) {
+            for (probe, used) in self.probes.iter().take(PROBES_LISTED_MAX) {
                 let peak = used.peak_watts.map_or_else(String::new, |peak| format!(", peak {peak:.1} W"));
                 let unknown = used.parts.unknown_seconds;
                 let unknown =
                     if unknown > 0.0005 { format!(", {unknown:.1} s unknown") } else { String::new() };
                 _ = writeln!(text, " {:>16.3} J    {probe}{peak}{unknown}", used.joules);
             }
-            if self.probes.len() > PROBES_TOLD_MAX {
-                _ = writeln!(text, "{:>18} and {} more", "", self.probes.len() - PROBES_TOLD_MAX);
+            if self.probes.len() > PROBES_LISTED_MAX {
+                _ = writeln!(text, "{:>18} and {} more", "", self.probes.len() - PROBES_LISTED_MAX);
             }
         }
         let level = &self.eehpcwg;
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_says_energy_and_what_the_next_level_lacks() {
+    fn the_text_reports_energy_and_what_the_next_level_lacks() {
         let mut two = report(&[("a", 1_000.0, Some(1.5)), ("b", 500.0, Some(1.5))]);
         two.parts = Parts {
             measured_joules: 1_500.0,

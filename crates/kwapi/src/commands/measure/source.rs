@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 
 use super::tally::{Parts, Point};
-use crate::commands::client::{AskFailure, KwapiClient};
+use crate::commands::client::{ClientFailure, KwapiClient};
 use crate::config::Config;
 
 /// A page of the API is smaller than this.
@@ -32,8 +32,8 @@ impl TotalsSource {
     /// The newest reading of each wanted probe.
     ///
     /// # Errors
-    /// See [`AskFailure`].
-    pub(super) async fn points(&self, wanted: &[Pattern]) -> Result<Vec<(ProbeId, Point)>, AskFailure> {
+    /// See [`ClientFailure`].
+    pub(super) async fn points(&self, wanted: &[Pattern]) -> Result<Vec<(ProbeId, Point)>, ClientFailure> {
         match self {
             Self::Service(service) => service.points(wanted).await,
             Self::Meters(meters) => Ok(meters.points(wanted)),
@@ -155,7 +155,7 @@ impl Service {
         wanted: &[Pattern],
         start: Timestamp,
         end: Timestamp,
-    ) -> Result<HashMap<ProbeId, Parts>, AskFailure> {
+    ) -> Result<HashMap<ProbeId, Parts>, ClientFailure> {
         let instant = |at: Timestamp| {
             let micros =
                 i64::try_from(at.micros()).ok().and_then(|at| jiff::Timestamp::from_microsecond(at).ok());
@@ -165,7 +165,7 @@ impl Service {
         pairs.extend([("start", instant(start)), ("end", instant(end)), ("format", "json".to_owned())]);
         let body = self.0.get("/v2/energy", &pairs).await?.whole(ENERGY_BYTES_MAX).await?;
         let answer: EnergyAnswer = serde_json::from_slice(&body)
-            .map_err(|_| AskFailure::Other(format!("{} is not a kwapi API", self.0.place())))?;
+            .map_err(|_| ClientFailure::Other(format!("{} is not a kwapi API", self.0.place())))?;
         let of = |answer: ProbeAnswer| {
             let [row] = &answer.rows[..] else { return None };
             Some((answer.probe, row.parts()?))
@@ -173,14 +173,14 @@ impl Service {
         Ok(answer.energy.into_iter().filter_map(of).collect())
     }
 
-    async fn points(&self, wanted: &[Pattern]) -> Result<Vec<(ProbeId, Point)>, AskFailure> {
+    async fn points(&self, wanted: &[Pattern]) -> Result<Vec<(ProbeId, Point)>, ClientFailure> {
         let mut points = Vec::new();
         self.probes(wanted, |probe| points.push((probe.id.clone(), probe.point()))).await?;
         Ok(points)
     }
 
     /// How accurate the meters of the wanted probes are, in percent of the reading, where that is known there.
-    pub(super) async fn accuracy(&self, wanted: &[Pattern]) -> Result<BTreeMap<ProbeId, f64>, AskFailure> {
+    pub(super) async fn accuracy(&self, wanted: &[Pattern]) -> Result<BTreeMap<ProbeId, f64>, ClientFailure> {
         let mut all = BTreeMap::new();
         self.probes(wanted, |probe| {
             let percent = probe.description.as_ref().and_then(|description| description.accuracy_percent);
@@ -191,13 +191,13 @@ impl Service {
     }
 
     /// Hands over the wanted probes, a page after the other.
-    async fn probes(&self, wanted: &[Pattern], mut each: impl FnMut(&ApiProbe)) -> Result<(), AskFailure> {
+    async fn probes(&self, wanted: &[Pattern], mut each: impl FnMut(&ApiProbe)) -> Result<(), ClientFailure> {
         let mut pairs: Vec<_> = wanted.iter().map(|pattern| ("pattern", pattern.to_string())).collect();
         let mut path = "/v2/probes/".to_owned();
         for _ in 0..PAGES_MAX {
             let body = self.0.get(&path, &pairs).await?.whole(ANSWER_BYTES_MAX).await?;
             let page: Page = serde_json::from_slice(&body)
-                .map_err(|_| AskFailure::Other(format!("{} is not a kwapi API", self.0.place())))?;
+                .map_err(|_| ClientFailure::Other(format!("{} is not a kwapi API", self.0.place())))?;
             page.probes.iter().for_each(&mut each);
             let Some(next) = page.next else { return Ok(()) };
             // It has the patterns in it.

@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn energy_is_told_at_the_very_instants_though_nobody_measured_there() {
+    fn energy_is_reported_at_the_very_instants_though_nobody_measured_there() {
         let used = used(&[-1_700, -700], &[300, 1_300, 1_300, 900], &[2_300, 3_300], 2_000);
         check(&used, 200.0, 0.0);
         assert_eq!((used.readings, used.peak_watts, used.longest_gap_seconds), (2, Some(100.0), 1.0));
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn time_without_a_reading_at_an_end_is_unknown_and_told() {
+    fn time_without_a_reading_at_an_end_is_unknown_and_reported() {
         let used = used(&[], &[500, 1_500], &[], 5_000);
         check(&used, 100.0, 4.0);
         assert_eq!((used.uncovered_begin_seconds, used.uncovered_end_seconds), (0.5, 3.5));

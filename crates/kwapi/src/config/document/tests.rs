@@ -39,7 +39,7 @@ fn an_unknown_key_is_refused_with_its_line_and_the_nearest_name() {
 }
 
 #[test]
-fn a_wrong_type_says_key_and_line() {
+fn a_wrong_type_reports_key_and_line() {
     check(
         &[("k.toml", "[api]\nworkers = 300\n")],
         "k.toml:2: `workers`: invalid value: integer `300`, expected u8",
@@ -52,7 +52,7 @@ fn a_value_of_the_wrong_type_is_not_repeated_since_it_may_be_a_secret() {
 }
 
 #[test]
-fn what_is_no_toml_says_where() {
+fn what_is_no_toml_names_where() {
     check(
         &[("k.toml", "[api]\nlisten = \n")],
         "k.toml:2: string values must be quoted, expected literal string",

@@ -1,7 +1,9 @@
 //! Whose a key of a `[[meter]]` table is: common to all meters, or the driver's own.
 
-use kwapi_drivers::registry;
+use kwapi_drivers::registry::{self, DriverEntry};
 use toml::{Table, Value};
+
+use crate::config::names::nearest;
 
 /// The keys of a `[[meter]]` table that are the same for every driver, but where the driver has one of that name.
 pub(crate) const COMMON_KEYS: &[&str] = &[
@@ -23,12 +25,27 @@ pub(crate) const COMMON_KEYS: &[&str] = &[
     "probe_labels",
 ];
 
-/// Whether `host` is one of the driver's keys; an unknown driver is somebody else's error.
+/// The driver of a name.
+///
+/// # Errors
+/// When there is none, with the one that was meant or all that there are.
+pub(crate) fn driver_entry(name: &str) -> Result<&'static DriverEntry, String> {
+    registry::find(name).ok_or_else(|| {
+        let known: Vec<&str> = registry::DRIVERS.iter().map(|entry| entry.name).collect();
+        let advice = nearest(name, known.iter().copied()).map_or_else(
+            || format!("available: {}", known.join(", ")),
+            |known| format!("did you mean `{known}`?"),
+        );
+        format!("unknown driver `{name}`; {advice}")
+    })
+}
+
+/// Whether `host` is one of the driver's keys.
 pub(super) fn driver_takes_host(driver: &str) -> bool {
     registry::find(driver).is_none_or(|entry| entry.key("host").is_some())
 }
 
-/// The shortest interval that meters of a driver may have, in seconds; an unknown driver is somebody else's error.
+/// The shortest interval that meters of a driver may have, in seconds.
 pub(super) fn interval_min(driver: &str) -> Option<f64> {
     registry::find(driver).map(|entry| entry.interval_min.as_secs_f64())
 }

@@ -74,19 +74,39 @@ fn an_inventory_is_a_table_of_meters() {
 #[test]
 fn twins_and_nonsense_are_refused() {
     check(
-        "[[meter]]\ndriver='a'\nprobe='x'\n[[meter]]\ndriver='b'\nprobe='x'",
-        "k.toml:4: probe `x` is already measured by `a#1`",
+        "[[meter]]\ndriver='dummy'\nprobe='x'\n[[meter]]\ndriver='push'\nprobe='x'",
+        "k.toml:4: probe `x` is already measured by `dummy#1`",
     );
     check("[[meter]]\nprobe='x'", "k.toml:1: `driver` is missing; `kwapi drivers --list` shows all drivers");
     check("[meter]\nprobe='x'", "k.toml:1: write [[meter]] with double brackets");
     check(
-        "[[meter]]\ndriver='a'\nprobe='x'\ninterval_seconds=0",
-        "k.toml:4: `interval_seconds` must be 0.05 to 86400, not 0",
+        "[[meter]]\ndriver='dummy'\nprobe='x'\ninterval_seconds=0",
+        "k.toml:4: `interval_seconds` must be 0.001 to 86400, not 0",
     );
 }
 
 #[test]
-fn each_driver_says_how_short_an_interval_may_be() {
+fn a_mistyped_driver_is_named_before_anything_else_that_is_wrong() {
+    for others in [
+        "",
+        "probe='x'\nprobes=['x']",
+        "probe='x'\nlabels='metric'",
+        "probe='x'\ncredentials='none'",
+        "hosts='n[1-'",
+    ] {
+        check(
+            &format!("[[meter]]\ndriver='promethes'\n{others}"),
+            "k.toml:2: unknown driver `promethes`; did you mean `prometheus`?",
+        );
+    }
+    assert_eq!(
+        shown("[[inventory]]\ncsv='m.csv'", "driver,host\nsnpm,pdu1\n"),
+        "k.toml:1: unknown driver `snpm`; did you mean `snmp`? (m.csv:2)\n".trim_end()
+    );
+}
+
+#[test]
+fn each_driver_shows_how_short_an_interval_may_be() {
     let at = |driver: &str, interval: &str| {
         format!("[[meter]]\nprobe='x'\ndriver='{driver}'\ninterval_seconds={interval}")
     };
@@ -117,7 +137,7 @@ fn a_range_fills_the_keys_of_a_driver_that_has_no_host() {
 
 #[test]
 fn a_key_with_dots_need_not_be_quoted() {
-    check("[[meter]]\ndriver='x'\nprobes={ a.b='p', 'c.d'='q' }", "x#1 x a.b=p c.d=q");
+    check("[[meter]]\ndriver='push'\nprobes={ a.b='p', 'c.d'='q' }", "push#1 push a.b=p c.d=q");
 }
 
 #[test]

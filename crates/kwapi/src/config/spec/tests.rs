@@ -112,7 +112,7 @@ fn rows(page: &str) -> Vec<(Vec<&str>, &str)> {
 }
 
 #[test]
-fn the_manual_says_the_defaults_that_drivers_say() {
+fn the_manual_states_the_defaults_that_drivers_state() {
     for entry in DRIVERS {
         let page = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join(format!("../../docs/manual/drivers/{}.md", entry.name));
@@ -123,13 +123,14 @@ fn the_manual_says_the_defaults_that_drivers_say() {
             let Some((keys, default)) = row else { panic!("{}: no row for {}", entry.name, key.name) };
             // Several keys in a row have a default together, which may be none of a single one.
             if keys.len() == 1 {
-                let said = default.replace(['`', '"'], "");
+                let of_manual = default.replace(['`', '"'], "");
                 let meant = key.default.text().replace('"', "");
                 let number = |text: &str| text.parse::<f64>().ok();
-                let is_same = said == meant || number(&said).is_some_and(|said| number(&meant) == Some(said));
+                let is_same = of_manual == meant
+                    || number(&of_manual).is_some_and(|of_manual| number(&meant) == Some(of_manual));
                 assert!(
                     is_same,
-                    "{}: {}: {said:?} in the manual, {meant:?} in the driver",
+                    "{}: {}: {of_manual:?} in the manual, {meant:?} in the driver",
                     entry.name, key.name
                 );
             }

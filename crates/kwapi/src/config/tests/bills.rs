@@ -16,7 +16,7 @@ fn bills(toml: &str, expected: &str) {
 }
 
 #[test]
-fn without_a_tariff_energy_costs_what_the_pages_say() {
+fn without_a_tariff_energy_costs_what_the_pages_show() {
     bills("", "energy:Kwh");
     bills("[rrd]\nkwh_price = 0.3051\n", "energy:Kwh");
     bills(

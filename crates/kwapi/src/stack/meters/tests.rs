@@ -14,7 +14,7 @@ fn status(state: MeterState, seconds_ago: u64) -> MeterStatus {
         max_gap: Duration::from_secs(10),
         problem: None,
         counter_resets: 0,
-        counter_believed: true,
+        counter_trusted: true,
         outliers: 0,
         outliers_in_a_row: 0,
         is_held: false,
@@ -45,7 +45,7 @@ fn status(state: MeterState, seconds_ago: u64) -> MeterStatus {
 }
 
 #[test]
-fn what_is_not_read_is_troubled_and_says_what_to_try() {
+fn what_is_not_read_is_troubled_and_names_what_to_try() {
     for state in MeterState::ALL {
         let meter = meter_now(status(state, 1), NOW);
         let is_ill = !state.is_up() && state != MeterState::Starting;
@@ -82,12 +82,12 @@ fn many_findings_are_counted_and_an_outlet_s_own_problem_is_one() {
 }
 
 #[test]
-fn a_probe_s_origin_tells_what_its_power_and_its_energy_are_of() {
-    let check = |power, has_counter, counter_believed, expected: (Option<&str>, &str)| {
+fn a_probe_s_origin_reports_what_its_power_and_its_energy_are_of() {
+    let check = |power, has_counter, counter_trusted, expected: (Option<&str>, &str)| {
         let mut status = status(MeterState::Running, 1);
         let of_probe = &mut status.probes[0];
-        (of_probe.power_origin, of_probe.has_counter, of_probe.counter_believed) =
-            (power, has_counter, counter_believed);
+        (of_probe.power_origin, of_probe.has_counter, of_probe.counter_trusted) =
+            (power, has_counter, counter_trusted);
         let facts = ProbeFacts::new(of_probe);
         let origin = facts.origin(&meter_now(status, NOW));
         assert_eq!((&*origin.meter, origin.driver, origin.state), ("pdu", "snmp", "running"));

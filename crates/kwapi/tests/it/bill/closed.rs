@@ -31,8 +31,8 @@ fn october_printed(folder: &Path, more: &[&str]) -> String {
 
 #[track_caller]
 fn refused(folder: &Path, more: &[&str], complaint: &str) {
-    let (is_well, printed, told) = october(folder, more);
-    assert!(!is_well && told.contains(complaint), "{more:?}: {printed} {told}");
+    let (is_well, printed, stderr) = october(folder, more);
+    assert!(!is_well && stderr.contains(complaint), "{more:?}: {printed} {stderr}");
 }
 
 /// The bill as all of it would be made now.
@@ -94,8 +94,8 @@ fn verify(folder: &Path, document: &[&str]) {
     std::fs::write(folder.join("ocmf.py"), VERIFY).unwrap();
     let mut python = Command::new(kwapi_peers::python_environment("ocmf"));
     python.current_dir(folder).args(["ocmf.py", "readings.ocmf", key]);
-    let said = kwapi_peers::output(&mut python);
-    assert!(said.contains("5 records are genuine"), "{said}");
+    let output = kwapi_peers::output(&mut python);
+    assert!(output.contains("5 records are genuine"), "{output}");
 }
 
 const VERIFY: &str = include_str!("ocmf.py");
@@ -151,8 +151,8 @@ fn a_closed_month_keeps_its_bytes_and_what_comes_later_is_a_correction() {
     std::fs::write(folder.join("profile.csv"), open_bill(folder, &["--profile"])).unwrap();
     recompute(folder);
     verify(folder, &["--correction", "1"]);
-    let (_, nothing, told) = october(folder, &["--correct"]);
-    assert!(nothing.is_empty() && told.contains("nothing to correct"), "{nothing} {told}");
+    let (_, nothing, stderr) = october(folder, &["--correct"]);
+    assert!(nothing.is_empty() && stderr.contains("nothing to correct"), "{nothing} {stderr}");
 
     // A tariff and a share that were wrong.
     let config = CONFIG.replace("0.2345678", "0.2445").replace("share = 0.6 }", "share = \"0.5\" }");
@@ -184,25 +184,25 @@ fn a_closed_month_keeps_its_bytes_and_what_comes_later_is_a_correction() {
 
     // The open past has the new price; the closed month has its bytes.
     assert_ne!(printed(folder, &november), november_before);
-    let (_, again, told) = october(folder, &[]);
+    let (_, again, stderr) = october(folder, &[]);
     assert_eq!(again, before[0]);
-    assert!(told.contains("has 2 corrections; print them with --correction NUMBER"), "{told}");
+    assert!(stderr.contains("has 2 corrections; print them with --correction NUMBER"), "{stderr}");
     for (format, before) in FORMATS.iter().zip(&before) {
         assert_eq!(&october_printed(folder, format), before);
     }
-    let (_, _, told) = bill(folder, &["--month", "2025-10", "--state-directory", "state"]);
-    assert!(told.contains("2025-10 is closed by department; what is printed is made of"), "{told}");
+    let (_, _, stderr) = bill(folder, &["--month", "2025-10", "--state-directory", "state"]);
+    assert!(stderr.contains("2025-10 is closed by department; what is printed is made of"), "{stderr}");
 
     // A backup has them, and what is not as it was written is no bill.
-    let (is_well, said) = run(&["backup", "copy", "--from", "state"], folder);
-    assert!(is_well, "{said}");
-    let (is_well, said) = run(&["restore", "copy", "--into", "other"], folder);
-    assert!(is_well, "{said}");
+    let (is_well, output) = run(&["backup", "copy", "--from", "state"], folder);
+    assert!(is_well, "{output}");
+    let (is_well, output) = run(&["restore", "copy", "--into", "other"], folder);
+    assert!(is_well, "{output}");
     let of_other = ["--month", "2025-10", "--by", "department", "--state-directory", "other"];
     assert_eq!(printed(folder, &of_other), before[0]);
     let path = folder.join("other/bills/2025-10/1.json");
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, text.replacen("\"energy_wh\":", "\"energy_wh\":1", 1)).unwrap();
-    let (is_well, _, told) = bill(folder, &of_other);
-    assert!(!is_well && told.contains("1.json is corrupt; restore it from a backup"), "{told}");
+    let (is_well, _, stderr) = bill(folder, &of_other);
+    assert!(!is_well && stderr.contains("1.json is corrupt; restore it from a backup"), "{stderr}");
 }

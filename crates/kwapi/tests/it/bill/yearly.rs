@@ -44,8 +44,8 @@ fn a_year_has_the_energy_of_its_roles_and_names_what_is_missing() {
         (october[5], facility / it, 0.0006),
         (october[7], peak, 0.01),
     ] {
-        let told: f64 = cell.parse().unwrap();
-        assert!((told - expected).abs() < margin, "{told} is not {expected}\n{csv}");
+        let energy: f64 = cell.parse().unwrap();
+        assert!((energy - expected).abs() < margin, "{energy} is not {expected}\n{csv}");
     }
     assert_eq!((october[1], october[6]), ("complete", "2"), "IT is metered at PDUs");
     for (period, state) in [("2025-05", "missing"), ("2025-11", "incomplete"), ("2025", "incomplete")] {

@@ -27,19 +27,19 @@ fn allow(lab: &Path, name: &str, mode: u32) {
 /// Checks that this is what is found, and that it is an error.
 #[track_caller]
 fn check_error(lab: &tempfile::TempDir, expected: &str) {
-    let said = fails(&["check"], lab.path());
-    assert!(said.contains(&format!("\nerror: {expected}")), "{said}");
-    assert!(said.ends_with("kwapi: 1 error\n") && said.contains(" 1 error.\n"), "{said}");
-    assert!(succeeds(&["check", "--no-files"], lab.path()).contains("named probe"), "{said}");
+    let output = fails(&["check"], lab.path());
+    assert!(output.contains(&format!("\nerror: {expected}")), "{output}");
+    assert!(output.ends_with("kwapi: 1 error\n") && output.contains(" 1 error.\n"), "{output}");
+    assert!(succeeds(&["check", "--no-files"], lab.path()).contains("named probe"), "{output}");
 }
 
 /// Checks that this is warned of, or nothing if it is empty.
 #[track_caller]
 fn check_warning(lab: &tempfile::TempDir, expected: &str) {
-    let said = succeeds(&["check"], lab.path());
+    let output = succeeds(&["check"], lab.path());
     let expected = if expected.is_empty() { String::new() } else { format!("warning: {expected}") };
-    let found = said.lines().find(|line| line.starts_with("warning: ")).unwrap_or_default();
-    assert_eq!(found.starts_with(&expected), !expected.is_empty() || found.is_empty(), "{said}");
+    let found = output.lines().find(|line| line.starts_with("warning: ")).unwrap_or_default();
+    assert_eq!(found.starts_with(&expected), !expected.is_empty() || found.is_empty(), "{output}");
 }
 
 #[test]
@@ -162,8 +162,8 @@ fn a_file_of_history_that_cannot_be_written_is_an_error() {
     let file = lab.path().join("state/history/rrd/9759785f-95f6-554a-ba7a-c3e586ec5609.rrd");
     std::fs::create_dir_all(&file).unwrap(); // Nothing can be written to a directory, not even by root.
     let shown = "state/history/rrd/9759785f-95f6-554a-ba7a-c3e586ec5609.rrd: not writable by this user";
-    let said = fails(&["check"], lab.path());
-    assert!(said.contains("\nerror: ") && said.contains(shown), "{said}");
+    let output = fails(&["check"], lab.path());
+    assert!(output.contains("\nerror: ") && output.contains(shown), "{output}");
 }
 
 #[test]
@@ -212,4 +212,28 @@ fn a_socket_needs_a_directory_to_be_made_in() {
     check_warning(&lab, "");
     push(&lab.path().join("not/yet/boiler.sock"));
     check_warning(&lab, "kwapi.toml:5: directory not/yet does not exist; create it");
+}
+
+#[test]
+fn a_variable_that_a_command_lacks_is_read_where_the_services_have_it_from() {
+    let toml = "[bus]\nkey = { id = 'k', secret = { env = 'KWAPI_TEST_OF_SERVICES' } }\n";
+    let wrong = |lab: &tempfile::TempDir, expected: &str| {
+        for arguments in [&["check"][..], &["check", "--quiet", "--no-files"]] {
+            let told = fails(arguments, lab.path());
+            assert_eq!(
+                told,
+                format!("kwapi: kwapi.toml:3: environment variable {expected}\n"),
+                "{arguments:?}"
+            );
+        }
+    };
+    wrong(&lab(toml, &[]), "KWAPI_TEST_OF_SERVICES is not set");
+    wrong(
+        &lab(toml, &[("environment", "KWAPI_TEST=1\n")]),
+        "KWAPI_TEST_OF_SERVICES is not set, and environment does not set it",
+    );
+    let set =
+        lab(toml, &[("environment", "# Of the services.\nKWAPI_TEST_OF_SERVICES='0123456789abcdef'\n")]);
+    check_warning(&set, "");
+    assert_eq!(succeeds(&["check", "--quiet", "--no-files"], set.path()), "");
 }

@@ -7,7 +7,7 @@ use super::{fails, folder, succeeds};
 use crate::harness::{Kwapi, PATIENCE, kwapi};
 
 #[test]
-fn tail_shows_what_passes_and_says_why_it_shows_nothing() {
+fn tail_shows_what_passes_and_gives_the_reason_it_shows_nothing() {
     let bus = tempfile::tempdir().unwrap();
     let endpoint = format!("ipc://{}/drivers", bus.path().display());
     let key = |secret: &str| format!("[bus]\nkey = {{ id = 'lyon', secret = '{secret}' }}\n");
@@ -22,9 +22,9 @@ fn tail_shows_what_passes_and_says_why_it_shows_nothing() {
     );
     // A meter that just starts is not up, which is said too.
     let tail = |arguments: &[&str]| {
-        let said = succeeds(arguments, drivers.lab.path());
+        let output = succeeds(arguments, drivers.lab.path());
         let is_state = |line: &&str| line.starts_with("meter ") || line.starts_with("{\"error\"");
-        said.lines().filter(|line| !is_state(line)).map(|line| format!("{line}\n")).collect::<String>()
+        output.lines().filter(|line| !is_state(line)).map(|line| format!("{line}\n")).collect::<String>()
     };
     let text = tail(&["tail", "-n", "3", "rack.*"]);
     assert!(text.lines().count() == 3 && text.lines().all(|line| line.starts_with("rack.a ")), "{text}");

@@ -119,9 +119,9 @@ fn the_centre_of_the_compose_file_has_both_sites_and_reaches_only_their_gateways
     assert_eq!(probes.iter().filter(|id| id.starts_with("paris.rack1.")).count(), 4, "{probes:?}");
     // The image's health check, which every one of them has.
     for (name, own) in &ports {
-        let (is_well, said) =
+        let (is_well, output) =
             run(&["status", "--json", "--address", &format!("127.0.0.1:{}", own[4])], lab.path());
-        assert!(is_well, "{name}: {said}");
+        assert!(is_well, "{name}: {output}");
     }
     assert_eq!(networks("centre"), ["between", "outside"]);
     assert_eq!(get(ports["centre"][3], "/last/minute/").unwrap().0, 200);

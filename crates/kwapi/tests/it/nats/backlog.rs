@@ -2,6 +2,7 @@
 //! before it has read them, is killed in the middle, and has each message once, every row filled, and the energy that was
 //! used.
 
+use std::ops::Range;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,13 +24,13 @@ use crate::harness::request;
 const HOURS_SECONDS: u64 = 6 * 3_600;
 /// The driver stops so often, each time for a few seconds.
 const RESTARTS: u64 = 10;
-const STOP_SECONDS: u64 = 5;
-const MEMBERS: [&str; 5] = ["hall.1", "hall.2", "hall.3", "hall.4", "hall.5"];
+pub(super) const STOP_SECONDS: u64 = 5;
+pub(super) const MEMBERS: [&str; 5] = ["hall.1", "hall.2", "hall.3", "hall.4", "hall.5"];
 /// A tick of a register, in millijoules; what a total may differ from the truth by.
-const TICK: u64 = 1_000;
-const TICKS_MAX: u64 = 3;
+pub(super) const TICK: u64 = 1_000;
+pub(super) const TICKS_MAX: u64 = 3;
 
-fn now() -> u64 {
+pub(super) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
@@ -39,20 +40,22 @@ fn watts(member: usize, second: u64) -> u64 {
 }
 
 /// What all seconds before one come to, in millijoules.
-fn used(member: usize, second: u64) -> u64 {
+pub(super) fn used(member: usize, second: u64) -> u64 {
     let (whole, part) = (second / 1_200, second % 1_200);
     let varying = whole * 600 + part.saturating_sub(600);
     1_000 * (watts(member, 0) * second + 60 * varying)
 }
 
 /// A site whose meters are read once a second; a second is counted from its begin.
-struct Site {
+pub(super) struct Site {
     /// When it began, in Unix seconds.
     begun: u64,
     next: u64,
+    /// Which of [`MEMBERS`] are its own.
+    members: Range<usize>,
     sessions: Vec<Session>,
     publisher: Publisher,
-    published: u64,
+    pub(super) published: u64,
 }
 
 fn session(past: Vec<kwapi_core::SessionEntry>) -> Session {
@@ -67,6 +70,11 @@ fn probe(member: usize) -> ProbeId {
 
 impl Site {
     fn new(url: &str) -> Self {
+        Self::of(url, 0..MEMBERS.len(), now() - HOURS_SECONDS)
+    }
+
+    /// One of these members, which began at `begun`.
+    pub(super) fn of(url: &str, members: Range<usize>, begun: u64) -> Self {
         let config = PublisherConfig {
             endpoints: vec![EndpointConfig::new(url)],
             signature: Scheme::Kwapi1,
@@ -74,19 +82,19 @@ impl Site {
             high_water: None,
         };
         let publisher = Publisher::start(&BusContext::new(), &config, MEMBERS.len()).unwrap();
-        let sessions = MEMBERS.map(|_| session(Vec::new())).into();
-        Self { begun: now() - HOURS_SECONDS, next: 0, sessions, publisher, published: 0 }
+        let sessions = members.clone().map(|_| session(Vec::new())).collect();
+        Self { begun, next: 0, members, sessions, publisher, published: 0 }
     }
 
     /// Reads and publishes all seconds before one.
-    fn pass(&mut self, until: u64) {
+    pub(super) fn pass(&mut self, until: u64) {
         while self.next < until {
             self.read();
             self.next += 1;
             let run = HOURS_SECONDS / (RESTARTS + 1);
             let is_stop = self.next.is_multiple_of(run) && self.next / run <= RESTARTS;
             if is_stop {
-                for (member, running) in self.sessions.iter_mut().enumerate() {
+                for (member, running) in self.members.clone().zip(&mut self.sessions) {
                     let stopped = std::mem::replace(running, session(Vec::new()));
                     *running = session(stopped.into_entries(&probe(member), "boot"));
                 }
@@ -98,7 +106,7 @@ impl Site {
     fn read(&mut self) {
         let wall = Timestamp::from_seconds(self.begun + self.next);
         let boottime = Duration::from_secs(1_000 + self.next);
-        for (member, session) in self.sessions.iter_mut().enumerate() {
+        for (member, session) in self.members.clone().zip(&mut self.sessions) {
             let power = Watts(watts(member, self.next) as f64);
             let shown = used(member, self.next) / TICK * TICK;
             let register = Register { path: Some(format!("outlet {member}")), ..Register::default() };
@@ -128,7 +136,7 @@ impl Site {
     }
 
     /// Waits until all that was published is stored.
-    fn stored(&self) {
+    pub(super) fn stored(&self) {
         wait_until("all is stored", PATIENCE, || {
             let links = self.publisher.nats_links();
             let link = links.iter().find(|link| link.side == NatsSide::Publish)?;
@@ -163,7 +171,7 @@ fn shown(history: &Kwapi, member: &str) -> Option<(f64, Option<f64>)> {
 }
 
 /// Rows of a file that the service has, as RRDtool reads them, with their ends.
-fn rows(history: &Kwapi, path: &str, resolution: u64, (from, to): (u64, u64)) -> Vec<(u64, f64)> {
+pub(super) fn rows(history: &Kwapi, path: &str, resolution: u64, (from, to): (u64, u64)) -> Vec<(u64, f64)> {
     let get = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     let (status, _, rrd) = request(history.web, &get).unwrap();
     assert_eq!(status, 200, "{path}");
@@ -184,7 +192,7 @@ fn check_files(history: &Kwapi, begun: u64) {
     // Rows that are whole within the six hours, and before the seconds of groups that are open.
     let hours = (begun.next_multiple_of(900), (begun + HOURS_SECONDS - 900) / 900 * 900);
     let last = (begun + HOURS_SECONDS - 3_000, begun + HOURS_SECONDS - 300);
-    let sum = |second: u64, members: std::ops::Range<usize>| {
+    let sum = |second: u64, members: Range<usize>| {
         members.map(|member| used(member, second)).sum::<u64>() as f64 / 1e3
     };
     for (path, members) in [("/rrd/hall.2/", 1..2), ("/rrd/group/hall/", 0..MEMBERS.len())] {
@@ -233,16 +241,16 @@ fn six_hours_with_ten_restarts_are_read_behind_the_present_and_all_of_them_is_ke
         let part = begun as f64..end - 900.0;
         present >= end && recorded.is_some_and(|recorded| part.contains(&recorded))
     };
-    let told = wait_until("the present is shown ahead of the record", PATIENCE, || {
+    let problem = wait_until("the present is shown ahead of the record", PATIENCE, || {
         shown(&history, "hall.3").filter(|shown| is_ahead(*shown))?;
-        let [(ready, told), (_, troubles), (_, page)] =
+        let [(ready, problem), (_, troubles), (_, page)] =
             [(history.status, "/readyz"), (history.status, "/troubles"), (history.web, "/probe/hall.3/")]
                 .map(|(port, path)| get(port, path).unwrap());
         // Still so: they are of one moment.
         shown(&history, "hall.3").filter(|shown| is_ahead(*shown))?;
-        Some((ready, told, troubles, page))
+        Some((ready, problem, troubles, page))
     });
-    let (ready, warnings, troubles, page) = told;
+    let (ready, warnings, troubles, page) = problem;
     assert!(ready == 200 && warnings.contains("\"backlog\":"), "{ready} {warnings}");
     assert!(troubles.contains("history is being read: up to "), "{troubles}");
     assert!(page.contains("recorded up to"), "{page}");

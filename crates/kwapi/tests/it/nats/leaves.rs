@@ -254,8 +254,8 @@ fn lyon_cannot_speak_for_paris_not_even_by_a_server_that_lets_anybody_in() {
     let foreign = site_of("lyon", &country.url("lyon")).replace("'lyon.{outlet}'", "'paris.{outlet}'");
     let drivers = Kwapi::start(&["drivers"], &with(&foreign, &country.login("lyon", "power-drivers")));
     wait_until("its own server refuses", PATIENCE, || {
-        let told = waiting(drivers.status)?.get("nats_publish")?.to_string().to_lowercase();
-        told.contains("permissions violation for publish").then_some(())
+        let problem = waiting(drivers.status)?.get("nats_publish")?.to_string().to_lowercase();
+        problem.contains("permissions violation for publish").then_some(())
     });
     drop(drivers);
     let text = std::fs::read_to_string(country.lab.join("lyon/nats.conf")).unwrap();

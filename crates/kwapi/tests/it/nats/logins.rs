@@ -42,8 +42,8 @@ fn a_password_is_changed_by_its_file_alone_and_is_in_no_log_and_no_metric() {
     are_up(0);
     for service in services {
         wait_until("what to do", PATIENCE, || {
-            let told = waiting(service.status)?.to_string();
-            told.contains("authentication failed; check the login in `nats`").then_some(())
+            let problem = waiting(service.status)?.to_string();
+            problem.contains("authentication failed; check the login in `nats`").then_some(())
         });
     }
     write(second);
@@ -54,11 +54,11 @@ fn a_password_is_changed_by_its_file_alone_and_is_in_no_log_and_no_metric() {
     });
     for service in services {
         let log = service.process.log();
-        let mut said = vec![log.clone()];
-        said.extend(["/metrics", "/readyz"].map(|path| get(service.status, path).unwrap().1));
+        let mut logs = vec![log.clone()];
+        logs.extend(["/metrics", "/readyz"].map(|path| get(service.status, path).unwrap().1));
         let address = format!("127.0.0.1:{}", service.status);
-        said.push(run(&["status", "--json", "--address", &address], lab.path()).1);
-        for text in said {
+        logs.push(run(&["status", "--json", "--address", &address], lab.path()).1);
+        for text in logs {
             assert!(
                 !text.is_empty() && ![first, second].iter().any(|secret| text.contains(secret)),
                 "{text}"

@@ -10,7 +10,7 @@ pub(super) fn keeping(url: &str) -> String {
     site(url).replace(&format!("['{url}']"), &format!("[{{ url = '{url}', consumers = ['centre'] }}]"))
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(super) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap().flatten() {
         let (path, target) = (entry.path(), to.join(entry.file_name()));
@@ -19,7 +19,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// Waits until so many more messages are stored than `before`; how many there are.
-fn until_stored(site: &Kwapi, more: f64) -> f64 {
+pub(super) fn until_stored(site: &Kwapi, more: f64) -> f64 {
     let stored = || metric(site.status, "kwapi_nats_messages_total{");
     let before = stored().unwrap_or_default();
     wait_until("more is stored", PATIENCE, || stored().filter(|now| *now > before + more))
@@ -87,7 +87,7 @@ fn a_power_failure_of_the_server_with_the_site_and_the_centre_killed_beside_it_c
 }
 
 #[test]
-fn a_full_disk_at_the_site_is_told_and_messages_pass_without_it() {
+fn a_full_disk_at_the_site_is_reported_and_messages_pass_without_it() {
     if !kwapi_peers::need_python("nats") {
         return;
     }
@@ -106,8 +106,8 @@ fn a_full_disk_at_the_site_is_told_and_messages_pass_without_it() {
     let mut command = within(&lab, "mount -t tmpfs -o size=160k none \"$1\"");
     command.args(["drivers", "--config"]).arg(lab.join("site.toml"));
     let process = kwapi_peers::Peer::start(&mut command, lab.join("site.log"));
-    let told = wait_until("the full disk is told", PATIENCE, || waiting(status)?.get("spool").cloned());
-    assert!(told.to_string().contains("cannot write the spool: No space left"), "{told}");
+    let problem = wait_until("the full disk is told", PATIENCE, || waiting(status)?.get("spool").cloned());
+    assert!(problem.to_string().contains("cannot write the spool: No space left"), "{problem}");
     let stored = || metric(status, "kwapi_nats_messages_total{");
     let before = stored().unwrap();
     wait_until("messages pass", PATIENCE, || stored().filter(|now| *now > before + 50.0));
@@ -119,7 +119,7 @@ fn a_full_disk_at_the_site_is_told_and_messages_pass_without_it() {
 }
 
 #[test]
-fn consumers_that_make_no_sense_are_refused_or_told_with_their_line() {
+fn consumers_that_make_no_sense_are_refused_or_reported_with_their_line() {
     let lab = Lab::empty();
     let check = |toml: &str, succeeds: bool, expected: &str| {
         let file = written(&lab, "site.toml", toml);
@@ -127,7 +127,7 @@ fn consumers_that_make_no_sense_are_refused_or_told_with_their_line() {
         assert!(is_success == succeeds && text.contains(expected), "{toml}\n{text}");
         assert!(text.contains("site.toml:"), "{text}");
     };
-    let publish = |table: &str| format!("[bus]\nkey = {KEY}\n[drivers]\npublish = [{table}]\n");
+    let publish = |list: &str| format!("[bus]\nkey = {KEY}\n[drivers]\npublish = [{list}]\n");
     check(
         &publish("{ url = 'tcp://*:5556', consumers = ['centre'] }"),
         false,
@@ -178,5 +178,21 @@ fn consumers_that_make_no_sense_are_refused_or_told_with_their_line() {
         &format!("{}{rrd}", publish("{ url = 'nats://a/x', consumers = ['center'] }")),
         true,
         "no `consumer` in [rrd] is named `center`; did you mean `centre`?",
+    );
+    check(
+        "[bus]\nkeys = [{ id = 'lyon', secret = 'a secret of sixteen bytes or more' }]\n[rrd]\nsubscribe = [\n\
+         { url = 'nats://a/x', consumer = 'one' }, { url = 'nats://a/x', consumer = 'two' }]\n",
+        true,
+        "nats://a/x is listed twice: each message is received more than once",
+    );
+    check(
+        &publish("'nats://a/x', 'nats://a/x'"),
+        true,
+        "nats://a/x is listed twice: each message is stored more than once",
+    );
+    check(
+        rrd,
+        true,
+        "nats://a/x: no key is accepted, so that every message fails verification and is lost; set `keys` in [bus]",
     );
 }

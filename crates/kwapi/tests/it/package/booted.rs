@@ -80,8 +80,8 @@ impl System {
         wait_until(probe, PATIENCE, || {
             let probes = self.json("http://127.0.0.1:5000/v1/probes/")?;
             let entry = probes["probes"].get(probe)?;
-            let heard = entry["timestamp"].as_f64()?;
-            (heard > after).then_some((entry["kwh"].as_f64()?, heard))
+            let stamp = entry["timestamp"].as_f64()?;
+            (stamp > after).then_some((entry["kwh"].as_f64()?, stamp))
         })
     }
 
@@ -205,10 +205,10 @@ fn under_systemd_each_role_reads_and_serves_confined_and_comes_back() {
     // What each has to read, and no more.
     let meters = wait_until("the meters", PATIENCE, || {
         let meters = system.json("http://127.0.0.1:5061/meters")?;
-        let told = |name: &str| meter(&meters, name)["last_error"].is_string();
+        let has_error = |name: &str| meter(&meters, name)["last_error"].is_string();
         let up =
             ["pdu", "card", "lamp", "processor"].iter().all(|name| meter(&meters, name)["is_up"] == true);
-        (up && told("line") && told("elsewhere")).then_some(meters)
+        (up && has_error("line") && has_error("elsewhere")).then_some(meters)
     });
     let line = meter(&meters, "line");
     assert!(line["last_error"].as_str().unwrap().contains("is plugged in"), "let through: {line}");
@@ -218,9 +218,9 @@ fn under_systemd_each_role_reads_and_serves_confined_and_comes_back() {
         "{elsewhere}"
     );
     assert!(system.journal("err").contains("DeviceAllow=/dev/elsewhere"), "with its priority");
-    let mut heard = 0.0;
+    let mut stamp = 0.0;
     for probe in ["rack.server 1", "card-1", "desk", "processor"] {
-        heard = system.kwh(probe, 0.0).1;
+        stamp = system.kwh(probe, 0.0).1;
     }
     wait_until("the page of all probes", PATIENCE, || {
         system.booted.get("http://127.0.0.1:8080/").filter(|page| page.contains("rack.server 12"))
@@ -231,7 +231,7 @@ fn under_systemd_each_role_reads_and_serves_confined_and_comes_back() {
     }
 
     // Killed, each is started again, and goes on.
-    let (kwh, _) = system.kwh("rack.server 1", heard);
+    let (kwh, _) = system.kwh("rack.server 1", stamp);
     for unit in ROLES {
         let killed = system.property(unit, "MainPID");
         system.run(&format!("kill -9 {killed}"));
@@ -240,25 +240,51 @@ fn under_systemd_each_role_reads_and_serves_confined_and_comes_back() {
             (next != killed && next != "0" && system.is_active(unit)).then_some(())
         });
     }
-    let (after, heard) = system.kwh("rack.server 1", heard + 4.0);
+    let (after, stamp) = system.kwh("rack.server 1", stamp + 4.0);
     assert!(after > kwh, "{kwh} then {after}");
 
     // A reload, of each; what is changed is taken up.
     system.run("sed -i s/card-1/card-2/ /etc/kwapi/kwapi.toml");
     system.systemctl(&format!("reload {}", ROLES.join(" ")));
-    system.kwh("card-2", heard);
+    system.kwh("card-2", stamp);
     for unit in ROLES {
         assert!(system.is_active(unit), "{unit}");
     }
+    assert_a_wrong_configuration_fails_the_reload(&system);
 
     // All in one again: the parts stop before it starts.
     system.systemctl("start kwapi");
     assert_eq!(system.active(), ["kwapi", "kwapi-forwarder"]);
-    let (all_in_one, _) = system.kwh("rack.server 1", heard);
+    let (all_in_one, _) = system.kwh("rack.server 1", stamp);
     assert!(all_in_one > 0.0);
     system.systemctl("stop kwapi kwapi-forwarder");
     for unit in ["kwapi"].into_iter().chain(ROLES) {
         assert_eq!(system.property(unit, "Result"), "success", "{unit}");
+    }
+}
+
+/// A reload of a wrong configuration fails, tells why, and changes nothing; root's commands see the services' secrets.
+fn assert_a_wrong_configuration_fails_the_reload(system: &System) {
+    let checked = system.run("kwapi check --no-files");
+    assert!(checked.contains("6 meters"), "with the secret of the environment's file: {checked}");
+    let processes = ROLES.map(|unit| system.property(unit, "MainPID"));
+    system.run("sed -i s/rapl/rapple/ /etc/kwapi/kwapi.toml");
+    for unit in ROLES {
+        let reloaded = system.run(&format!("systemctl reload {unit} 2>&1 && echo reloaded || true"));
+        assert!(!reloaded.contains("reloaded") && reloaded.contains("failed"), "{unit}: {reloaded}");
+        let told = system.booted.run("journalctl", &["--quiet", "--output", "cat", "--unit", unit]);
+        assert!(told.contains("unknown driver `rapple`; did you mean `rapl`?"), "{unit}: {told}");
+        wait_until("the state of the service", PATIENCE, || {
+            system.property(unit, "StatusText").contains("configuration not reloaded").then_some(())
+        });
+    }
+    assert_eq!(ROLES.map(|unit| system.property(unit, "MainPID")), processes, "they run as before");
+    system.run("sed -i s/rapple/rapl/ /etc/kwapi/kwapi.toml");
+    system.systemctl(&format!("reload {}", ROLES.join(" ")));
+    for unit in ROLES {
+        wait_until("the state of the service", PATIENCE, || {
+            system.property(unit, "StatusText").is_empty().then_some(())
+        });
     }
 }
 
@@ -294,7 +320,7 @@ fn under_systemd_an_upgrade_restarts_what_runs_with_its_totals_and_nothing_else(
     copy(&golden, &system.debian.root.join("var/lib/kwapi"));
     system.run("chown -R kwapi:kwapi /var/lib/kwapi");
     system.systemctl("start kwapi");
-    let (first, heard) = system.kwh("rack.b", 0.0);
+    let (first, stamp) = system.kwh("rack.b", 0.0);
     assert!((2_359_999.0..2_361_000.0).contains(&(first * 3_600_000.0)), "{first}");
     let kept = format!("/var/lib/kwapi/before-{}/kwapi-backup.json", env!("CARGO_PKG_VERSION"));
     assert_eq!(system.debian.access(&kept).split(' ').next(), Some("kwapi:kwapi"));
@@ -303,7 +329,7 @@ fn under_systemd_an_upgrade_restarts_what_runs_with_its_totals_and_nothing_else(
     install("0.2.0-1");
     assert_eq!(system.active(), ["kwapi"]);
     assert_ne!(system.property("kwapi", "MainPID"), process);
-    let (second, _) = system.kwh("rack.b", heard);
+    let (second, _) = system.kwh("rack.b", stamp);
     assert!((first..first + 0.001).contains(&second), "{first} then {second}");
     system.systemctl("stop kwapi");
     install("0.2.0-2");

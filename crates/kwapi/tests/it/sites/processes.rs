@@ -128,8 +128,8 @@ impl<'n, N: Network> Sites<'n, N> {
     pub(super) fn counted(&self, (listener, source): Link) -> (u64, u64) {
         let mut command = self.network.kwapi(listener);
         let status = self.network.status(listener);
-        let told = kwapi_peers::output(command.args(["status", "--json", "--address", &status]));
-        let links: Value = serde_json::from_str(&told).unwrap();
+        let text = kwapi_peers::output(command.args(["status", "--json", "--address", &status]));
+        let links: Value = serde_json::from_str(&text).unwrap();
         let url = self.network.url((listener, source));
         let link = links.as_array().unwrap().iter().find(|link| link["endpoint"] == url.as_str()).unwrap();
         (link["messages"].as_u64().unwrap(), link["bytes"].as_u64().unwrap())
@@ -137,28 +137,32 @@ impl<'n, N: Network> Sites<'n, N> {
 
     /// Lets every probe be measured some twenty times, and checks links meanwhile: that nothing crosses twice, whoever counts.
     pub(super) fn window(&self, expected: &[Expected<'_>]) -> Vec<Crossed> {
-        let heard = || {
+        let received = || {
             let all = expected.iter().flat_map(|(_, clocks)| clocks.iter());
-            all.map(|(_, clock)| clock.heard()).collect::<Vec<_>>()
+            all.map(|(_, clock)| clock.received()).collect::<Vec<_>>()
         };
         let look = || {
             let links = expected.iter().map(|(link, _)| {
                 (self.counted(*link), self.network.bytes(*link), self.network.messages(*link))
             });
-            (heard(), links.collect::<Vec<_>>())
+            (received(), links.collect::<Vec<_>>())
         };
         self.signal_drivers(STOP);
         self.settle();
-        let (heard_before, before) = look();
+        let (received_before, before) = look();
         self.signal_drivers(CONTINUE);
         wait_until("twenty more measurements", PATIENCE, || {
-            heard().iter().zip(&heard_before).all(|(heard, before)| *heard >= before + 20).then_some(())
+            received()
+                .iter()
+                .zip(&received_before)
+                .all(|(received, before)| *received >= before + 20)
+                .then_some(())
         });
         self.signal_drivers(STOP);
         self.settle();
-        let (heard_after, after) = look();
+        let (received_after, after) = look();
         self.signal_drivers(CONTINUE);
-        let mut ticks = heard_after.iter().zip(&heard_before).map(|(after, before)| after - before);
+        let mut ticks = received_after.iter().zip(&received_before).map(|(after, before)| after - before);
         let mut all = Vec::new();
         for (((link, clocks), before), after) in expected.iter().zip(before).zip(after) {
             let ((counted, bytes, _), (counted_after, bytes_after, read)) = (before, after);
@@ -213,7 +217,7 @@ impl Plugin {
     }
 
     /// How many messages it has heard.
-    pub(super) fn heard(&self) -> u64 {
+    pub(super) fn received(&self) -> u64 {
         self.lines().len() as u64
     }
 
@@ -221,9 +225,9 @@ impl Plugin {
         self.lines().iter().map(|line| line["probe_id"].as_str().unwrap().to_owned()).collect()
     }
 
-    pub(super) fn hears_more(&self, what: &str) {
-        let before = self.heard();
-        wait_until(what, PATIENCE, || (self.heard() > before + 3).then_some(()));
+    pub(super) fn check_received(&self, what: &str) {
+        let before = self.received();
+        wait_until(what, PATIENCE, || (self.received() > before + 3).then_some(()));
     }
 
     pub(super) fn leave(self) {

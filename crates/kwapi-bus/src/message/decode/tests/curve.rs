@@ -60,7 +60,7 @@ fn parts_that_exceed_their_whole_are_refused() {
 }
 
 #[test]
-fn a_curve_is_told_whole_or_not_at_all() {
+fn a_curve_is_described_whole_or_not_at_all() {
     let check = |members: &str, expected| {
         check_sealed("A.", &format!(r#"{{"probe_id":"A","w":1,{ACCOUNTING},{members}}}"#), expected);
     };

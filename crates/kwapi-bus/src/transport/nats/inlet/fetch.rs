@@ -1,5 +1,7 @@
 //! The thread that fetches.
 
+mod consumer_watch;
+mod gaps;
 mod live;
 mod requests;
 mod sites;
@@ -28,6 +30,8 @@ use crate::transport::nats::position::{self, HEADER, PositionKeys, Standing};
 use crate::transport::nats::wire::Message;
 use crate::transport::nats::{RETRY_INTERVAL, batch};
 use crate::transport::wake::Waker;
+use consumer_watch::ConsumerWatch;
+use gaps::Gaps;
 use requests::{HEARTBEAT, Requests};
 use sites::Sites;
 
@@ -53,6 +57,7 @@ pub(super) struct Fetcher {
     /// How many connections there were.
     connections: u64,
     sites: Sites,
+    gaps: Gaps,
 }
 
 /// What is said to sites of where the consumer stands.
@@ -94,6 +99,7 @@ impl Fetcher {
     ) -> Self {
         let (servers, sites) = (Servers::new(address), Sites::new(link.clone()));
         let known = Known::default();
+        let gaps = Gaps::new(link.clone());
         Self {
             servers,
             filters,
@@ -105,6 +111,7 @@ impl Fetcher {
             reporting,
             connections: 0,
             sites,
+            gaps,
         }
     }
 
@@ -136,11 +143,18 @@ impl Fetcher {
         let last = info.get("state").and_then(|state| state.get("last_seq")).and_then(Value::as_u64);
         let begin =
             self.known.meet(info.get("created").cloned().unwrap_or_default(), last.unwrap_or_default());
-        if let Some(waiting) = plan.find(connection).await? {
-            self.link.waiting.store(waiting, Ordering::Relaxed);
+        let endpoint = &self.servers.address().endpoint;
+        if begin == Begin::All {
+            tracing::warn!(
+                endpoint,
+                "NATS: the stream was created again, or has lost messages that were received; reading all it has"
+            );
+        }
+        if let Some(state) = plan.find(connection).await? {
+            self.link.waiting.store(state.waiting, Ordering::Relaxed);
+            self.gaps.begin(plan, state, self.known.generation);
             return plan.rewind(connection).await;
         }
-        let endpoint = &self.servers.address().endpoint;
         if begin == Begin::Now {
             tracing::warn!(
                 endpoint,
@@ -154,8 +168,9 @@ impl Fetcher {
                 "NATS: the consumer was deleted; creating it again"
             );
         }
-        let waiting = plan.create(connection, &begin).await?;
-        self.link.waiting.store(waiting, Ordering::Relaxed);
+        let state = plan.create(connection, &begin).await?;
+        self.link.waiting.store(state.waiting, Ordering::Relaxed);
+        self.gaps.begin(plan, state, self.known.generation);
         Ok(())
     }
 
@@ -169,6 +184,7 @@ impl Fetcher {
         let mut brought_at = Instant::now();
         let mut report_at = Instant::now();
         let mut report: Option<Report> = None;
+        let mut watch = ConsumerWatch::new(self.link.clone());
         loop {
             if brought_at.elapsed() > STUCK_AFTER && self.is_owed() {
                 return Err(
@@ -180,6 +196,7 @@ impl Fetcher {
                 requests.fill(connection, plan);
             }
             self.sites.ask(connection, &plan.stream);
+            watch.request(connection, plan);
             connection.flush().await?;
             tokio::select! {
                 count = self.acknowledgements.recv_many(&mut places, ACKNOWLEDGEMENTS_MAX) => {
@@ -215,7 +232,10 @@ impl Fetcher {
                         Event::Complaint(complaint) => return Err(format!("the server reports: {complaint}")),
                         Event::Message(message) => {
                             let number = connection.reply_number(&message.subject);
-                            if !self.sites.takes(number, &message) && requests.note(number, &message)? {
+                            if !self.sites.takes(number, &message)
+                                && !watch.takes(number, &message, plan)?
+                                && requests.note(number, &message)?
+                            {
                                 brought_at = Instant::now();
                                 let Ok(full) = self.hand_on(message) else { return Ok(Ended) };
                                 held = full;
@@ -254,6 +274,7 @@ impl Fetcher {
             self.link.repeated.fetch_add(count, Ordering::Relaxed);
         }
         self.link.waiting.store(delivered.pending, Ordering::Relaxed);
+        self.gaps.note(delivered);
         self.known.newest = self.known.newest.max(delivered.sequence);
         self.known.open.insert(delivered.sequence);
         let sequence = (self.known.generation, delivered.sequence, tail(&message.payload));

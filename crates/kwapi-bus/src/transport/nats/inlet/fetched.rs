@@ -112,6 +112,11 @@ impl FetchedReceiver {
         self.0.is_empty()
     }
 
+    /// How many messages wait.
+    pub(super) fn length(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) fn try_recv(&mut self) -> Option<Fetched> {
         self.0.try_recv().ok().map(|(fetched, _)| fetched)
     }

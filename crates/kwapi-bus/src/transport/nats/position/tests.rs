@@ -89,7 +89,7 @@ fn a_place_is_of_one_message_and_counts_for_the_probes_of_its_key() {
 }
 
 #[test]
-fn what_a_consumer_says_is_believed_by_the_key_of_the_site_while_that_is_valid() {
+fn what_a_consumer_reports_is_trusted_by_the_key_of_the_site_while_that_is_valid() {
     let text = standing().write(&lyon(), "lyon").unwrap();
     assert_eq!(Standing::read(text.as_bytes(), &lyon()), Ok(standing()));
     assert_eq!(standing().write(&lyon(), "paris"), None);

@@ -9,22 +9,22 @@ use crate::energy::account::tests::{MAX_GAP, message};
 use crate::energy::worlds::{self, Dice, Plan, STOPS, World, WorldFault};
 use crate::{Accounting, Watts};
 
-fn heard(account: &mut Account, messages: &[Accounting]) {
+fn receive_all(account: &mut Account, messages: &[Accounting]) {
     for message in messages {
-        let heard = message.timestamp.since(Timestamp::EPOCH);
-        _ = account.credit(message, heard, MAX_GAP);
+        let received_at = message.timestamp.since(Timestamp::EPOCH);
+        _ = account.credit(message, received_at, MAX_GAP);
     }
 }
 
 fn account(messages: &[Accounting]) -> Account {
     let mut account = Account::default();
-    heard(&mut account, messages);
+    receive_all(&mut account, messages);
     account
 }
 
 /// What is kept of an account and is not this plugin's alone.
 fn kept(account: &Account) -> Account {
-    Account { rival: None, heard_us: 0, is_resumed: false, lost: 0, ..account.clone() }
+    Account { rival: None, received_us: 0, is_resumed: false, lost: 0, ..account.clone() }
 }
 
 /// Merges, after all that must hold of any two accounts was seen to hold.
@@ -60,7 +60,7 @@ fn check(one: &[Accounting], other: &[Accounting], joules: f64, since: u64) {
 }
 
 #[test]
-fn a_newcomer_has_the_whole_total_and_goes_on_with_what_it_heard_meanwhile() {
+fn a_newcomer_has_the_whole_total_and_goes_on_with_what_it_received_meanwhile() {
     let old: Vec<_> = (101..=120).map(|second| message(100, second, (second - 100) * 10)).collect();
     let newcomer = [message(100, 119, 190), message(100, 124, 240)];
     check(&old, &newcomer, 240.0 - 10.0, 101);
@@ -76,7 +76,7 @@ fn of_two_with_records_the_earlier_begin_and_each_sessions_highest_count() {
 }
 
 #[test]
-fn a_session_that_one_alone_heard_counts_whole() {
+fn a_session_that_one_alone_received_counts_whole() {
     let one = [message(100, 101, 0), message(300, 310, 40)];
     let other = [message(200, 203, 5), message(200, 220, 100), message(300, 311, 50)];
     check(&one, &other, 100.0 + 50.0, 101);
@@ -145,8 +145,8 @@ fn legacy_messages_of_the_longer_record_count() {
     let legacy = |seconds: std::ops::Range<u64>| {
         let mut account = Account::default();
         for second in seconds {
-            let (now, heard) = (Timestamp::from_seconds(second), Duration::from_secs(second));
-            account.credit_legacy(Watts(10.0), now, heard, MAX_GAP).unwrap();
+            let (now, received_at) = (Timestamp::from_seconds(second), Duration::from_secs(second));
+            account.credit_legacy(Watts(10.0), now, received_at, MAX_GAP).unwrap();
         }
         account
     };
@@ -155,7 +155,7 @@ fn legacy_messages_of_the_longer_record_count() {
 }
 
 #[test]
-fn a_publisher_that_only_the_other_has_heard_is_not_taken_for_silent() {
+fn a_publisher_that_only_the_other_has_received_is_not_taken_for_silent() {
     let other = account(&[message(100, 101, 10), message(100, 102, 20)]);
     let mut merged = Account::default().merge(&other, Duration::from_secs(1_000));
     let rival = message(90, 103, 5_000);
@@ -167,17 +167,17 @@ fn a_publisher_that_only_the_other_has_heard_is_not_taken_for_silent() {
 struct Plugin {
     account: Account,
     record: Account,
-    is_deaf: bool,
+    is_cut_off: bool,
 }
 
 impl Plugin {
     fn new() -> Self {
-        Self { account: Account::default(), record: Account::default(), is_deaf: true }
+        Self { account: Account::default(), record: Account::default(), is_cut_off: true }
     }
 }
 
 /// How two plugins fare in a world.
-struct Fate {
+struct DeliveryFaults {
     /// How likely a message is lost on the way to one of them.
     lose: f64,
     /// How likely they exchange accounts, at each message.
@@ -187,7 +187,7 @@ struct Fate {
 }
 
 /// Lets both hear a world's messages, each its own share of them, and returns them with what either has heard.
-fn live(world: &World, dice: &mut Dice, fate: &Fate) -> ([Plugin; 2], Vec<(u64, Accounting)>) {
+fn live(world: &World, dice: &mut Dice, delivery: &DeliveryFaults) -> ([Plugin; 2], Vec<(u64, Accounting)>) {
     let mut plugins = [Plugin::new(), Plugin::new()];
     let mut union = Vec::new();
     let (late, messages) = (dice.below(world.log.len() as u64 / 2 + 1) as usize, &world.log);
@@ -195,39 +195,39 @@ fn live(world: &World, dice: &mut Dice, fate: &Fate) -> ([Plugin; 2], Vec<(u64, 
     for (index, (at, message)) in messages.iter().enumerate() {
         let message = message.accounting;
         let now = Duration::from_millis(*at);
-        plugins[0].is_deaf &= index != 0;
-        plugins[1].is_deaf &= index != late;
+        plugins[0].is_cut_off &= index != 0;
+        plugins[1].is_cut_off &= index != late;
         let next = messages.get(index + 1);
         // What the first message of all and the last of a curve tell is told by no other.
         let is_alone = index == 0 || next.is_none_or(|(_, next)| curve(&next.accounting) != curve(&message));
-        let mut is_heard = false;
+        let mut is_received = false;
         for (side, plugin) in plugins.iter_mut().enumerate() {
             let is_due = index >= if side == 0 { 0 } else { late };
             if is_due && dice.chance(0.01) {
                 // It dies and comes back, or the way to it is cut and mended.
-                plugin.is_deaf = !plugin.is_deaf;
-                if plugin.is_deaf && dice.chance(0.5) {
-                    let forgets = fate.forgets && dice.chance(0.5);
+                plugin.is_cut_off = !plugin.is_cut_off;
+                if plugin.is_cut_off && dice.chance(0.5) {
+                    let forgets = delivery.forgets && dice.chance(0.5);
                     plugin.account = if forgets { Account::default() } else { plugin.record.clone() };
                     plugin.account.resume(now);
                 }
             }
-            let is_lost = plugin.is_deaf || dice.chance(fate.lose);
-            let last_chance = is_alone && side == 1 && !is_heard;
+            let is_lost = plugin.is_cut_off || dice.chance(delivery.lose);
+            let last_chance = is_alone && side == 1 && !is_received;
             if is_lost && !last_chance && !(is_alone && side == 0) {
                 continue;
             }
-            is_heard = true;
+            is_received = true;
             _ = plugin.account.credit(&message, now, world.max_gap);
             // What is heard is on record within seconds; a disk may be put back to what it was before.
-            if !fate.forgets || dice.chance(0.2) {
+            if !delivery.forgets || dice.chance(0.2) {
                 plugin.record = plugin.account.clone();
             }
         }
-        if is_heard {
+        if is_received {
             union.push((*at, message));
         }
-        if dice.chance(fate.exchange) {
+        if dice.chance(delivery.exchange) {
             exchange(&mut plugins, now, dice);
         }
     }
@@ -247,9 +247,9 @@ fn exchange(plugins: &mut [Plugin; 2], now: Duration, dice: &mut Dice) {
 }
 
 #[test]
-fn two_plugins_that_hear_parts_come_to_what_was_used() {
+fn two_plugins_that_receive_parts_come_to_what_was_used() {
     let (mut compared, mut refused, mut runs) = (0, 0, 0);
-    let count = worlds::how_many(1_500);
+    let count = worlds::world_count(1_500);
     for seed in 0..count {
         let steps: &[WorldFault] = if seed % 3 == 0 { &[WorldFault::Step] } else { &[] };
         let plan = Plan::new(&STOPS).and(&[WorldFault::Link, WorldFault::Reset]).and(steps);
@@ -258,8 +258,8 @@ fn two_plugins_that_hear_parts_come_to_what_was_used() {
         let world = World::live(seed, &plan);
         let mut dice = Dice::new(seed ^ 0x7e11);
         let lose = dice.pick(&[0.0, 0.1, 0.4]);
-        let fate = Fate { lose, exchange: dice.pick(&[0.0, 0.01, 0.2]), forgets: false };
-        let ([one, other], union) = live(&world, &mut dice, &fate);
+        let delivery = DeliveryFaults { lose, exchange: dice.pick(&[0.0, 0.01, 0.2]), forgets: false };
+        let ([one, other], union) = live(&world, &mut dice, &delivery);
         let mut truth = Account::default();
         for (at, message) in &union {
             refused += u64::from(truth.credit(message, Duration::from_millis(*at), world.max_gap).is_err());
@@ -305,14 +305,15 @@ fn two_plugins_that_hear_parts_come_to_what_was_used() {
 
 #[test]
 fn records_lost_on_the_way_never_make_energy() {
-    for seed in 0..worlds::how_many(600) {
+    for seed in 0..worlds::world_count(600) {
         let faults = [WorldFault::Link, WorldFault::Reset, WorldFault::Swap, WorldFault::WrongClock];
         let plan =
             Plan { hours: 6, rate: 2, max_watts: Some(Watts(1_000.0)), ..Plan::new(&STOPS).and(&faults) };
         let world = World::live(seed, &plan);
         let mut dice = Dice::new(seed ^ 0x10f7);
-        let fate = Fate { lose: dice.pick(&[0.0, 0.3]), exchange: dice.pick(&[0.01, 0.1]), forgets: true };
-        let ([one, other], union) = live(&world, &mut dice, &fate);
+        let delivery =
+            DeliveryFaults { lose: dice.pick(&[0.0, 0.3]), exchange: dice.pick(&[0.01, 0.1]), forgets: true };
+        let ([one, other], union) = live(&world, &mut dice, &delivery);
         let merged = merge(&one.account, &other.account);
         // Each curve's highest point less its lowest, of all that was heard.
         let mut curves: BTreeMap<Timestamp, u64> = BTreeMap::new();

@@ -54,7 +54,7 @@ fn accounts_of_earlier_versions_go_on_with_their_totals() {
     let version_1 = golden(include_str!("version_1.txt"), Account::decode_version_1);
     let versions = [version_1, version_2()];
     assert_eq!(versions.each_ref().map(Vec::len), [8, 8]);
-    for (name, said, account) in versions.iter().flatten() {
+    for (name, text, account) in versions.iter().flatten() {
         let totals = account.totals();
         let read = [
             account.since().micros(),
@@ -65,7 +65,7 @@ fn accounts_of_earlier_versions_go_on_with_their_totals() {
             totals.unknown_ms,
             account.lost(),
         ];
-        assert_eq!(read[..], said[..], "{name}");
+        assert_eq!(read[..], text[..], "{name}");
     }
 }
 
@@ -145,7 +145,7 @@ fn an_account_is_read_as_it_was_written() {
     let read = Account::decode(bytes).unwrap();
     // What is known only to this process is the rival and when its publisher was last heard.
     assert!(account.has_conflict());
-    let kept = Account { rival: None, heard_us: 0, is_resumed: false, ..account };
+    let kept = Account { rival: None, received_us: 0, is_resumed: false, ..account };
     assert_eq!(read, kept);
     for cut in 0..bytes.len() {
         assert_eq!(Account::decode(&bytes[..cut]), Err(SnapshotError::Damaged), "cut at {cut}");
@@ -210,7 +210,7 @@ fn the_bytes_of_an_account_are_those_of_version_3() {
 }
 
 #[test]
-fn a_later_version_is_told_from_damage() {
+fn a_later_version_is_distinguished_from_damage() {
     assert_eq!(Account::decode(&[VERSION_MISSING + 1, 0, 0]), Err(SnapshotError::Later(VERSION_MISSING + 1)));
     assert_eq!(Account::decode(&[1]), Err(SnapshotError::Damaged));
     assert_eq!(Account::decode(&[]), Err(SnapshotError::Damaged));

@@ -23,8 +23,8 @@ fn message(session: u64, seq: u64, millijoules: u64) -> Accounting {
 fn standing(messages: &[Accounting]) -> Standing {
     let mut account = Account::default();
     for message in messages {
-        let heard = message.timestamp.since(Timestamp::EPOCH);
-        _ = account.credit(message, heard, Duration::from_secs(10));
+        let received_at = message.timestamp.since(Timestamp::EPOCH);
+        _ = account.credit(message, received_at, Duration::from_secs(10));
     }
     account.standing().unwrap()
 }
@@ -65,7 +65,7 @@ fn the_earlier_begin_and_the_later_session_are_taken() {
 }
 
 #[test]
-fn where_two_publishers_are_heard_only_the_same_message_is_compared() {
+fn where_two_publishers_are_received_only_the_same_message_is_compared() {
     let begin = [message(100, 0, 0), message(100, 5, 50)];
     let rival = [message(100, 0, 0), message(100, 5, 50), message(90, 16, 3_000)];
     check(&begin, &rival, StandingOrder::Equal);
@@ -74,7 +74,7 @@ fn where_two_publishers_are_heard_only_the_same_message_is_compared() {
 }
 
 #[test]
-fn nothing_heard_stands_nowhere() {
+fn nothing_received_has_no_standing() {
     assert_eq!(Account::default().standing(), None);
 }
 

@@ -5,7 +5,7 @@ use super::*;
 use crate::CurvePoint;
 
 /// Hears runs of one curve, each with the points (in joules) at which its session begins and stands, a message a point.
-fn heard(runs: &[&[(u64, u64)]]) -> Account {
+fn account_of(runs: &[&[(u64, u64)]]) -> Account {
     let mut account = Account::default();
     for (run, points) in (1..).zip(runs) {
         let from = 1_000 + u64::from(run) * 100;
@@ -28,7 +28,7 @@ fn heard(runs: &[&[(u64, u64)]]) -> Account {
 
 /// Total and bridged, in joules.
 fn sums(runs: &[&[(u64, u64)]]) -> (u64, u64) {
-    let totals = heard(runs).totals();
+    let totals = account_of(runs).totals();
     (totals.energy.millijoules() / 1_000, totals.bridged.millijoules() / 1_000)
 }
 

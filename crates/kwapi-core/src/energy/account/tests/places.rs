@@ -15,9 +15,9 @@ fn a_session_that_left_its_curve_and_lives_on_beside_its_successor_is_a_rivals()
     plugin.follow(&run_1, 1_000..=1_050);
     plugin.follow(&Publisher::on_curve(1_060, 1_000, 2, 6_000), 1_060..=1_100);
     let without = Publisher { curve: Some((1_001, 1, 0)), ..run_1 };
-    plugin.hear(1_101, without.at(1_060));
+    plugin.receive(1_101, without.at(1_060));
     assert_eq!(plugin.refused, 0, "before its successor began");
-    plugin.hear(1_102, without.at(1_070));
+    plugin.receive(1_102, without.at(1_070));
     assert_eq!(plugin.refused, 1);
     plugin.check(10_000, [100, 0, 0]);
 }
@@ -28,7 +28,7 @@ fn a_session_named_for_the_newest_stamp_is_no_follower() {
     for (session, refused) in [(1_050, 1), (1_051, 0)] {
         let mut plugin = Plugin::default();
         plugin.follow(&Publisher::new(1_000), 1_000..=1_050);
-        plugin.hear(1_060, named(session, 1_051).at(1_061));
+        plugin.receive(1_060, named(session, 1_051).at(1_061));
         assert_eq!(plugin.refused, refused, "{session}");
     }
 }
@@ -48,14 +48,14 @@ fn a_curve_named_as_the_newest_run_is_no_follower() {
 
 /// A new curve of which the second run is heard first: all of it counts, and the first run is late.
 #[test]
-fn a_new_curve_counts_from_its_begin_though_its_second_run_is_heard_first() {
+fn a_new_curve_counts_from_its_begin_though_its_second_run_is_received_first() {
     let mut plugin = Plugin::default();
     plugin.follow(&Publisher::on_curve(1_000, 1_000, 1, 0), 1_000..=1_020);
     let (run_1, run_2) =
         (Publisher::on_curve(1_040, 1_040, 1, 0), Publisher::on_curve(1_100, 1_040, 2, 6_000));
     plugin.follow(&run_2, 1_100..=1_120);
     plugin.check(2_000 + 8_000, [40, 60, 20]);
-    plugin.hear(1_121, run_1.at(1_070));
+    plugin.receive(1_121, run_1.at(1_070));
     plugin.check(2_000 + 8_000, [70, 30, 20]);
     assert_eq!(plugin.refused, 0);
 }
@@ -66,8 +66,8 @@ fn the_stop_of_a_run_that_came_after_ours_is_its_own() {
     let mut plugin = Plugin::default();
     plugin.follow(&Publisher::new(1_000), 1_000..=1_100);
     let run_2 = |begin| Publisher::on_curve(1_150, 900, 2, begin);
-    plugin.hear(1_150, run_2(77_000).at(1_150));
-    plugin.hear(1_160, run_2(77_500).at(1_160));
+    plugin.receive(1_150, run_2(77_000).at(1_150));
+    plugin.receive(1_160, run_2(77_500).at(1_160));
     plugin.check(10_000 + 1_500, [110, 0, 50]);
     assert_eq!(plugin.account.totals().bridged, joules(500));
 }
@@ -78,10 +78,10 @@ fn a_publisher_without_records_counts_from_where_its_curve_or_run_began() {
     for (curve, begin, expected) in [(1_100, 6_000, 6_000), (900, 77_000, 0)] {
         let mut plugin = Plugin::default();
         plugin.follow(&Publisher::new(1_000), 1_000..=1_020);
-        plugin.hear(1_030, named(87_000, 1_030).at(1_030));
-        let anew = Publisher::on_curve(1_100, curve, 2, begin);
-        plugin.hear(1_060, anew.at(1_120));
-        plugin.hear(1_070, anew.at(1_130));
+        plugin.receive(1_030, named(87_000, 1_030).at(1_030));
+        let fresh = Publisher::on_curve(1_100, curve, 2, begin);
+        plugin.receive(1_060, fresh.at(1_120));
+        plugin.receive(1_070, fresh.at(1_130));
         assert_eq!(
             (plugin.refused, plugin.account.totals().energy),
             (0, joules(2_000 + expected + 30 * WATTS)),
@@ -91,7 +91,7 @@ fn a_publisher_without_records_counts_from_where_its_curve_or_run_began() {
 }
 
 /// A session between two others, all heard late.
-fn heard_between(session: u64, stamp: u64) -> Result<(), Refused> {
+fn receive_between(session: u64, stamp: u64) -> Result<(), Refused> {
     let mut plugin = Plugin::default();
     plugin.follow(&Publisher::new(1_000), 1_000..=1_050);
     plugin.follow(&Publisher::new(1_200), 1_200..=1_220);
@@ -101,10 +101,10 @@ fn heard_between(session: u64, stamp: u64) -> Result<(), Refused> {
 
 #[test]
 fn a_late_session_fits_after_the_last_stamp_before_it_and_up_to_the_next_begin() {
-    assert_eq!(heard_between(1_050, 1_100), Ok(()));
-    assert_eq!(heard_between(1_049, 1_099), Err(Refused::ConflictingPublisher));
-    assert_eq!(heard_between(1_100, 1_200), Ok(()));
-    assert_eq!(heard_between(1_100, 1_210), Err(Refused::ConflictingPublisher));
+    assert_eq!(receive_between(1_050, 1_100), Ok(()));
+    assert_eq!(receive_between(1_049, 1_099), Err(Refused::ConflictingPublisher));
+    assert_eq!(receive_between(1_100, 1_200), Ok(()));
+    assert_eq!(receive_between(1_100, 1_210), Err(Refused::ConflictingPublisher));
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn a_late_session_fits_after_all_stamps_of_the_curve_before_though_its_clock_was
     plugin.follow(&set_back, 1_110..=1_120);
     plugin.follow(&Publisher::new(1_300), 1_300..=1_320);
     for (session, refused) in [(950, 1), (1_102, 1)] {
-        plugin.hear(1_321, named(session, session).at(1_250));
+        plugin.receive(1_321, named(session, session).at(1_250));
         assert_eq!(plugin.refused, refused, "{session}");
     }
 }
@@ -139,10 +139,10 @@ fn what_is_from_before_all_that_is_open_is_closed() {
 fn after_legacy(publisher: &Publisher, seconds: std::ops::RangeInclusive<u64>) -> (u64, u64) {
     let mut plugin = Plugin::default();
     for second in [1_000, 1_010, 1_020] {
-        let heard = Duration::from_secs(second);
+        let received_at = Duration::from_secs(second);
         plugin
             .account
-            .credit_legacy(Watts(10.0), Timestamp::from_seconds(second), heard, Duration::from_secs(25))
+            .credit_legacy(Watts(10.0), Timestamp::from_seconds(second), received_at, Duration::from_secs(25))
             .unwrap();
     }
     plugin.follow(publisher, seconds);
@@ -169,7 +169,7 @@ fn a_lower_run_is_late_up_to_the_id_of_the_lowest_that_is_known() {
         let mut plugin = Plugin::default();
         plugin.follow(&Publisher::on_curve(1_100, 1_000, 2, 10_000), 1_100..=1_120);
         let run_1 = Publisher::on_curve(1_000, 1_000, 1, 0).at(1_090);
-        plugin.hear(1_121, Accounting { timestamp: Timestamp::from_seconds(stamp), ..run_1 });
+        plugin.receive(1_121, Accounting { timestamp: Timestamp::from_seconds(stamp), ..run_1 });
         assert_eq!(plugin.refused, refused, "stamped {stamp}");
     }
 }
@@ -181,7 +181,7 @@ fn a_former_run_is_late_up_to_the_id_of_the_next() {
         let run_1 = Publisher::on_curve(1_000, 1_000, 1, 0);
         plugin.follow(&run_1, 1_000..=1_020);
         plugin.follow(&Publisher::on_curve(1_100, 1_000, 2, 10_000), 1_100..=1_120);
-        plugin.hear(1_121, Accounting { timestamp: Timestamp::from_seconds(stamp), ..run_1.at(1_090) });
+        plugin.receive(1_121, Accounting { timestamp: Timestamp::from_seconds(stamp), ..run_1.at(1_090) });
         assert_eq!(plugin.refused, refused, "stamped {stamp}");
     }
 }
@@ -193,16 +193,16 @@ fn our_own_tail_is_late_up_to_where_a_rival_took_over() {
         let mut plugin = Plugin::default();
         let (ours, rival) = (Publisher::new(1_000), Publisher { session: 990, ..Publisher::new(990) });
         plugin.follow(&ours, 1_000..=1_050);
-        plugin.hear(1_080, rival.at(1_060));
-        plugin.hear(1_090, rival.at(1_070));
-        plugin.hear(1_091, ours.at(second));
+        plugin.receive(1_080, rival.at(1_060));
+        plugin.receive(1_090, rival.at(1_070));
+        plugin.receive(1_091, ours.at(second));
         assert_eq!(plugin.refused, refused, "{second}");
         plugin.check(5_000 + 1_000 * (2 - refused as u64), [70, 0, 0]);
     }
 }
 
 #[test]
-fn a_rival_that_is_first_heard_when_ours_is_silent_counts_from_there() {
+fn a_rival_that_is_first_received_when_ours_is_silent_counts_from_there() {
     let mut plugin = Plugin::default();
     plugin.follow(&Publisher::new(1_000), 1_000..=1_050);
     let rival = Publisher::new(990);
@@ -218,8 +218,8 @@ fn a_rival_that_begins_counts_from_the_newest_stamp_before() {
     plugin.follow(&ours, 1_000..=1_050);
     let begun = Publisher { session: 995, ..Publisher::new(1_080) };
     let first = Accounting { seq: 0, ..begun.at(1_090) };
-    plugin.hear(1_090, first);
+    plugin.receive(1_090, first);
     assert_eq!(plugin.account.totals().energy, joules(5_000 + 1_000));
-    plugin.hear(1_091, ours.at(1_060));
+    plugin.receive(1_091, ours.at(1_060));
     assert_eq!((plugin.refused, plugin.account.totals().energy), (1, joules(6_000)));
 }

@@ -14,7 +14,7 @@ use crate::{ProbeId, Watts};
 const TRUSTED: Option<Watts> = Some(Watts(1_000.0));
 
 fn each(usual: u64, check: impl FnMut(u64)) {
-    (0..worlds::how_many(usual)).for_each(check);
+    (0..worlds::world_count(usual)).for_each(check);
 }
 
 /// Some hours with stops and whatever else.
@@ -48,9 +48,9 @@ impl Plugin {
         }
     }
 
-    fn hear(&mut self, message: &Accounting, heard: Duration) {
+    fn receive(&mut self, message: &Accounting, received_at: Duration) {
         let before = self.account.totals();
-        match self.account.credit(message, heard, self.max_gap) {
+        match self.account.credit(message, received_at, self.max_gap) {
             Ok(credit) => {
                 assert_eq!((credit.before, credit.totals), (before, self.account.totals()));
                 assert_eq!(credit.totals, self.account.fold_whole());
@@ -69,7 +69,7 @@ impl Plugin {
     }
 
     /// It is killed, and reads its journal from the beginning, or an encoded account and the rest.
-    fn restart(&mut self, heard: Duration, dice: &mut Dice) {
+    fn restart(&mut self, received_at: Duration, dice: &mut Dice) {
         let upto = dice.below(self.journal.len() as u64 + 1) as usize;
         let mut again = Account::default();
         for (index, (message, decision)) in self.journal.iter().enumerate() {
@@ -81,7 +81,7 @@ impl Plugin {
             again.replay(message.timestamp, Some(message), decision);
         }
         assert_eq!(kept(&again), kept(&self.account));
-        again.resume(heard);
+        again.resume(received_at);
         self.account = again;
     }
 
@@ -123,10 +123,10 @@ fn in_order(messages: &[Accounting]) -> Vec<Accounting> {
 }
 
 /// Hears all within `max_gap`: nobody is silent.
-fn hear_at_once(messages: &[Accounting], max_gap: Duration) -> Plugin {
+fn receive_at_once(messages: &[Accounting], max_gap: Duration) -> Plugin {
     let mut plugin = Plugin::new(max_gap);
     for message in messages {
-        plugin.hear(message, Duration::ZERO);
+        plugin.receive(message, Duration::ZERO);
     }
     plugin
 }
@@ -137,7 +137,7 @@ fn whole_and_in_order_the_total_is_what_was_used_to_three_ticks() {
         let world = World::live(seed, &plan(12, &[WorldFault::Link]));
         let mut plugin = Plugin::new(world.max_gap);
         for (at, message) in &world.log {
-            plugin.hear(&message.accounting, Duration::from_millis(*at));
+            plugin.receive(&message.accounting, Duration::from_millis(*at));
         }
         assert_eq!(plugin.credited, world.log.len(), "{seed}: refused");
         let error = plugin.total() as i64 - world.truth() as i64;
@@ -153,20 +153,20 @@ fn whole_and_in_order_the_total_is_what_was_used_to_three_ticks() {
 #[test]
 fn lost_repeated_reordered_and_restarted_it_ends_at_what_was_used() {
     let (mut compared, mut runs) = (0, 0);
-    let count = worlds::how_many(1_000);
+    let count = worlds::world_count(1_000);
     each(1_000, |seed| {
         let steps: &[WorldFault] = if seed % 3 == 0 { &[WorldFault::Step] } else { &[] };
         let with = Plan { rate: 1, ..plan(8, &[WorldFault::Link, WorldFault::Reset]).and(steps) };
         let world = World::live(seed, &Plan { has_register: seed % 5 != 0, ..with });
         let mut dice = Dice::new(seed ^ 0xface);
         let mangled = mangle(&mut dice, &world.log, 0.2);
-        let whole = hear_at_once(&in_order(&mangled), world.max_gap);
+        let whole = receive_at_once(&in_order(&mangled), world.max_gap);
         let mut plugin = Plugin::new(world.max_gap);
         for message in &mangled {
             if dice.chance(0.005) {
                 plugin.restart(Duration::ZERO, &mut dice);
             }
-            plugin.hear(message, Duration::ZERO);
+            plugin.receive(message, Duration::ZERO);
         }
         runs += whole.account.runs.len();
         // After a power loss the newest id on record may be a minute old: with a clock that was set back, too, a session may
@@ -191,7 +191,7 @@ fn lost_repeated_reordered_and_restarted_it_ends_at_what_was_used() {
         }
         // Losses cost what watts had overshot their register, a tick or two.
         let all: Vec<Accounting> = world.log.iter().map(|(_, message)| message.accounting).collect();
-        let lost = hear_at_once(&all, world.max_gap).total() as i64 - plugin.total() as i64;
+        let lost = receive_at_once(&all, world.max_gap).total() as i64 - plugin.total() as i64;
         let allowed = if seed % 5 == 0 { 0 } else { 2 * world.tick as i64 };
         assert!((0..=allowed).contains(&lost), "{seed}: {lost} mJ lost, ticks of {}", world.tick);
     });
@@ -208,7 +208,7 @@ fn without_a_register_energy_and_time_are_what_was_covered() {
         let Some((first, _)) = world.log.first() else { return };
         let mut plugin = Plugin::new(world.max_gap);
         for (at, message) in &world.log {
-            plugin.hear(&message.accounting, Duration::from_millis(*at));
+            plugin.receive(&message.accounting, Duration::from_millis(*at));
         }
         let covered: Vec<_> = world.covered.iter().filter(|(from, _)| from >= first).collect();
         let used: u64 = covered.iter().map(|(from, to)| world.load.watts(*to) * (to - from)).sum();
@@ -238,7 +238,7 @@ fn sum_of_curves(log: &[(u64, Message)]) -> u64 {
 }
 
 #[test]
-fn resets_swaps_and_wrong_clocks_bill_what_each_curve_says_and_no_second_twice() {
+fn resets_swaps_and_wrong_clocks_bill_what_each_curve_reports_and_no_second_twice() {
     use WorldFault::{Link, Reset, Step, Swap, WrongClock};
     let mut compared = 0;
     each(400, |seed| {
@@ -249,7 +249,7 @@ fn resets_swaps_and_wrong_clocks_bill_what_each_curve_says_and_no_second_twice()
             if dice.chance(0.01) {
                 plugin.restart(Duration::from_millis(*at), &mut dice);
             }
-            plugin.hear(&message.accounting, Duration::from_millis(*at));
+            plugin.receive(&message.accounting, Duration::from_millis(*at));
         }
         let sum = sum_of_curves(&world.log);
         assert!(plugin.total() <= sum, "{seed}: {} of {sum}", plugin.total());
@@ -323,7 +323,7 @@ fn two_managers_bill_nothing_twice() {
         }
         let mut plugin = Plugin::new(max_gap);
         for (at, message) in &log {
-            plugin.hear(message, Duration::from_millis(*at));
+            plugin.receive(message, Duration::from_millis(*at));
         }
         conflicts += plugin.refused;
         let Some((first, last)) = log.first().zip(log.last()) else { return };

@@ -59,7 +59,7 @@ pub(super) struct Plugin {
 }
 
 impl Plugin {
-    pub(super) fn hear(&mut self, second: u64, message: Accounting) {
+    pub(super) fn receive(&mut self, second: u64, message: Accounting) {
         let before = self.account.totals().energy;
         let credit = self.account.credit(&message, Duration::from_secs(second), Duration::from_secs(25));
         self.refused += usize::from(credit.is_err());
@@ -69,7 +69,7 @@ impl Plugin {
     /// Hears a publisher's readings as they are made.
     pub(super) fn follow(&mut self, publisher: &Publisher, seconds: std::ops::RangeInclusive<u64>) {
         for second in seconds.step_by(10) {
-            self.hear(second, publisher.at(second));
+            self.receive(second, publisher.at(second));
         }
     }
 
@@ -101,7 +101,7 @@ fn a_curve_that_began_beside_another_counts_from_the_run_that_came_after() {
     plugin.check(10_000 + 5_000, [150, 0, 50]);
     // A message of its first run would lower its begin: it is refused.
     let first_run = Publisher::on_curve(900, 900, 1, 0);
-    plugin.hear(1_201, first_run.at(1_140));
+    plugin.receive(1_201, first_run.at(1_140));
     assert_eq!(plugin.refused, 1);
     plugin.check(15_000, [150, 0, 50]);
 }
@@ -119,14 +119,14 @@ fn the_next_run_of_a_curve_follows_at_once_however_often_it_restarts() {
 }
 
 #[test]
-fn a_former_session_heard_late_after_the_clock_was_set_back_is_late_and_no_follower() {
+fn a_former_session_received_late_after_the_clock_was_set_back_is_late_and_no_follower() {
     // At 1100 the clock is set back by 300 s: the next session is named for the time after the last stamp.
     let (former, latter) =
         (Publisher::new(1_000), Publisher { session: 1_091, offset: -300, ..Publisher::new(1_100) });
     let mut plugin = Plugin::default();
     plugin.follow(&latter, 1_100..=1_120);
     for second in (1_000..=1_090).step_by(10) {
-        plugin.hear(1_121, former.at(second));
+        plugin.receive(1_121, former.at(second));
     }
     plugin.follow(&latter, 1_130..=1_190);
     assert_eq!((plugin.refused, plugin.account.last().seconds()), (0, 890));
@@ -141,10 +141,10 @@ fn a_late_lower_run_that_had_overshot_its_register_does_not_lower_the_total() {
     let mut plugin = Plugin::default();
     plugin.follow(&run_2, 1_300..=1_320);
     assert_eq!(plugin.account.totals().energy, joules(2_000));
-    plugin.hear(1_321, run_1.at(1_190));
+    plugin.receive(1_321, run_1.at(1_190));
     // The lowest point known is run 2's begin, the highest run 1's end.
     assert_eq!(plugin.account.totals().energy, joules(4_000));
-    plugin.hear(1_322, run_1.at(1_000));
+    plugin.receive(1_322, run_1.at(1_000));
     assert_eq!(plugin.account.totals().energy, joules(19_000));
 }
 
@@ -155,13 +155,13 @@ fn what_is_below_the_highest_point_is_cut_from_the_run_that_measured_it() {
     plugin.follow(&Publisher::on_curve(1_000, 1_000, 1, 0), 1_000..=1_190);
     let run_2 = Publisher::on_curve(1_300, 1_000, 2, 15_000);
     for (second, total) in [(1_300, 19_000), (1_340, 19_000), (1_350, 20_000)] {
-        plugin.hear(second, run_2.at(second));
+        plugin.receive(second, run_2.at(second));
         let totals = plugin.account.totals();
         assert_eq!((totals.energy, totals.bridged), (joules(total), Energy::ZERO), "at {second}");
     }
     // The register tells only now of what it advanced in the stop: run 2's begin rises by 6 kJ, of which 2 kJ are bridged.
     let ticked = Publisher::on_curve(1_300, 1_000, 2, 21_000);
-    plugin.hear(1_360, ticked.at(1_360));
+    plugin.receive(1_360, ticked.at(1_360));
     let totals = plugin.account.totals();
     assert_eq!((totals.energy, totals.bridged), (joules(27_000), joules(2_000)));
 }
@@ -196,7 +196,7 @@ fn a_session_of_an_absurd_id_hides_neither_energy_nor_watts() {
     let mut plugin = Plugin::default();
     plugin.follow(&Publisher::new(1_000), 1_000..=1_050);
     let absurd = Accounting { session: Timestamp::from_micros(1 << 63), ..Publisher::new(1_052).at(1_052) };
-    plugin.hear(1_052, absurd);
+    plugin.receive(1_052, absurd);
     // The session before, and one after a restart, go on as if nothing had been.
     plugin.follow(&Publisher::new(1_000), 1_060..=1_100);
     assert_eq!(plugin.account.last().seconds(), 1_100, "what is shown is the present");
@@ -219,12 +219,12 @@ fn what_is_stamped_before_the_begin_keeps_its_energy_and_gains_no_time() {
 }
 
 #[test]
-fn a_rival_counts_from_its_first_message_after_ours_was_last_heard() {
+fn a_rival_counts_from_its_first_message_after_ours_was_last_received() {
     let mut plugin = Plugin::default();
     let (ours, rival) = (Publisher::new(1_000), Publisher::new(990));
     for second in (1_000..=1_050).step_by(10) {
-        plugin.hear(second, ours.at(second));
-        plugin.hear(second + 5, rival.at(second));
+        plugin.receive(second, ours.at(second));
+        plugin.receive(second + 5, rival.at(second));
     }
     assert_eq!(
         plugin.account.conflict(),
@@ -243,7 +243,7 @@ fn a_second_manager_with_a_copy_of_the_state_is_a_rival() {
     let copies = [1_030, 1_034].map(|from| Publisher::on_curve(from, 1_000, 2, (from - 1_000) * WATTS));
     for second in (0..=60).step_by(10) {
         for copy in &copies {
-            plugin.hear(copy.from + second, copy.at(copy.from + second));
+            plugin.receive(copy.from + second, copy.at(copy.from + second));
         }
     }
     assert_eq!(plugin.refused, 7, "all of the second one");
@@ -261,7 +261,7 @@ fn an_account_never_returns_to_a_curve_that_another_has_followed() {
     let other = Publisher::on_curve(1_060, 1_060, 1, 0);
     plugin.follow(&other, 1_060..=1_100);
     let back = Publisher::on_curve(1_105, 1_000, 2, 10_500);
-    plugin.hear(1_105, back.at(1_105));
+    plugin.receive(1_105, back.at(1_105));
     assert_eq!(plugin.refused, 1);
     plugin.follow(&other, 1_110..=1_120);
     plugin.follow(&back, 1_125..=1_205);
@@ -270,7 +270,7 @@ fn an_account_never_returns_to_a_curve_that_another_has_followed() {
 }
 
 #[test]
-fn a_stop_is_bridged_by_what_the_curve_says_and_a_late_tail_makes_it_measured() {
+fn a_stop_is_bridged_by_what_the_curve_reports_and_a_late_tail_makes_it_measured() {
     let mut plugin = Plugin::default();
     let (run_1, run_2) =
         (Publisher::on_curve(1_000, 1_000, 1, 0), Publisher::on_curve(1_160, 1_000, 2, 16_000));
@@ -278,7 +278,7 @@ fn a_stop_is_bridged_by_what_the_curve_says_and_a_late_tail_makes_it_measured() 
     plugin.follow(&run_2, 1_160..=1_200);
     plugin.check(20_000, [90, 110, 0]);
     assert_eq!(plugin.account.totals().bridged, joules(11_000));
-    plugin.hear(1_201, run_1.at(1_090));
+    plugin.receive(1_201, run_1.at(1_090));
     plugin.check(20_000, [130, 70, 0]);
     assert_eq!(plugin.account.totals().bridged, joules(7_000));
 }
@@ -314,22 +314,22 @@ fn a_late_session_that_overlaps_the_one_before_is_a_rival() {
     plugin.follow(&Publisher::new(1_000), 1_000..=1_100);
     plugin.follow(&Publisher::new(1_200), 1_200..=1_250);
     let overlapping = Publisher::new(1_050);
-    plugin.hear(1_251, overlapping.at(1_150));
+    plugin.receive(1_251, overlapping.at(1_150));
     assert_eq!(plugin.refused, 1);
     let between = Publisher::new(1_120);
-    plugin.hear(1_252, between.at(1_150));
+    plugin.receive(1_252, between.at(1_150));
     assert_eq!(plugin.refused, 1);
     plugin.check(10_000 + 3_000 + 5_000, [180, 0, 70]);
 }
 
 #[test]
-fn a_message_that_contradicts_what_was_heard_does_not_lower_the_total() {
+fn a_message_that_contradicts_what_was_received_does_not_lower_the_total() {
     let mut plugin = Plugin::default();
     let publisher = Publisher::new(1_000);
     plugin.follow(&publisher, 1_050..=1_100);
     // Its message 3 had more energy than its message 9, it says.
     let odd = Accounting { totals: publisher.at(1_090).totals, ..publisher.at(1_030) };
-    plugin.hear(1_101, odd);
+    plugin.receive(1_101, odd);
     assert_eq!(plugin.account.totals().energy, joules(5_000));
 }
 
@@ -346,7 +346,7 @@ fn wall_time_that_readings_cover_is_theirs_before_any_stops() {
 }
 
 #[test]
-fn the_time_before_a_rival_of_which_no_register_tells_is_unknown() {
+fn the_time_before_a_rival_of_which_no_register_reports_is_unknown() {
     // A publisher that began anew under an id before ours, when ours was gone.
     let mut plugin = Plugin::default();
     plugin.follow(&Publisher::new(1_000), 1_000..=1_050);
@@ -362,10 +362,10 @@ fn once_a_run_has_lasted_a_day_those_before_it_are_closed() {
         (Publisher::on_curve(1_000, 1_000, 1, 0), Publisher::on_curve(1_160, 1_000, 2, 16_000));
     plugin.follow(&run_1, 1_000..=1_050);
     plugin.follow(&run_2, 1_160..=87_560);
-    plugin.hear(87_561, run_1.at(1_090));
+    plugin.receive(87_561, run_1.at(1_090));
     assert_eq!((plugin.refused, plugin.account.runs.len()), (0, 2));
-    plugin.hear(87_570, run_2.at(87_570));
-    plugin.hear(87_571, run_1.at(1_100));
+    plugin.receive(87_570, run_2.at(87_570));
+    plugin.receive(87_571, run_1.at(1_100));
     assert_eq!((plugin.refused, plugin.account.runs.len()), (1, 1));
     plugin.check(8_657_000, [86_500, 70, 0]);
 }

@@ -15,7 +15,7 @@ fn deliver(scenario: &Scenario) -> BTreeMap<ProbeId, Account> {
         let message = &scenario.messages[delivery.message];
         let account = accounts.entry(message.probe.clone()).or_default();
         let before = account.totals();
-        let credit = account.credit(&message.accounting, delivery.heard, scenario.max_gap);
+        let credit = account.credit(&message.accounting, delivery.received_at, scenario.max_gap);
         let answer = match credit {
             Ok(_) => Answer::Credited,
             Err(Refused::Duplicate) => Answer::Duplicate,
@@ -70,16 +70,17 @@ fn check_end(name: &str, account: &Account, expected: &Expected, newest: Timesta
 }
 
 #[test]
-fn each_scenario_gives_its_answers_and_ends_where_it_says() {
+fn each_scenario_gives_its_answers_and_ends_where_it_states() {
     let scenarios = scenarios::all();
     let mut with_clock_ahead = Vec::new();
     for scenario in &scenarios {
         let accounts = deliver(scenario);
         assert_eq!(accounts.len(), scenario.expected.len(), "{}", scenario.name);
         for (probe, account) in &accounts {
-            let heard = scenario.delivery.iter().map(|delivery| &scenario.messages[delivery.message]);
-            let newest =
-                heard.filter(|message| message.probe == *probe).map(|message| message.accounting.timestamp);
+            let received = scenario.delivery.iter().map(|delivery| &scenario.messages[delivery.message]);
+            let newest = received
+                .filter(|message| message.probe == *probe)
+                .map(|message| message.accounting.timestamp);
             // What was refused is not the account's: see `cloned-state` and `rival`, whose ends are credited.
             check_end(&scenario.name, account, &scenario.expected[probe], newest.max().unwrap());
             if account.last() < scenario.expected[probe].newest_stamp {

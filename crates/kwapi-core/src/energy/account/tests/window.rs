@@ -23,7 +23,7 @@ fn a_message_63_before_the_newest_is_late_and_one_64_before_passes_for_a_duplica
 }
 
 #[test]
-fn a_leap_of_64_forgets_what_was_heard_before_it() {
+fn a_leap_of_64_forgets_what_was_received_before_it() {
     assert_eq!(answers(&[0, 1, 2, 66, 65, 64, 65]).0[3..], [NEWEST, LATE, LATE, DUPLICATE]);
     assert_eq!(answers(&[0, 1, 2, 65, 3, 2]).0[3..], [NEWEST, LATE, DUPLICATE]);
 }
@@ -69,7 +69,7 @@ fn at_a_thousand_a_second_a_message_is_waited_for_for_two_seconds() {
 }
 
 #[test]
-fn messages_that_a_slower_route_brings_a_second_later_are_all_taken() {
+fn messages_that_arrive_by_a_slower_route_a_second_later_are_all_taken() {
     let (fast, slow) = (0..3_000_u64, 0..3_000_u64);
     let fast = fast.map(|seq| (seq, seq)).filter(|(_, seq)| *seq == 0 || seq % 97 != 0);
     let slow = slow.map(|seq| (seq + 1_000, seq));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::energy::scenarios::{self, Message, Scenario};
-use crate::energy::worlds::{Dice, Plan, STOPS, World, WorldFault, how_many};
+use crate::energy::worlds::{Dice, Plan, STOPS, World, WorldFault, world_count};
 use crate::{OpenRows, ProbeId, Watts, WrittenRow};
 
 /// A plugin with its ledger: an account, the trace of what it credits, and rows.
@@ -23,8 +23,8 @@ type Sums = BTreeMap<(RowStep, u64), Increment>;
 
 impl Book {
     /// Hears a message; answers the rows that it wrote.
-    fn hear(&mut self, message: &Accounting, heard: Duration, max_gap: Duration) -> Vec<WrittenRow> {
-        let Ok(credit) = self.account.credit(message, heard, max_gap) else { return Vec::new() };
+    fn receive(&mut self, message: &Accounting, received_at: Duration, max_gap: Duration) -> Vec<WrittenRow> {
+        let Ok(credit) = self.account.credit(message, received_at, max_gap) else { return Vec::new() };
         let mut pieces = Vec::new();
         let traced =
             self.trace.take(message.timestamp, Some(message), &credit.decision, &credit.totals, &mut pieces);
@@ -86,7 +86,7 @@ fn check(scenario: &Scenario) {
     for (step, delivery) in scenario.delivery.iter().enumerate() {
         let Message { probe, accounting } = &scenario.messages[delivery.message];
         let book = books.entry(probe.clone()).or_default();
-        let wrote = book.hear(accounting, delivery.heard, scenario.max_gap);
+        let wrote = book.receive(accounting, delivery.received_at, scenario.max_gap);
         let corrects = |row: &&WrittenRow| {
             row.step == RowStep::Minute && row.correction.is_some() && !row.row.increment.is_zero()
         };
@@ -145,7 +145,7 @@ fn mangle(dice: &mut Dice, log: &[(u64, Message)]) -> Vec<Accounting> {
 #[test]
 fn in_any_order_twice_and_restarted_the_rows_are_those_of_in_order() {
     let (mut compared, mut placed_otherwise) = (0, 0);
-    for seed in 0..how_many(200) {
+    for seed in 0..world_count(200) {
         let plan = Plan {
             hours: 6,
             rate: 3,
@@ -158,7 +158,7 @@ fn in_any_order_twice_and_restarted_the_rows_are_those_of_in_order() {
         let mut credited = BTreeMap::new();
         for message in mangle(&mut dice, &world.log) {
             let before = mangled.account.clone();
-            mangled.hear(&message, Duration::ZERO, world.max_gap);
+            mangled.receive(&message, Duration::ZERO, world.max_gap);
             if before != mangled.account {
                 credited.insert((message.session, message.seq), message);
             }
@@ -173,7 +173,7 @@ fn in_any_order_twice_and_restarted_the_rows_are_those_of_in_order() {
         mangled.check(&seed.to_string());
         let mut whole = Book::default();
         for message in credited.values() {
-            whole.hear(message, Duration::ZERO, world.max_gap);
+            whole.receive(message, Duration::ZERO, world.max_gap);
         }
         whole.check(&seed.to_string());
         assert_eq!((mangled.begun, whole.begun), (1, 1), "{seed}");
@@ -198,7 +198,7 @@ fn in_any_order_twice_and_restarted_the_rows_are_those_of_in_order() {
         let allowed = if world.tick <= 3_600_000 { 0 } else { world.tick as i64 };
         assert!(apart.mj.iter().all(|mj| *mj <= allowed), "{seed}: {apart:?}, ticks of {}", world.tick);
     }
-    assert!(compared * 2 > how_many(200), "too easy: {compared} compared");
+    assert!(compared * 2 > world_count(200), "too easy: {compared} compared");
     assert!(placed_otherwise * 10 < compared, "{placed_otherwise} of {compared}");
 }
 
@@ -206,7 +206,7 @@ fn in_any_order_twice_and_restarted_the_rows_are_those_of_in_order() {
 fn whatever_clocks_registers_and_the_journal_do_the_rows_add_up_to_the_account() {
     use WorldFault::{Link, Reset, Step, Swap, WrongClock};
     let mut unplaced = 0;
-    for seed in 0..how_many(150) {
+    for seed in 0..world_count(150) {
         let faults = [Link, Reset, Step, Swap, WrongClock];
         let plan = Plan { hours: 6, rate: 3, ..Plan::new(&STOPS).and(&faults) };
         let world = World::live(seed, &plan);
@@ -219,15 +219,15 @@ fn whatever_clocks_registers_and_the_journal_do_the_rows_add_up_to_the_account()
         };
         let mut book = Book::default();
         for (index, message) in messages.iter().enumerate() {
-            let heard = world.max_gap * 2 * index as u32;
+            let received_at = world.max_gap * 2 * index as u32;
             if index > 0 && dice.chance(0.01) {
                 // The journal has lost it: the account has it all the same.
-                _ = book.account.credit(message, heard, world.max_gap);
+                _ = book.account.credit(message, received_at, world.max_gap);
                 continue;
             }
-            book.hear(message, heard, world.max_gap);
+            book.receive(message, received_at, world.max_gap);
         }
-        book.hear(messages.last().unwrap(), Duration::MAX, world.max_gap);
+        book.receive(messages.last().unwrap(), Duration::MAX, world.max_gap);
         unplaced += book.unplaced;
         let totals = book.account.totals();
         let rows = book.rows();
@@ -283,7 +283,7 @@ fn sums_from(from: usize, messages: &[Accounting]) -> (i64, u64) {
 }
 
 #[test]
-fn what_a_slower_route_brings_of_a_fast_session_lies_where_it_was_measured() {
+fn what_a_slower_route_delivers_of_a_fast_session_lies_where_it_was_measured() {
     // Across a minute's end at 60 s, a thousand a second, with more power in each second than in the one before.
     let fast = |seq: u64| Accounting {
         timestamp: Timestamp::from_micros(58_700_000 + seq * 1_000),
@@ -298,12 +298,12 @@ fn what_a_slower_route_brings_of_a_fast_session_lies_where_it_was_measured() {
     let is_lost = |seq: &u64| (1_250..1_350).contains(seq) || seq % 113 == 7;
     let (mut whole, mut late) = (Book::default(), Book::default());
     for seq in 0..3_500 {
-        whole.hear(&fast(seq), Duration::ZERO, Duration::from_secs(10));
+        whole.receive(&fast(seq), Duration::ZERO, Duration::from_secs(10));
         if !is_lost(&seq) {
-            late.hear(&fast(seq), Duration::ZERO, Duration::from_secs(10));
+            late.receive(&fast(seq), Duration::ZERO, Duration::from_secs(10));
         }
         if seq >= 900 && is_lost(&(seq - 900)) {
-            late.hear(&fast(seq - 900), Duration::ZERO, Duration::from_secs(10));
+            late.receive(&fast(seq - 900), Duration::ZERO, Duration::from_secs(10));
         }
     }
     late.check("late");
@@ -312,7 +312,7 @@ fn what_a_slower_route_brings_of_a_fast_session_lies_where_it_was_measured() {
 }
 
 #[test]
-fn begun_later_it_tells_what_came_since() {
+fn begun_later_it_reports_what_came_since() {
     let messages =
         [message(100, 100, 0), message(100, 110, 50), message(100, 111, 60), message(100, 120, 90)];
     assert_eq!(sums_from(0, &messages), (90_000, 1));
@@ -322,7 +322,7 @@ fn begun_later_it_tells_what_came_since() {
 
 /// A ledger that is begun with the first message heard of a session: what it carries came before.
 #[test]
-fn begun_with_a_session_that_follows_it_tells_what_came_after_that_message() {
+fn begun_with_a_session_that_follows_it_reports_what_came_after_that_message() {
     let messages =
         [message(100, 100, 0), message(100, 110, 50), message(200, 203, 90), message(200, 210, 95)];
     assert_eq!(sums_from(0, &messages), (145_000, 1));
@@ -347,13 +347,13 @@ fn an_account_that_began_anew_is_followed_from_there() {
 }
 
 #[test]
-fn messages_of_the_original_lie_where_they_were_heard() {
+fn messages_of_the_original_lie_where_they_were_received() {
     let (mut account, mut trace, mut pieces) = (Account::default(), Trace::default(), Vec::new());
     let mut rows = Vec::new();
     for second in [3_590, 3_600, 3_610, 7_300] {
         let now = Timestamp::from_seconds(second);
-        let heard = Duration::from_secs(second);
-        let credit = account.credit_legacy(Watts(60.0), now, heard, Duration::from_secs(60)).unwrap();
+        let received_at = Duration::from_secs(second);
+        let credit = account.credit_legacy(Watts(60.0), now, received_at, Duration::from_secs(60)).unwrap();
         trace.take(now, None, &credit.decision, &credit.totals, &mut pieces);
         rows.extend(
             pieces.iter().map(|piece| (piece.begin / 1_000, piece.increment.mj[0], piece.increment.ms[0])),
@@ -363,7 +363,7 @@ fn messages_of_the_original_lie_where_they_were_heard() {
 }
 
 #[test]
-fn bytes_that_are_no_trace_are_told() {
+fn bytes_that_are_no_trace_are_reported() {
     let mut bytes = Vec::new();
     Trace::default().encode(&mut bytes);
     assert_eq!(Trace::decode(&bytes), Ok(Trace::default()));

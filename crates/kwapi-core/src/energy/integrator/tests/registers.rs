@@ -8,12 +8,12 @@ fn tenths(tenths: u64) -> MeterCounter {
 
 /// Two ticks of 0.1 kWh are 720 kJ: a register may stand so far behind the watts.
 #[test]
-fn a_coarse_register_is_believed_up_to_two_ticks_behind() {
+fn a_coarse_register_is_trusted_up_to_two_ticks_behind() {
     let mut meter = Integrator::new(MAX_GAP);
     let mut convicted = None;
     for second in 0..1_200_u32 {
         counted(&mut meter, f64::from(second), 1_000.0, tenths(42));
-        if !meter.counter_believed() {
+        if !meter.counter_trusted() {
             convicted.get_or_insert(second);
         }
     }
@@ -61,7 +61,7 @@ fn the_first_tick_does_not_take_back_what_watts_alone_have_counted() {
 #[test]
 fn a_register_that_goes_on_without_an_anchor_gets_one() {
     let mut meter = Integrator::new(MAX_GAP);
-    meter.resume(at(100.0), &told(100.0, &watt_hours(9)), Energy::from_watt_hours(2));
+    meter.resume(at(100.0), &observation(100.0, &watt_hours(9)), Energy::from_watt_hours(2));
     let anchor = meter.anchor.as_deref().copied().unwrap();
     assert_eq!((anchor.counted_uj, anchor.slack_uj), (7_200_000_000, 3_600_000_000));
 }
@@ -105,7 +105,7 @@ fn a_register_that_is_stated_now_and_then_is_no_jump() {
 }
 
 /// How long a register that counts so many percent of the watts is believed, in seconds of an hour.
-fn believed_for(percent: u64) -> u32 {
+fn trusted_for(percent: u64) -> u32 {
     let mut meter = Integrator::new(MAX_GAP);
     for second in 0..3_600_u32 {
         let value = Energy::from_millijoules(u64::from(second) * 10_000 * percent);
@@ -115,7 +115,7 @@ fn believed_for(percent: u64) -> u32 {
             1_000.0,
             MeterCounter::new(value, Energy::from_millijoules(1)),
         );
-        if !meter.counter_believed() {
+        if !meter.counter_trusted() {
             return second;
         }
     }
@@ -124,8 +124,8 @@ fn believed_for(percent: u64) -> u32 {
 
 /// A quarter of what the watts have added up to, and more than 36 kJ.
 #[test]
-fn a_register_is_believed_up_to_a_quarter_behind() {
-    assert_eq!(believed_for(76), 3_600);
-    let until = believed_for(70);
+fn a_register_is_trusted_up_to_a_quarter_behind() {
+    assert_eq!(trusted_for(76), 3_600);
+    let until = trusted_for(70);
     assert!((120..=123).contains(&until), "{until}");
 }

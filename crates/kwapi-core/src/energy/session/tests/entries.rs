@@ -76,7 +76,7 @@ fn watts_that_cannot_be_make_no_bound() {
 }
 
 #[test]
-fn a_register_in_the_host_is_one_if_either_process_says_so() {
+fn a_register_in_the_host_is_one_if_either_process_reports_it() {
     let is_in_host = |is| Arc::new(Register { is_in_host: is, ..(*register("a")).clone() });
     for (then, now, boot, run) in
         [(true, true, "1", 1), (true, false, "1", 1), (false, true, "1", 1), (true, true, "0", 2)]
@@ -120,7 +120,7 @@ fn a_register_that_stands_still_is_convicted_over_restarts() {
         }
         past = process.stop();
     }
-    assert_eq!(next(past, limits(), 200, 0), (1, Some(NotBridged::NotBelieved)));
+    assert_eq!(next(past, limits(), 200, 0), (1, Some(NotBridged::NotTrusted)));
 }
 
 /// What was drawn before is known of this register alone.

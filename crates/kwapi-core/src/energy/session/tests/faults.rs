@@ -126,7 +126,7 @@ fn one_absurd_sample_beside_an_exact_register_is_nothing() {
     world.read_as("p", 100, 1e7);
     world.read((110..300).step_by(10));
     assert_eq!(world.credited(), 29_000);
-    assert!(world.source.as_ref().unwrap().session.register_believed());
+    assert!(world.source.as_ref().unwrap().session.register_trusted());
 }
 
 /// The meter's own interval is ten seconds, `max_gap` 25: a reading that comes after 28 is late, one after 31 was missed.
@@ -178,9 +178,9 @@ fn one_absurd_sample_in_the_first_reading_of_a_register_is_nothing() {
 fn one_absurd_sample_in_the_reading_that_convicts_a_register_is_nothing() {
     let mut world = Small::new(Meter::exact("m"));
     (0..60).step_by(10).for_each(|second| world.read_as("p", second, 1_000.0));
-    assert!(world.source.as_ref().unwrap().session.register_believed());
+    assert!(world.source.as_ref().unwrap().session.register_trusted());
     world.read_as("p", 60, 1e7);
-    assert!(!world.source.as_ref().unwrap().session.register_believed());
+    assert!(!world.source.as_ref().unwrap().session.register_trusted());
     (70..100).step_by(10).for_each(|second| world.read_as("p", second, 1_000.0));
     // The register had the last word for ten seconds: a kilojoule.
     assert_eq!(world.credited(), 81_000);
@@ -235,7 +235,7 @@ fn what_is_plausible_is_kept_over_a_run_of_one_reading() {
 fn a_register_that_contradicted_the_watts_bridges_nothing() {
     let mut world = Small::new(Meter::exact("m"));
     (0..300).step_by(10).for_each(|second| world.read_as("p", second, 1_000.0));
-    assert!(!world.source.as_ref().unwrap().session.register_believed());
+    assert!(!world.source.as_ref().unwrap().session.register_trusted());
     world.stop();
     world.read([400, 410]);
     assert_eq!(world.curves(), 2);
@@ -295,8 +295,8 @@ fn what_cannot_be_kept_is_published_without_a_curve_and_counts_the_same() {
     world.read((200..300).step_by(10));
     world.stop();
     world.read((400..500).step_by(10));
-    let anew = world.log.last().unwrap().1.accounting;
-    assert_eq!((anew.curve.unwrap().run, anew.curve.unwrap().begin), (1, Energy::ZERO));
+    let fresh = world.log.last().unwrap().1.accounting;
+    assert_eq!((fresh.curve.unwrap().run, fresh.curve.unwrap().begin), (1, Energy::ZERO));
 }
 
 /// A disk that is back in the middle of a run does not begin a curve: nothing of it before is on record.

@@ -46,7 +46,7 @@ fn used(world: &World) -> u64 {
 }
 
 fn each(usual: u64, check: impl FnMut(u64)) {
-    (0..worlds::how_many(usual)).for_each(check);
+    (0..worlds::world_count(usual)).for_each(check);
 }
 
 fn with_stops(other: &[WorldFault]) -> Plan {

@@ -12,13 +12,14 @@ const ALONE: Option<(bool, bool)> = Some((true, true));
 const PROGRESS: Option<(bool, bool)> = Some((false, false));
 
 #[test]
-fn progress_is_told_every_five_seconds_and_a_stamp_alone_every_minute() {
+fn progress_is_reported_every_five_seconds_and_a_stamp_alone_every_minute() {
     let mut process = Process::new(Vec::new());
-    let told: Vec<_> = (0..=15).filter(|second| process.at(*second).0.is_some()).collect();
-    assert_eq!(told, [0, 5, 10, 15]);
+    let records: Vec<_> = (0..=15).filter(|second| process.at(*second).0.is_some()).collect();
+    assert_eq!(records, [0, 5, 10, 15]);
     let mut process = Process::new(Vec::new());
-    let told: Vec<_> = (0..=130).step_by(10).filter(|second| process.without(*second).0.is_some()).collect();
-    assert_eq!(told, [0, 60, 120]);
+    let records: Vec<_> =
+        (0..=130).step_by(10).filter(|second| process.without(*second).0.is_some()).collect();
+    assert_eq!(records, [0, 60, 120]);
 }
 
 #[test]
@@ -30,7 +31,7 @@ fn a_begin_is_synced_and_alone_and_what_follows_is_progress() {
 }
 
 #[test]
-fn a_reset_a_jump_disbelief_and_a_step_back_are_synced_at_once_and_once() {
+fn a_reset_a_jump_distrust_and_a_step_back_are_synced_at_once_and_once() {
     for value in [0, 900_000_000] {
         let mut process = Process::new(Vec::new());
         process.at(10);
@@ -47,7 +48,7 @@ fn a_reset_a_jump_disbelief_and_a_step_back_are_synced_at_once_and_once() {
         process.read(Some(20_000.0), Some(0));
         let is_synced = process.keep().is_some_and(|keep| keep.sync);
         let is_news = second == 0 || second == 2;
-        assert_eq!((is_synced, process.session.register_believed()), (is_news, second < 2), "at {second}");
+        assert_eq!((is_synced, process.session.register_trusted()), (is_news, second < 2), "at {second}");
     }
     for has_register in [true, false] {
         let mut process = Process::new(Vec::new());
@@ -61,7 +62,7 @@ fn a_reset_a_jump_disbelief_and_a_step_back_are_synced_at_once_and_once() {
 }
 
 #[test]
-fn another_register_is_alone_on_record_and_known_by_what_it_says_itself() {
+fn another_register_is_alone_on_record_and_known_by_what_it_reports_itself() {
     let mut process = Process::new(Vec::new());
     process.register = Arc::new(Register { serial: Some("A".to_owned()), ..(*register("a")).clone() });
     process.at(0);
@@ -101,8 +102,8 @@ fn a_curve_goes_on_with_a_register_that_is_read_later() {
     let curve = process.at(0).1.curve;
     process.register = register("b");
     process.without(10);
-    let (told, message) = process.at(20);
-    assert_eq!((told, message.curve, message.seq), (PROGRESS, curve, 2));
+    let (record, message) = process.at(20);
+    assert_eq!((record, message.curve, message.seq), (PROGRESS, curve, 2));
 }
 
 #[test]
@@ -114,8 +115,8 @@ fn a_register_that_is_first_read_is_synced_alone() {
     let mut process = Process::new(Vec::new());
     process.read(None, None);
     process.keep();
-    let (told, message) = process.at(1);
-    assert_eq!((told, message.session, message.seq), (ALONE, wall(0), 0));
+    let (record, message) = process.at(1);
+    assert_eq!((record, message.session, message.seq), (ALONE, wall(0), 0));
 }
 
 /// The reading in which the register is first read says no power, and the clock is set back in the next.
@@ -170,8 +171,8 @@ fn what_could_not_be_kept_is_alone_on_record_as_soon_as_it_can_be() {
         process.session.leave_curve();
         let first = process.publish();
         assert_eq!((first.curve, first.seq, first.session > wall(0)), (None, 0, true));
-        let told: Vec<_> = (2..=122).filter_map(|second| process.at(second).0).collect();
-        assert_eq!(told[..2], [(true, true), (false, false)], "published before: {published}");
+        let records: Vec<_> = (2..=122).filter_map(|second| process.at(second).0).collect();
+        assert_eq!(records[..2], [(true, true), (false, false)], "published before: {published}");
     }
 }
 
@@ -214,7 +215,7 @@ fn two(register_newest: i64, other_newest: i64) -> Vec<SessionEntry> {
 }
 
 #[test]
-fn of_two_entries_the_newest_tells_what_was_published() {
+fn of_two_entries_the_newest_reports_what_was_published() {
     for past in [two(0, 500), two(500, 0)] {
         // The clock is where it was, or behind.
         for second in [400, 500] {

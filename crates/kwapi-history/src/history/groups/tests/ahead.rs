@@ -14,8 +14,8 @@ const IS_SET: u64 = 500;
 fn live(lab: &Lab, seconds: std::ops::Range<u64>, kill_when_rewound: bool) -> u64 {
     let world = [("lyon.a", 60.0), ("lyon.rack.b", 40.0)];
     let journal = journal(lab);
-    let heard = world.iter().map(|(name, _)| probe(name)).filter(|_| seconds.start > 1).collect();
-    let groups = open(&journal, &GroupsConfig { heard, ..config(&[]) });
+    let recent = world.iter().map(|(name, _)| probe(name)).filter(|_| seconds.start > 1).collect();
+    let groups = open(&journal, &GroupsConfig { recent, ..config(&[]) });
     for second in seconds.clone() {
         let stamp = if (LEAPS..IS_SET).contains(&second) { second + AHEAD } else { second };
         append(&journal, each_second(stamp..stamp + 1, &world));
@@ -39,7 +39,7 @@ fn a_kill_right_after_files_were_rewound_loses_no_second() {
     let [again, at_one_go] = [&lab, &whole].map(|lab| {
         let groups = open(&journal(lab), &config(&[]));
         for group in ["lyon", "lyon.rack"] {
-            let rows = told(&groups, group, 1_349);
+            let rows = course_of(&groups, group, 1_349);
             let watts = if group == "lyon" { 100.0 } else { 40.0 };
             let known = (1_060..1_345).all(|second| row(&rows, 1_349, second) == (Some(watts), Some(1.0)));
             assert!(known, "killed at {killed}: {group}: {rows:?}");
@@ -51,7 +51,7 @@ fn a_kill_right_after_files_were_rewound_loses_no_second() {
 
 /// The time that was ahead is not told again by a process that begins after that.
 #[test]
-fn a_kill_after_files_were_rewound_does_not_bring_the_future_back() {
+fn a_kill_after_files_were_rewound_does_not_restore_the_future() {
     let lab = Lab::empty();
     let killed = live(&lab, 1..1_350, true);
     let journal = journal(&lab);

@@ -38,7 +38,7 @@ fn what_came_too_late_is_in_the_rows_of_all_its_groups_later() {
     // A switch was off: they come at once, one after the other.
     append(&journal, each_second(50..400, &world[2..]));
     append(&journal, each_second(400..500, &world));
-    let at = |group: &str, second| row(&told(&groups, group, 499), 499, second);
+    let at = |group: &str, second| row(&course_of(&groups, group, 499), 499, second);
     assert_eq!(
         [at("lyon", 220), at("lyon.rack", 220)],
         [(Some(100.0), Some(2.0 / 3.0)), (Some(40.0), Some(0.5))]
@@ -74,7 +74,7 @@ fn what_lies_too_far_back_for_its_groups_is_left_out_and_counted() {
     groups.history.catch_up();
     look_after(&groups, 1..4);
     assert_eq!(groups.counters().files.late_left_out, 2 * 10, "of power and of the share known");
-    assert_eq!(row(&told(&groups, "lyon", 900), 900, 655), (Some(60.0), Some(0.5)));
+    assert_eq!(row(&course_of(&groups, "lyon", 900), 900, 655), (Some(60.0), Some(0.5)));
 }
 
 /// The files of all groups have what they have of the same samples in order of their stamps.
@@ -102,9 +102,9 @@ fn what_came_too_late_follows_where_nobody_in_the_group_was_known() {
         [each_second(1..50, &world), each_second(50..400, &world[..1]), each_second(50..400, &world[2..])];
     let mut samples = silent.concat();
     append(&journal, samples.clone());
-    assert_eq!(row(&told(&groups, "lyon.rack", 399), 399, 150), (None, Some(0.0)));
+    assert_eq!(row(&course_of(&groups, "lyon.rack", 399), 399, 150), (None, Some(0.0)));
     look_after(&groups, 1..4);
-    assert_eq!(row(&told(&groups, "lyon.rack", 399), 399, 150), (Some(3.0), Some(0.5)));
+    assert_eq!(row(&course_of(&groups, "lyon.rack", 399), 399, 150), (Some(3.0), Some(0.5)));
     let later = each_second(400..700, &world);
     append(&journal, later.clone());
     groups.history.catch_up();

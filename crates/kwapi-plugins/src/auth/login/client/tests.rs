@@ -19,7 +19,7 @@ fn take(peer: &str, is_encrypted: bool, lines: &[(&str, &'static str)]) -> (Clie
     (client, headers.keys().map(ToString::to_string).collect())
 }
 
-const SAID: [(&str, &str); 5] = [
+const HEADERS: [(&str, &str); 5] = [
     ("x-forwarded-for", "192.0.2.99, 192.0.2.1"),
     ("x-forwarded-proto", "https"),
     ("x-forwarded-host", "power.example"),
@@ -28,13 +28,13 @@ const SAID: [(&str, &str); 5] = [
 ];
 
 #[test]
-fn a_listed_proxy_is_believed_and_nobody_else() {
-    let (client, left) = take(PROXY, false, &SAID);
+fn a_listed_proxy_is_trusted_and_nobody_else() {
+    let (client, left) = take(PROXY, false, &HEADERS);
     assert_eq!((client.address.to_string().as_str(), client.user.as_deref()), ("192.0.2.1", Some("ada")));
     assert_eq!((client.host.as_deref(), client.channel), (Some("power.example"), Channel::Encrypted));
     assert_eq!(left, ["host"]);
     for (peer, channel) in [("10.0.0.8", Channel::Clear), ("127.0.0.1", Channel::Local)] {
-        let (client, left) = take(peer, false, &SAID);
+        let (client, left) = take(peer, false, &HEADERS);
         assert_eq!((client.address.to_string().as_str(), client.user), (peer, None));
         assert_eq!((client.host.as_deref(), client.channel), (Some("127.0.0.1:8080"), channel));
         assert_eq!(left, ["host"], "what others say is removed");
@@ -65,7 +65,7 @@ fn over_tls_the_cookie_is_for_its_host_alone_and_in_clear_there_is_none() {
     let secure = Some("__Host-kwapi-session=n; Path=/; HttpOnly; SameSite=Lax; Secure");
     assert_eq!(cookie("192.0.2.1", true, &[]).as_deref(), secure);
     assert_eq!(cookie("127.0.0.1", true, &[]).as_deref(), secure);
-    assert_eq!(cookie(PROXY, false, &SAID).as_deref(), secure);
+    assert_eq!(cookie(PROXY, false, &HEADERS).as_deref(), secure);
     let plain = Some("kwapi-session=n; Path=/; HttpOnly; SameSite=Lax");
     assert_eq!(cookie("127.0.0.1", false, &[]).as_deref(), plain);
     assert_eq!(cookie("::1", false, &[]).as_deref(), plain);

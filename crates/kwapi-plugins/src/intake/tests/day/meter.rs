@@ -107,7 +107,7 @@ fn a_day_of_wraps_a_reset_and_clock_steps_ends_within_a_thousandth_of_the_truth(
         stepped += step.unwrap_or(0);
         if step.is_some() || second == RESTART {
             for message in underway.drain(..) {
-                bench.tell("A", 100.0, Some(message));
+                bench.receive_message("A", 100.0, Some(message));
             }
         }
         let wall = (BEGIN + second).checked_add_signed(stepped).unwrap();
@@ -132,7 +132,7 @@ fn a_day_of_wraps_a_reset_and_clock_steps_ends_within_a_thousandth_of_the_truth(
         (last_read, used_at_last) = (second, used);
 
         if second == 0 || second == RESTART + AWAY {
-            bench.tell("A", 100.0, Some(message));
+            bench.receive_message("A", 100.0, Some(message));
         } else {
             underway.push(message);
         }
@@ -143,7 +143,7 @@ fn a_day_of_wraps_a_reset_and_clock_steps_ends_within_a_thousandth_of_the_truth(
             let next = usize::try_from(dice.throw(underway.len() as u64)).unwrap();
             let message = underway.swap_remove(next);
             if dice.throw(10) != 0 || second == DAY {
-                bench.tell("A", 100.0, Some(message));
+                bench.receive_message("A", 100.0, Some(message));
             }
         }
         if let Some((_, view)) = bench.live.probe("A").filter(|_| second % 30 == 0) {

@@ -12,7 +12,7 @@ use super::super::super::{Site, words};
 use super::super::probe_path;
 use super::super::table::columns::Amounts;
 use super::KWH;
-use super::asked::Asked;
+use super::request::FlowRequest;
 
 /// The colour of all probes together.
 const ALL: usize = 7;
@@ -38,7 +38,7 @@ pub(super) struct FlowRow {
 pub(super) struct View<'a> {
     pub(super) site: &'a Site,
     pub(super) seen: &'a Seen,
-    pub(super) asked: &'a Asked<'a>,
+    pub(super) request: &'a FlowRequest<'a>,
     pub(super) answer: &'a FlowAnswer,
     pub(super) tree: &'a FlowTree<'a>,
     pub(super) is_open: &'a dyn Fn(&str) -> bool,
@@ -46,7 +46,7 @@ pub(super) struct View<'a> {
 
 impl View<'_> {
     pub(super) fn root_name(&self) -> String {
-        match self.asked.group {
+        match self.request.group {
             Some(group) => group.to_string(),
             None if self.seen.is_everything => "All probes".to_owned(),
             None => "All probes that you may see".to_owned(),
@@ -56,18 +56,18 @@ impl View<'_> {
     pub(super) fn is_unknown(&self, kind: FlowBranchKind) -> bool {
         match kind {
             FlowBranchKind::Unknown(_) => true,
-            FlowBranchKind::Place(at) => self.tree.total(at, self.asked.measure).is_none(),
+            FlowBranchKind::Place(at) => self.tree.total(at, self.request.measure).is_none(),
             FlowBranchKind::Others { .. } | FlowBranchKind::Rest => false,
         }
     }
 
     /// The places around this one, from the first on.
     pub(super) fn around(&self) -> Vec<(String, String)> {
-        let Some(group) = self.asked.group else { return Vec::new() };
-        let (time, measure) = (self.asked.time, self.asked.measure);
-        let mut around = vec![("All".to_owned(), self.asked.href(None, time, measure))];
+        let Some(group) = self.request.group else { return Vec::new() };
+        let (time, measure) = (self.request.time, self.request.measure);
+        let mut around = vec![("All".to_owned(), self.request.href(None, time, measure))];
         let groups = kwapi_core::groups_of(group).filter(|name| (self.is_open)(name));
-        around.extend(groups.map(|name| (name.to_owned(), self.asked.within(name))));
+        around.extend(groups.map(|name| (name.to_owned(), self.request.within(name))));
         around
     }
 
@@ -89,20 +89,20 @@ impl View<'_> {
 
     /// Where a branch leads; what is taken together is at the address of the place `above`.
     fn href(&self, branch: &FlowBranch, above: &str) -> Option<String> {
-        let group = self.asked.group.map(ProbeId::as_str).unwrap_or_default();
+        let group = self.request.group.map(ProbeId::as_str).unwrap_or_default();
         match branch.kind {
             FlowBranchKind::Place(0) | FlowBranchKind::Rest => None,
             FlowBranchKind::Place(at) => {
                 let path = self.tree.place(at)?.path;
                 if self.tree.leads_on(at) && (self.is_open)(path) {
-                    return Some(self.asked.within(path));
+                    return Some(self.request.within(path));
                 }
                 let probe = &self.tree.probe(at)?.probe;
                 self.seen.has(probe).then(|| probe_path(probe))
             }
             _ if above == group => Some("#table".to_owned()),
             FlowBranchKind::Others { .. } | FlowBranchKind::Unknown(_) => {
-                (self.is_open)(above).then(|| self.asked.within(above))
+                (self.is_open)(above).then(|| self.request.within(above))
             }
         }
     }
@@ -110,7 +110,7 @@ impl View<'_> {
     fn form(&self, kind: FlowBranchKind) -> FlowForm {
         match kind {
             _ if self.is_unknown(kind) => FlowForm::Unknown,
-            FlowBranchKind::Place(0) if self.asked.group.is_none() => FlowForm::Named(ALL),
+            FlowBranchKind::Place(0) if self.request.group.is_none() => FlowForm::Named(ALL),
             FlowBranchKind::Place(at) => {
                 FlowForm::Named(identity(self.tree.place(at).map(|place| place.path).unwrap_or_default()))
             }
@@ -152,11 +152,11 @@ impl View<'_> {
 
     pub(super) fn node(&self, branch: &FlowBranch, above: &str, columns: &Columns) -> FlowNode {
         let path = self.path_of(branch, above);
-        let text = match (branch.kind, branch.amount(self.asked.measure)) {
+        let text = match (branch.kind, branch.amount(self.request.measure)) {
             // Its name says so.
             (FlowBranchKind::Unknown(_), _) => String::new(),
             (_, None) => "unknown".to_owned(),
-            (_, amount) => columns.with_unit(self.asked.measure, amount),
+            (_, amount) => columns.with_unit(self.request.measure, amount),
         };
         FlowNode {
             name: match branch.kind {
@@ -164,7 +164,7 @@ impl View<'_> {
                 _ => self.name(branch, above),
             },
             text,
-            amount: branch.amount(self.asked.measure),
+            amount: branch.amount(self.request.measure),
             form: self.form(branch.kind),
             href: self.href(branch, above),
             children: branch.children.iter().map(|child| self.node(child, path, columns)).collect(),
@@ -187,7 +187,7 @@ impl View<'_> {
     }
 
     pub(super) fn row(&self, branch: &FlowBranch, above: &str, level: usize, columns: &Columns) -> FlowRow {
-        let measure = self.asked.measure;
+        let measure = self.request.measure;
         let whole = self.tree.total(0, measure).filter(|whole| *whole > 0.0);
         let share = whole.zip(branch.amount(measure)).map(|(whole, amount)| amount / whole);
         let (known, is_whole, silent) = match branch.kind {
@@ -242,8 +242,8 @@ impl Columns {
     }
 }
 
-fn has_branch(branch: &FlowBranch, is_it: &dyn Fn(FlowBranchKind) -> bool) -> bool {
-    is_it(branch.kind) || branch.children.iter().any(|child| has_branch(child, is_it))
+fn has_branch(branch: &FlowBranch, is_wanted: &dyn Fn(FlowBranchKind) -> bool) -> bool {
+    is_wanted(branch.kind) || branch.children.iter().any(|child| has_branch(child, is_wanted))
 }
 
 fn ink(form: FlowForm) -> String {

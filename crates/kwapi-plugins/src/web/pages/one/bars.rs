@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 use jiff::{ToSpan as _, Zoned};
 use kwapi_core::{ProbeId, Timestamp};
 use kwapi_graph::{BarStep, EnergyBar, EnergyFigure, Size, draw_bars};
-use kwapi_history::{Ask, CalendarStep, EnergySpan, EnergyStep, Query};
+use kwapi_history::{CalendarStep, EnergyRequest, EnergySpan, EnergyStep, Query};
 
 use super::super::super::overview::Seen;
 use super::super::super::range::Range;
@@ -100,13 +100,14 @@ pub(in super::super) fn bars(
     let (step, zone) = (Step::of(query), &site.settings.zone);
     let start = step.begin(&zoned(now, zone)?)?;
     let cut = EnergyStep::Calendar(step.calendar, zone.clone());
-    let ask = Ask { probes: vec![probe.clone()], start, end: now, step: cut, is_to_now: false, now };
-    let answer = ledger.energy(&ask).ok()?;
-    let told = |cause: &str| {
+    let request =
+        EnergyRequest { probes: vec![probe.clone()], start, end: now, step: cut, is_to_now: false, now };
+    let answer = ledger.energy(&request).ok()?;
+    let message = |cause: &str| {
         // Where a file lies is for operators.
         if seen.is_everything { cause.to_owned() } else { "a file of the ledger cannot be read".to_owned() }
     };
-    let unreadable = answer.unreadable.iter().map(|file| told(&file.cause)).collect();
+    let unreadable = answer.unreadable.iter().map(|file| message(&file.cause)).collect();
     let of_probe = answer.probes.into_iter().next()?;
     let (mut all, since) = (of_probe.spans, of_probe.since);
     // A file that cannot be read has nothing of the time before the probe was first heard.

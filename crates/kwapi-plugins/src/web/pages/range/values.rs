@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use kwapi_core::{Period, Series, Timestamp};
 use kwapi_graph::{Figures, RowMark};
 use kwapi_history::journal::Position;
-use kwapi_history::{Ask, AskError, EnergySpan, EnergyStep, PowerSpan, Query};
+use kwapi_history::{EnergyRequest, EnergyRequestError, EnergySpan, EnergyStep, PowerSpan, Query};
 
 use super::super::super::marks::{STEP_SECONDS_MIN, marks_of_sum, row_mark};
 use super::super::super::overview::Seen;
@@ -46,8 +46,8 @@ struct Energy {
 }
 
 impl Energy {
-    fn of_probe(ledger: &Query, ask: &Ask) -> Result<Self, AskError> {
-        let answer = ledger.energy(ask)?;
+    fn of_probe(ledger: &Query, request: &EnergyRequest) -> Result<Self, EnergyRequestError> {
+        let answer = ledger.energy(request)?;
         let causes = answer.unreadable.iter().map(|file| file.cause.clone()).collect();
         let of_probe = answer.probes.into_iter().next();
         let since = of_probe.as_ref().and_then(|of| of.since);
@@ -57,11 +57,11 @@ impl Energy {
 
     fn of_sum(
         ledger: &Query,
-        ask: &Ask,
+        request: &EnergyRequest,
         members: &Members,
         since: Option<Timestamp>,
-    ) -> Result<Self, AskError> {
-        let answer = ledger.sums(ask, &members.energy())?;
+    ) -> Result<Self, EnergyRequestError> {
+        let answer = ledger.sums(request, &members.energy())?;
         let causes = answer.unreadable.iter().map(|file| file.cause.clone()).collect();
         let energy = answer.sums.into_iter().next().and_then(|spans| spans.into_iter().next());
         Ok(Self { energy: energy.unwrap_or_default(), since, position: answer.position, causes })
@@ -86,7 +86,7 @@ pub(super) struct Values {
 }
 
 impl Values {
-    pub(super) fn ask(
+    pub(super) fn read(
         site: &Site,
         ledger: &Query,
         seen: &Seen,
@@ -94,17 +94,23 @@ impl Values {
         range: Range,
         now: Timestamp,
     ) -> Result<Self, Refusal> {
-        let refused = |error: AskError| Refusal::bad(format!("Cannot answer: {error}."), None);
+        let refused = |error: EnergyRequestError| Refusal::bad(format!("Cannot answer: {error}."), None);
         let members = of.members();
         let probes = match (of, &members) {
             (RangeOf::Probe(probe), _) => vec![probe.clone()],
             (_, members) => members.as_ref().map(|members| members.probes.clone()).unwrap_or_default(),
         };
-        let ask =
-            Ask { probes, start: range.from, end: range.to, step: EnergyStep::Whole, is_to_now: false, now };
+        let request = EnergyRequest {
+            probes,
+            start: range.from,
+            end: range.to,
+            step: EnergyStep::Whole,
+            is_to_now: false,
+            now,
+        };
         let Energy { energy, since, position, causes } = match &members {
-            None => Energy::of_probe(ledger, &ask),
-            Some(members) => Energy::of_sum(ledger, &ask, members, of.since()),
+            None => Energy::of_probe(ledger, &request),
+            Some(members) => Energy::of_sum(ledger, &request, members, of.since()),
         }
         .map_err(refused)?;
         let reach = now.before(RRD_REACH);
@@ -118,44 +124,45 @@ impl Values {
         // How sure a row is adds to its power: where it is not told, the power says what is known.
         let energies = match &members {
             None => {
-                let of_rows = Ask { step: EnergyStep::Every(Duration::from_secs(step)), ..ask.clone() };
+                let of_rows =
+                    EnergyRequest { step: EnergyStep::Every(Duration::from_secs(step)), ..request.clone() };
                 let energies = ledger.energy(&of_rows).ok();
                 energies.and_then(|answer| Some(answer.probes.into_iter().next()?.spans))
             }
             Some(members) => {
                 let step = Duration::from_secs(sum_step(step));
-                let of_sum = Ask { step: EnergyStep::Every(step), ..ask.clone() };
+                let of_sum = EnergyRequest { step: EnergyStep::Every(step), ..request.clone() };
                 let sums = ledger.sums(&of_sum, &members.energy()).ok();
                 sums.and_then(|answer| answer.sums.into_iter().next())
             }
         };
         let is_sum = members.is_some();
-        let is_told = |spans: &Vec<EnergySpan>| is_sum || spans.len() == rows.len();
-        let energies = energies.filter(is_told).unwrap_or_default();
+        let is_available = |spans: &Vec<EnergySpan>| is_sum || spans.len() == rows.len();
+        let energies = energies.filter(is_available).unwrap_or_default();
         let members = members.map(|members| members.power());
-        let mut power = ledger.power(&ask, members.as_ref()).map_err(refused)?;
+        let mut power = ledger.power(&request, members.as_ref()).map_err(refused)?;
         let powers = match &members {
-            None => power.of_probes(&ask.probes, &rows),
+            None => power.of_probes(&request.probes, &rows),
             Some(members) => power.of_sums(members, &rows),
         };
         let powers = powers.into_iter().next().unwrap_or_default();
         // Where a file lies is for operators.
-        let told = |cause: &String, else_told: &str| {
-            if seen.is_everything { cause.clone() } else { else_told.to_owned() }
+        let message = |cause: &String, fallback: &str| {
+            if seen.is_everything { cause.clone() } else { fallback.to_owned() }
         };
         let mut unreadable: Vec<String> =
-            causes.iter().map(|cause| told(cause, "a file of the ledger cannot be read")).collect();
+            causes.iter().map(|cause| message(cause, "a file of the ledger cannot be read")).collect();
         let of_samples = power.unreadable();
         unreadable
-            .extend(of_samples.iter().map(|file| told(&file.cause, "a file of samples cannot be read")));
+            .extend(of_samples.iter().map(|file| message(&file.cause, "a file of samples cannot be read")));
         if powers.iter().any(|power| power.known_share < 1.0) {
             let age = now.since(range.from).as_secs();
             let period =
                 Period::ALL.into_iter().find(|period| period.seconds() >= age).unwrap_or(Period::Year);
             let read = |probe| site.directory.fetch(probe, period, now.seconds()).err();
-            let errors = ask.probes.iter().take(FETCHED_MAX).filter_map(read);
+            let errors = request.probes.iter().take(FETCHED_MAX).filter_map(read);
             unreadable.extend(
-                errors.map(|error| told(&error.to_string(), "the history of a probe cannot be read")),
+                errors.map(|error| message(&error.to_string(), "the history of a probe cannot be read")),
             );
         }
         Ok(Self { range, step, energy, energies, is_sum, rows, powers, begin, position, unreadable })

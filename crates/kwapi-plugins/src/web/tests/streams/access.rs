@@ -106,12 +106,12 @@ async fn a_tenant_s_stream_has_theirs_alone_and_another_s_is_as_one_that_is_not_
     let mut operator = pages.open(&path("paris.web1"), &[("x-auth-token", "operator")]).await.unwrap();
     assert_eq!(operator.event().await.0["total"]["probes"], 3);
     for turn in 0..3 {
-        let mut told = Vec::new();
+        let mut events = Vec::new();
         for stream in &mut streams {
-            told.push(stream.next().await.unwrap());
+            events.push(stream.next().await.unwrap());
         }
-        assert!(told.iter().all(|event| *event == told[0]), "{turn}: {told:?}");
-        assert!(!String::from_utf8_lossy(&told[0]).contains("paris"), "{told:?}");
+        assert!(events.iter().all(|event| *event == events[0]), "{turn}: {events:?}");
+        assert!(!String::from_utf8_lossy(&events[0]).contains("paris"), "{events:?}");
         // Paris measures as well, which Lyon hears nothing of.
         pages.measure(2, 1_000.0 + f64::from(turn));
         pages.measure(0, 10.0 + f64::from(turn));

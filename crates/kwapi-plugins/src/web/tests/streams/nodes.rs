@@ -87,7 +87,7 @@ async fn groups_and_nodes_come_in_the_words_of_their_pages() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_node_is_told_again_when_it_has_changed() {
+async fn a_node_is_reported_again_when_it_has_changed() {
     let mut pages = Measured::new(&["lyon.a", "lyon.b", "paris.c", "l:o.it's \"7\" <b>"], 9, None);
     let mut stream = pages
         .open(
@@ -118,7 +118,7 @@ async fn a_node_is_told_again_when_it_has_changed() {
 }
 
 #[tokio::test]
-async fn who_may_not_read_a_group_as_a_whole_is_told_nothing_of_it() {
+async fn who_may_not_read_a_group_as_a_whole_gets_nothing_of_it() {
     let (both, own) = (Lab::empty(), Lab::empty());
     let logins = || logins(&WallClock::new(|| Timestamp::from_seconds(NOW)));
     // The scope of the token `lyon` is `lyon.*`: of the group lyon it lacks the meter.
@@ -129,13 +129,13 @@ async fn who_may_not_read_a_group_as_a_whole_is_told_nothing_of_it() {
                 &node=day%3Fq%3D.:lyon&node=day%3Fq%3D.:paris&node=day%3Fq%3D.:paris.c";
     for _ in 0..2 {
         let lyon = nodes(&site, path, &[("x-auth-token", "lyon")]).await;
-        let told: Vec<_> = lyon.as_object().unwrap().keys().cloned().collect();
+        let keys: Vec<_> = lyon.as_object().unwrap().keys().cloned().collect();
         // Of what is narrowed they are told the sum of what is theirs, as their page shows it.
-        assert_eq!(told, [":lyon.r1", "day:lyon.r1", "day:lyon.r1.a", "day?q=.:lyon"], "{lyon}");
+        assert_eq!(keys, [":lyon.r1", "day:lyon.r1", "day:lyon.r1.a", "day?q=.:lyon"], "{lyon}");
         let paris = nodes(&site, path, &[("x-auth-token", "paris")]).await;
-        let told: Vec<_> = paris.as_object().unwrap().keys().cloned().collect();
+        let keys: Vec<_> = paris.as_object().unwrap().keys().cloned().collect();
         assert_eq!(
-            told,
+            keys,
             [":paris", "day:paris", "day:paris.c", "day?q=.:paris", "day?q=.:paris.c"],
             "{paris}"
         );

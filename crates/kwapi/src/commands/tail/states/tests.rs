@@ -25,7 +25,7 @@ fn check(states: &mut States, meters: &[MeterReport], expected: &[&str]) {
 }
 
 #[test]
-fn trouble_is_said_at_first_and_then_each_change_once() {
+fn trouble_is_reported_at_first_and_then_each_change_once() {
     let mut states = States::default();
     check(
         &mut states,
@@ -50,7 +50,7 @@ fn trouble_is_said_at_first_and_then_each_change_once() {
 }
 
 #[test]
-fn an_object_says_null_where_nothing_is_known() {
+fn an_object_reports_null_where_nothing_is_known() {
     let meters = [meter("b", "starting", 0)];
     let mut states = States::default();
     let changes = states.update(&meters);

@@ -196,7 +196,7 @@ fn the_centre_of_the_compose_file_with_nats_has_what_the_sites_stored_while_it_w
     until("nothing is missing", &|| composed.metric("centre", "kwapi_collector_lost_messages") == 0.0);
     for name in &names {
         let address = format!("127.0.0.1:{}", composed.ports[name][2]);
-        let (is_well, said) = run(&["status", "--json", "--address", &address], composed.lab.path());
-        assert!(is_well, "{name}: {said}");
+        let (is_well, output) = run(&["status", "--json", "--address", &address], composed.lab.path());
+        assert!(is_well, "{name}: {output}");
     }
 }

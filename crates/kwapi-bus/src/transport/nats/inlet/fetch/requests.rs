@@ -24,6 +24,8 @@ pub(super) const HEARTBEAT: Duration = Duration::from_secs(3);
 const IDLE_HEARTBEAT: u16 = 100;
 const REQUEST_TIMEOUT: u16 = 408;
 const CONFLICT: u16 = 409;
+/// The header of a message whose payload the consumer leaves out, as an operator has configured it.
+const PAYLOAD_SIZE: &str = "Nats-Msg-Size";
 
 /// Requests for messages that stand.
 #[derive(Debug, Default)]
@@ -63,6 +65,9 @@ impl Requests {
     /// When there will be no more: why.
     pub(super) fn note(&mut self, number: Option<u64>, message: &Message) -> Result<bool, String> {
         let Some((code, text)) = &message.status else {
+            if message.payload.is_empty() && message.header(PAYLOAD_SIZE).is_some() {
+                return Err("the consumer delivers headers only".to_owned());
+            }
             // A message of the stream has its own subject: it serves the oldest request that stands.
             if let Some((_, left)) = self.open.front_mut() {
                 *left -= 1;
@@ -81,6 +86,10 @@ impl Requests {
                 self.end(number);
             }
             CONFLICT if text.contains("Deleted") => return Err("the consumer was deleted".to_owned()),
+            // A limit of the consumer that is not ours: it is removed by the next connection.
+            CONFLICT if text.contains("Exceeded MaxRequest") => {
+                return Err(format!("the consumer limits requests: {text}"));
+            }
             CONFLICT if text.contains("Batch Completed") || text.contains("Exceeded") => self.end(number),
             503 => return Err("no response from the stream".to_owned()),
             code => return Err(format!("cannot fetch messages: {code} {text}")),
@@ -125,11 +134,18 @@ mod tests {
         assert_eq!(requests.note(None, &message(None)), Ok(true));
         for (status, expected) in [
             ((409, "Consumer Deleted"), "the consumer was deleted"),
+            (
+                (409, "Exceeded MaxRequestBatch of 5"),
+                "the consumer limits requests: Exceeded MaxRequestBatch of 5",
+            ),
             ((409, "Leadership Change"), "cannot fetch messages: 409 Leadership Change"),
             ((503, ""), "no response from the stream"),
         ] {
             assert_eq!(requests.note(Some(2), &message(Some(status))), Err(expected.to_owned()));
         }
+        let cut =
+            Message { head: Bytes::from_static(b"NATS/1.0\r\nNats-Msg-Size: 7\r\n\r\n"), ..message(None) };
+        assert_eq!(requests.note(None, &cut), Err("the consumer delivers headers only".to_owned()));
     }
     #[test]
     fn a_message_that_is_larger_than_a_request_is_asked_for_by_itself() {

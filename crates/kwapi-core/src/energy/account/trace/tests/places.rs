@@ -15,7 +15,7 @@ fn causes(book: &mut Book, messages: &[Accounting]) -> Vec<Cause> {
         .iter()
         .map(|message| {
             let before = book.account.clone();
-            book.hear(message, Duration::ZERO, Duration::from_secs(60));
+            book.receive(message, Duration::ZERO, Duration::from_secs(60));
             let mut again = before;
             let credit = again.credit(message, Duration::ZERO, Duration::from_secs(60)).unwrap();
             trace.take(message.timestamp, Some(message), &credit.decision, &credit.totals, &mut pieces).cause
@@ -23,10 +23,10 @@ fn causes(book: &mut Book, messages: &[Accounting]) -> Vec<Cause> {
         .collect()
 }
 
-fn told(book: &Book) -> Vec<(u64, i64, i64)> {
-    let told =
+fn rows(book: &Book) -> Vec<(u64, i64, i64)> {
+    let rows =
         |(begin, row): (u64, Increment)| (begin / 1_000, row.energy_mj() / 1_000, row.known_ms() / 1_000);
-    minutes(book.rows()).into_iter().map(told).collect()
+    minutes(book.rows()).into_iter().map(rows).collect()
 }
 
 /// Two stamps of one session in the wrong order, as no publisher of ours sends them: no second counts twice, and what was
@@ -41,7 +41,7 @@ fn stamps_that_fall_within_a_session_cover_nothing_twice() {
     });
     let causes = causes(&mut book, &messages);
     book.check("falling stamps");
-    assert_eq!(told(&book), [(60, 45, 20), (120, 5, 5)]);
+    assert_eq!(rows(&book), [(60, 45, 20), (120, 5, 5)]);
     assert_eq!(causes[2..], [Cause::Silence, Cause::Clock, Cause::Silence, Cause::Silence]);
 }
 
@@ -52,7 +52,7 @@ fn on_curve(run: u32, session: u64, begin: u64, message: Accounting) -> Accounti
 }
 
 #[test]
-fn a_change_of_a_closed_row_says_why() {
+fn a_change_of_a_closed_row_gives_the_reason() {
     use Cause::{Clock, Late, Silence, Stop};
     let mut book = Book::default();
     let causes = causes(
@@ -100,12 +100,12 @@ fn messages_are_kept_only_beside_those_that_may_yet_come() {
     let gap = Duration::from_secs(60);
     let mut kept = Vec::new();
     for second in [100, 101, 103, 104, 102, 106] {
-        book.hear(&message(100, second, second - 100), Duration::ZERO, gap);
+        book.receive(&message(100, second, second - 100), Duration::ZERO, gap);
         kept.push(book.trace.beside_holes.len());
     }
     assert_eq!(kept, [0, 0, 1, 2, 0, 1], "{:?}", book.trace.beside_holes);
     for second in 107..=200 {
-        book.hear(&message(100, second, second - 100), Duration::ZERO, gap);
+        book.receive(&message(100, second, second - 100), Duration::ZERO, gap);
     }
     assert!(book.trace.beside_holes.is_empty(), "{:?}", book.trace.beside_holes);
     book.check("kept");
@@ -117,9 +117,9 @@ fn energy_of_a_status_lies_where_its_time_does() {
     let laid = Laid { from: 0, to: 120_000, mj: [500, 100, 0], ms: [119_999, 1, 0], monotonic: 120_000 };
     let mut rows = Vec::new();
     Spread { since: 0, coverage: &mut None }.lay(&laid, &mut |piece| rows.push(piece));
-    let told: Vec<_> =
+    let shares: Vec<_> =
         rows.iter().map(|piece| (piece.begin, piece.increment.mj, piece.increment.ms)).collect();
-    assert_eq!(told, [(0, [250, 0, 0], [60_000, 0, 0]), (60_000, [250, 100, 0], [59_999, 1, 0])]);
+    assert_eq!(shares, [(0, [250, 0, 0], [60_000, 0, 0]), (60_000, [250, 100, 0], [59_999, 1, 0])]);
 }
 
 /// Nothing is known of its time: it lies evenly.
@@ -128,9 +128,9 @@ fn energy_without_time_is_spread_over_all_of_it() {
     let laid = Laid { from: 30_000, to: 90_000, mj: [0, 0, 600], ms: [0; 3], monotonic: 60_000 };
     let mut rows = Vec::new();
     Spread { since: 0, coverage: &mut None }.lay(&laid, &mut |piece| rows.push(piece));
-    let told: Vec<_> =
+    let shares: Vec<_> =
         rows.iter().map(|piece| (piece.begin, piece.increment.mj, piece.increment.ms)).collect();
-    assert_eq!(told, [(0, [0, 0, 300], [0; 3]), (60_000, [0, 0, 300], [0; 3])]);
+    assert_eq!(shares, [(0, [0, 0, 300], [0; 3]), (60_000, [0, 0, 300], [0; 3])]);
 }
 
 #[test]
@@ -159,15 +159,15 @@ fn the_time_before_a_rival_is_in_no_row() {
     let mut book = Book::default();
     let gap = Duration::from_secs(25);
     for second in (1_000..=1_050).step_by(10) {
-        book.hear(&message(1_000, second, second - 1_000), Duration::from_secs(second), gap);
+        book.receive(&message(1_000, second, second - 1_000), Duration::from_secs(second), gap);
     }
     for second in (1_090..=1_120).step_by(10) {
         let rival =
             Accounting { session: Timestamp::from_seconds(995), ..message(1_090, second, second - 1_090) };
-        book.hear(&rival, Duration::from_secs(second), gap);
+        book.receive(&rival, Duration::from_secs(second), gap);
     }
     book.check("rival");
-    let known: i64 = told(&book).iter().map(|(_, _, known)| known).sum();
+    let known: i64 = rows(&book).iter().map(|(_, _, known)| known).sum();
     assert_eq!((known, book.account.totals().measured_ms), (80, 80_000));
 }
 
@@ -176,9 +176,9 @@ fn the_time_before_a_rival_is_in_no_row() {
 fn what_an_accounts_first_run_adds_to_its_stop_lies_at_its_begin() {
     let mut book = Book::default();
     let gap = Duration::from_secs(60);
-    book.hear(&on_curve(2, 130, 50, message(100, 170, 0)), Duration::ZERO, gap);
-    book.hear(&on_curve(2, 130, 57, message(100, 190, 20)), Duration::ZERO, gap);
-    assert_eq!((told(&book), book.unplaced), (vec![(120, 7 + 10, 10), (180, 10, 10)], 0));
+    book.receive(&on_curve(2, 130, 50, message(100, 170, 0)), Duration::ZERO, gap);
+    book.receive(&on_curve(2, 130, 57, message(100, 190, 20)), Duration::ZERO, gap);
+    assert_eq!((rows(&book), book.unplaced), (vec![(120, 7 + 10, 10), (180, 10, 10)], 0));
     book.check("its begin");
 }
 
@@ -190,9 +190,9 @@ proptest::proptest! {
     ) {
         let mut book = Book::default();
         for second in [100, 101, 103, 104, 106] {
-            book.hear(&message(100, second, second - 100), Duration::ZERO, Duration::from_secs(60));
+            book.receive(&message(100, second, second - 100), Duration::ZERO, Duration::from_secs(60));
         }
-        book.hear(&on_curve(2, 200, 50, message(170, 200, 0)), Duration::ZERO, Duration::from_secs(60));
+        book.receive(&on_curve(2, 200, 50, message(170, 200, 0)), Duration::ZERO, Duration::from_secs(60));
         let mut bytes = Vec::new();
         book.trace.encode(&mut bytes);
         for (index, bit) in flipped {
@@ -228,7 +228,7 @@ fn lay(wall: u64, monotonic: u64) -> (RowStep, i64) {
 }
 
 #[test]
-fn minutes_are_told_of_a_week_quarters_of_400_days_and_of_more_days() {
+fn minutes_are_reported_of_a_week_quarters_of_400_days_and_of_more_days() {
     const DAY: u64 = 86_400_000;
     assert_eq!(lay(7 * DAY, 7 * DAY).0, RowStep::Minute);
     assert_eq!(lay(7 * DAY + 1, 7 * DAY).0, RowStep::Quarter);

@@ -14,8 +14,8 @@ fn check_findings(toml: &str, expected: &[&str]) {
     let mut findings = Findings { written: &written, all: Vec::new() };
     check(&mut findings, &resolved, kwapi_bus::key_instant("2026-11-27T12:00:00Z").unwrap());
     assert!(findings.all.iter().all(|finding| !finding.is_error));
-    let told: Vec<_> = findings.all.iter().map(|finding| finding.text.rsplit('/').next().unwrap()).collect();
-    assert_eq!(told, expected);
+    let texts: Vec<_> = findings.all.iter().map(|finding| finding.text.rsplit('/').next().unwrap()).collect();
+    assert_eq!(texts, expected);
 }
 
 #[test]
@@ -28,7 +28,7 @@ fn a_key_that_is_valid_now_and_for_weeks_is_no_finding() {
 }
 
 #[test]
-fn an_expired_key_is_told_wherever_it_stands() {
+fn an_expired_key_is_reported_wherever_it_stands() {
     check_findings(
         "[bus]\nkey = KEY('a', valid_until = 2026-11-27T12:00:00Z)\nkeys = [\n  KEY('b'),\n  KEY('c', valid_until = '2026-01-02')]\n\
          [api]\nsubscribe = [{ url = 'tcp://10.0.7.1:5555', keys = [KEY('d', probes = 'lyon.*', valid_until = 2026-11-27)] }]\n",

@@ -32,8 +32,10 @@ impl GroupFold {
         let Some(place) = self.tree.group(group) else { return Vec::new() };
         let mut samples = Vec::new();
         for second in self.base..self.complete_until(place) {
-            let told = self.told(second);
-            let Some(of) = told.get(place).filter(|_| told.iter().any(|of| of.is_known)) else { continue };
+            let groups = self.groups_in(second);
+            let Some(of) = groups.get(place).filter(|_| groups.iter().any(|of| of.is_known)) else {
+                continue;
+            };
             let share = self.known_share(place, of);
             if let Some(watts) = if is_power { of.is_known.then_some(of.watts) } else { share } {
                 samples.push(FileSample { at: end_of(second), watts, held: HELD, is_after_loss: false });
@@ -43,11 +45,11 @@ impl GroupFold {
     }
 
     /// What is known of each group in a second that is open.
-    pub(super) fn told(&self, second: u64) -> Vec<GroupSecond> {
+    pub(super) fn groups_in(&self, second: u64) -> Vec<GroupSecond> {
         let nodes = &self.tree.nodes;
-        let mut told = vec![GroupSecond::default(); nodes.len()];
+        let mut groups = vec![GroupSecond::default(); nodes.len()];
         for place in (0..nodes.len()).rev() {
-            let (Some(node), Some(below)) = (nodes.get(place), told.get(place).copied()) else { continue };
+            let (Some(node), Some(below)) = (nodes.get(place), groups.get(place).copied()) else { continue };
             let cell = node.cells.get(slot(second, self.window)).copied().unwrap_or_default();
             let own = if cell.has_meter {
                 GroupSecond { watts: cell.watts, is_known: true, ends_known: node.ends }
@@ -58,16 +60,16 @@ impl GroupFold {
                     ends_known: below.ends_known + cell.ends,
                 }
             };
-            if let Some(of) = told.get_mut(place) {
+            if let Some(of) = groups.get_mut(place) {
                 *of = own;
             }
-            if let Some(around) = node.parent.and_then(|parent| told.get_mut(parent)) {
+            if let Some(around) = node.parent.and_then(|parent| groups.get_mut(parent)) {
                 around.watts += own.watts;
                 around.is_known |= own.is_known;
                 around.ends_known += own.ends_known;
             }
         }
-        told
+        groups
     }
 
     /// The share known of a group; `None` of one that has no members any more.
@@ -87,7 +89,8 @@ impl GroupFold {
         };
         let members = self.tree.members.iter();
         let members = members.filter(|member| is_in(member.group) || is_in(member.meter_of));
-        let told = members.filter(|member| goes_on(member.newest, member.pace)).map(|member| member.newest);
-        told.min().map_or(0, |newest| newest / SECOND)
+        let newest_stamps =
+            members.filter(|member| goes_on(member.newest, member.pace)).map(|member| member.newest);
+        newest_stamps.min().map_or(0, |newest| newest / SECOND)
     }
 }

@@ -11,12 +11,12 @@ use crate::commands::counted;
 use crate::import::Gained;
 
 /// Wrong rows that are told one by one, of a file.
-const WRONG_TOLD_MAX: u64 = 20;
+const WRONG_LISTED_MAX: u64 = 20;
 /// Causes that are counted apart.
 const CAUSES_MAX: usize = 50;
 
 /// Counts rows, and prints.
-pub(super) struct Told {
+pub(super) struct ImportReport {
     file: String,
     begun: Instant,
     rows: u64,
@@ -30,7 +30,7 @@ pub(super) struct Told {
     is_cut_short: bool,
 }
 
-impl Default for Told {
+impl Default for ImportReport {
     fn default() -> Self {
         Self {
             file: String::new(),
@@ -47,7 +47,7 @@ impl Default for Told {
     }
 }
 
-impl Told {
+impl ImportReport {
     pub(super) fn begin(&mut self, file: &Path, interval: Duration, max_gap: Duration) {
         self.file = file.display().to_string();
         self.wrong_in_file = 0;
@@ -78,7 +78,7 @@ impl Told {
         self.rows += 1;
         self.wrong += 1;
         self.wrong_in_file += 1;
-        if self.wrong_in_file <= WRONG_TOLD_MAX {
+        if self.wrong_in_file <= WRONG_LISTED_MAX {
             eprintln!("{}:{number}: {why}", self.file);
         } else if self.causes.len() < CAUSES_MAX || self.causes.contains_key(why) {
             *self.causes.entry(why.to_owned()).or_default() += 1;

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use jiff::ToSpan as _;
 use jiff::civil::Date;
 use kwapi_core::Timestamp;
-use kwapi_history::{Ask, EnergyStep};
+use kwapi_history::{EnergyRequest, EnergyStep};
 
 use super::BillFormat;
 use super::closed::KeptBill;
@@ -23,7 +23,7 @@ const OPEN_MONTHS_MAX: usize = 1_200;
 
 /// Which bill is asked for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct BillAsked<'a> {
+pub(crate) struct BillRequest<'a> {
     /// As `2026-10`.
     pub(crate) month: &'a str,
     /// The label that it is by.
@@ -59,20 +59,20 @@ impl Bills {
     pub(crate) fn shown(
         &self,
         answers: Option<&EnergyAnswers>,
-        asked: BillAsked<'_>,
+        request: BillRequest<'_>,
         scope: &Scope,
         now: Timestamp,
     ) -> Result<ShownBill, HttpError> {
         let nothing =
             |why: String| HttpError::new(StatusCode::NOT_FOUND, format!("There is no bill: {why}."));
-        let month = BillMonth::new(asked.month, &self.config().zone, now).map_err(nothing)?;
-        let kept = self.closed().of(month.name(), asked.by).map_err(|why| unreadable(&why))?;
-        match (kept.get(asked.correction.unwrap_or(0)), asked.correction) {
+        let month = BillMonth::new(request.month, &self.config().zone, now).map_err(nothing)?;
+        let kept = self.closed().of(month.name(), request.by).map_err(|why| unreadable(&why))?;
+        match (kept.get(request.correction.unwrap_or(0)), request.correction) {
             (Some(of_number), _) => Ok(ShownBill::Closed(Box::new(of_number.within(scope)), kept.len() - 1)),
             (None, Some(number)) => Err(nothing(format!("{} has no correction {number}", month.name()))),
             (None, None) => {
                 let no_ledger = || HttpError::new(StatusCode::NOT_IMPLEMENTED, NO_LEDGER);
-                let made = self.open(answers.ok_or_else(no_ledger)?, month, asked.by, now)?;
+                let made = self.open(answers.ok_or_else(no_ledger)?, month, request.by, now)?;
                 Ok(ShownBill::Open(Box::new(made.within(scope))))
             }
         }
@@ -85,17 +85,17 @@ impl Bills {
     pub(crate) fn text(
         &self,
         answers: Option<&EnergyAnswers>,
-        asked: BillAsked<'_>,
+        request: BillRequest<'_>,
         format: BillFormat,
         scope: &Scope,
         now: Timestamp,
     ) -> Result<String, HttpError> {
-        let shown = self.shown(answers, asked, scope, now)?;
+        let shown = self.shown(answers, request, scope, now)?;
         match (&shown, format) {
             (ShownBill::Open(_), BillFormat::Ocmf) => {
                 let why = format!(
                     "There is no bill: {} is open, and readings are signed when a bill is closed.",
-                    asked.month
+                    request.month
                 );
                 Err(HttpError::new(StatusCode::NOT_FOUND, why))
             }
@@ -132,8 +132,9 @@ impl Bills {
         let mut probes = answers.query().probes();
         probes.retain(|probe| scope.allows(probe));
         let start = Timestamp::from_micros(now.micros().saturating_sub(1_000_000));
-        let ask = Ask { probes, start, end: now, step: EnergyStep::Whole, is_to_now: false, now };
-        let answer = answers.query().energy(&ask).map_err(refused)?;
+        let request =
+            EnergyRequest { probes, start, end: now, step: EnergyStep::Whole, is_to_now: false, now };
+        let answer = answers.query().energy(&request).map_err(refused)?;
         let Some(first) = answer.probes.iter().filter_map(|probe| probe.since).min() else {
             return Ok(Vec::new());
         };
@@ -155,7 +156,7 @@ impl Bills {
 
 fn make(mut run: BillRun<'_>, answers: &EnergyAnswers, now: Timestamp) -> Result<MadeBill, HttpError> {
     let [registers, quarters] = run.month().questions(&[]);
-    let ask = |pairs: &[(&'static str, String)], take: &mut dyn FnMut(&[u8]) -> Result<(), String>| {
+    let query = |pairs: &[(&'static str, String)], take: &mut dyn FnMut(&[u8]) -> Result<(), String>| {
         let pairs = pairs.iter().map(|(name, value)| ((*name).into(), value.as_str().into()));
         let prepared = answers.prepare(EnergyQuestion::parse(pairs, "", now)?, &Scope::All)?;
         let (mut failed, mut position) = (None, None);
@@ -165,8 +166,8 @@ fn make(mut run: BillRun<'_>, answers: &EnergyAnswers, now: Timestamp) -> Result
         })?;
         failed.map_or(Ok(position), |why| Err(unreadable(&why)))
     };
-    ask(&registers, &mut |part| run.take_registers(part))?;
-    let position = ask(&quarters, &mut |part| run.take_quarters(part))?;
+    query(&registers, &mut |part| run.take_registers(part))?;
+    let position = query(&quarters, &mut |part| run.take_quarters(part))?;
     run.set_position(position);
     Ok(run.end().map_err(|why| unreadable(&why))?.0)
 }

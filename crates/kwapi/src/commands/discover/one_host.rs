@@ -53,18 +53,18 @@ pub(super) async fn host(
     pool: SharedPool,
     found: Arc<Mutex<Vec<Found>>>,
 ) {
-    let mut asking = JoinSet::new();
+    let mut running = JoinSet::new();
     for number in 0..protocols.len() {
         let (host, protocols) = (host.clone(), protocols.clone());
         let (pool, found) = (pool.clone(), found.clone());
-        asking.spawn(async move {
+        running.spawn(async move {
             if let Some(protocol) = protocols.get(number) {
                 let answers = over(&host, protocol, &pool).await;
                 found.lock().extend(answers);
             }
         });
     }
-    while asking.join_next().await.is_some() {}
+    while running.join_next().await.is_some() {}
 }
 
 /// Tries one protocol's credentials on each of its ports one after the other, each once, until one works: cards lock
@@ -156,7 +156,7 @@ async fn once(
     meter.deadline = ATTEMPT_MAX;
     let (session, readings) = match probe::read(&meter, pool).await {
         Ok(read) => read,
-        Err(failure) if protocol.wants_password(&failure) => return Some(Answer::Locked(failure.message)),
+        Err(failure) if protocol.requires_password(&failure) => return Some(Answer::Locked(failure.message)),
         Err(failure) => {
             return match failure.kind {
                 FailureKind::NothingToRead => Some(Answer::Unread(failure.message)),
@@ -165,31 +165,31 @@ async fn once(
             };
         }
     };
-    let mut heard: Vec<(ProbeId, Reading)> = Vec::new();
+    let mut received: Vec<(ProbeId, Reading)> = Vec::new();
     let mut problem = None;
     for (probe, reading) in readings {
         match reading {
-            Ok(reading) => heard.push((probe, reading)),
+            Ok(reading) => received.push((probe, reading)),
             Err(no_reading) => problem = Some(no_reading.to_string()),
         }
     }
     if protocol.entry.name == "modbus" {
-        let readings: Vec<_> = heard.iter().map(|(_, reading)| reading.clone()).collect();
+        let readings: Vec<_> = received.iter().map(|(_, reading)| reading.clone()).collect();
         if let Err(why) = plausible::judge(&readings) {
             return Some(Answer::Nothing(format!("check the register map: {why}")));
         }
         // Its phases are parts of the whole.
-        if heard.iter().any(|(probe, _)| probe.as_str() == "total") {
-            heard.retain(|(probe, _)| probe.as_str() == "total");
+        if received.iter().any(|(probe, _)| probe.as_str() == "total") {
+            received.retain(|(probe, _)| probe.as_str() == "total");
         }
     }
-    if heard.is_empty() {
+    if received.is_empty() {
         let problem = problem.unwrap_or_else(|| "it lists no measured outlet".to_owned());
         return Some(Answer::Nothing(format!("no power: {problem}")));
     }
-    let watts: Vec<f64> = heard.iter().filter_map(|(_, reading)| Some(reading.power?.0)).collect();
+    let watts: Vec<f64> = received.iter().filter_map(|(_, reading)| Some(reading.power?.0)).collect();
     let watts = (!watts.is_empty()).then(|| watts.iter().sum());
-    Some(Answer::Meter { description: described(&session.findings()), outlets: heard.len(), watts })
+    Some(Answer::Meter { description: described(&session.findings()), outlets: received.len(), watts })
 }
 
 /// What the driver took it for.

@@ -12,14 +12,14 @@ use super::super::super::route::FormFields;
 use crate::http::percent::encode;
 
 /// What an address asks for.
-pub(super) struct Asked<'a> {
+pub(super) struct FlowRequest<'a> {
     pub(super) group: Option<&'a ProbeId>,
     pub(super) time: FlowTime,
     pub(super) measure: FlowMeasure,
     pub(super) zone: &'a TimeZone,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> FlowRequest<'a> {
     /// Reads the fields of an address: a period (the day), or a range by `from` and `to`, and what is to be shown of it.
     ///
     /// # Errors

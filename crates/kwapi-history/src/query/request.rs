@@ -10,7 +10,7 @@ use crate::ledger::UnreadableRows;
 
 /// A question.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Ask {
+pub struct EnergyRequest {
     /// Whose energy.
     pub probes: Vec<ProbeId>,
     /// From when…
@@ -27,7 +27,7 @@ pub struct Ask {
 
 /// Why a question has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AskError {
+pub enum EnergyRequestError {
     /// It ends before it begins, or there.
     #[error("the end must be after the start")]
     Reversed,
@@ -36,17 +36,17 @@ pub enum AskError {
     Step,
     /// More spans than are answered at once.
     #[error(
-        "{asked} values were asked for; at most {max} are answered at once: ask for fewer probes, a longer step or less time"
+        "{requested} values requested; the limit is {max}: request fewer probes, a longer step or less time"
     )]
     TooMany {
         /// How many.
-        asked: u128,
+        requested: u128,
         /// How many would be answered.
         max: usize,
     },
     /// More samples than are read at once.
     #[error(
-        "the samples of {hours} hours would be read, those of all probes together; at most {max} are read at once: ask for fewer probes or less time"
+        "samples of {hours} hours required, those of all probes together; the limit is {max}: request fewer probes or less time"
     )]
     TooManySamples {
         /// Hours of samples, those of all probes together.
@@ -83,17 +83,17 @@ pub struct ProbeEnergy {
     pub spans: Vec<EnergySpan>,
 }
 
-impl Ask {
+impl EnergyRequest {
     /// Whether it makes sense, and is not too much for so many probes or sums.
-    pub(super) fn check(&self, cells_each: usize, max: usize) -> Result<(), AskError> {
+    pub(super) fn check(&self, cells_each: usize, max: usize) -> Result<(), EnergyRequestError> {
         if self.end.micros() / 1_000 <= self.start.micros() / 1_000 {
-            return Err(AskError::Reversed);
+            return Err(EnergyRequestError::Reversed);
         }
         if matches!(self.step, EnergyStep::Every(step) if step < Duration::from_secs(1)) {
-            return Err(AskError::Step);
+            return Err(EnergyRequestError::Step);
         }
-        let asked = u128::from(self.step.spans_max(self.start, self.end)) * cells_each.max(1) as u128;
-        if asked > max as u128 { Err(AskError::TooMany { asked, max }) } else { Ok(()) }
+        let requested = u128::from(self.step.spans_max(self.start, self.end)) * cells_each.max(1) as u128;
+        if requested > max as u128 { Err(EnergyRequestError::TooMany { requested, max }) } else { Ok(()) }
     }
 
     /// Its probes, each once, in order of their ids.
