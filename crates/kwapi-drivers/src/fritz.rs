@@ -8,7 +8,7 @@ mod login;
 
 use std::sync::Arc;
 
-use kwapi_core::{NoReading, ProbeId, Reading, Register, Secret};
+use kwapi_core::{NoReading, Reading, Register, Secret};
 use reqwest::StatusCode;
 use serde::Deserialize;
 
@@ -16,7 +16,7 @@ use crate::config::{ConfigError, DriverKey, Names};
 use crate::driver::{Driver, DriverError, Finding, Readings};
 use crate::http::{Access, Clients};
 use crate::outlets::Outlets;
-use crate::parts::{ListedProbes, Notes, power_and_counter};
+use crate::parts::{ListedProbes, Notes, not_listed, power_and_counter};
 use crate::tls::DeviceTls;
 use devices::Plug;
 use login::FritzSession;
@@ -114,30 +114,16 @@ impl Driver for Fritz {
         };
         self.plugs = plugs;
         self.know_registers();
-        if self.outlets.wants_all() {
-            let listed = self.plugs.iter().map(|plug| (plug.ain.as_str(), Some(plug.name.as_str())));
-            for (place, probe) in self.outlets.probes(listed).into_iter().enumerate() {
-                let Some(probe) = probe else { continue };
-                let reading = self.reading(place);
-                readings.push(&probe, reading);
-            }
-            self.listed.complete(readings);
-            if readings.is_empty() {
-                return Err(DriverError::Busy(format!(
-                    "{}: lists no device with a meter",
-                    answer.request_line
-                )));
-            }
-            return Ok(());
-        }
-        let named: Vec<(ProbeId, String)> =
-            self.outlets.named().iter().map(|outlet| (outlet.probe.clone(), outlet.key.clone())).collect();
-        for (probe, key) in named {
-            let reading = match self.place(&key) {
-                Ok(place) => self.reading(place),
-                Err(why) => Err(NoReading::NoSuchOutlet(why)),
-            };
-            readings.push(&probe, reading);
+        let Self { plugs, registers, notes, outlets, listed, .. } = self;
+        let all = plugs.iter().enumerate();
+        let all = all.map(|(place, plug)| (place, plug.ain.as_str(), Some(plug.name.as_str())));
+        let reading = |place: usize| match (plugs.get(place), registers.get(place)) {
+            (Some(plug), Some(register)) => reading(plug, register, notes),
+            _ => not_listed(),
+        };
+        listed.hand_out(outlets, all, |key| find(plugs, key), reading, readings);
+        if readings.is_empty() && outlets.wants_all() {
+            return Err(DriverError::Busy(format!("{}: lists no device with a meter", answer.request_line)));
         }
         Ok(())
     }
@@ -159,31 +145,10 @@ impl Driver for Fritz {
 impl Fritz {
     /// Whether `key` is this plug, as far as that can be told from others.
     fn is(&self, key: &str, plug: &Plug) -> bool {
-        self.place(key)
+        find(&self.plugs, key)
             .ok()
             .and_then(|place| self.plugs.get(place))
             .is_some_and(|found| found.ain == plug.ain)
-    }
-
-    /// The plug that a key of the configuration means, or why none.
-    fn place(&self, key: &str) -> Result<usize, String> {
-        let by_ain = self.plugs.iter().position(|plug| plug.ain == devices::bare(key));
-        if let Some(place) = by_ain {
-            return Ok(place);
-        }
-        let named = |plug: &Plug| plug.name == key || key == "1" && self.plugs.len() == 1;
-        let found: Vec<usize> =
-            self.plugs.iter().enumerate().filter(|(_, plug)| named(plug)).map(|(place, _)| place).collect();
-        let known = || {
-            let known: Vec<_> =
-                self.plugs.iter().map(|plug| format!("{} ({})", plug.ain, plug.name)).collect();
-            known.join(", ")
-        };
-        match found.as_slice() {
-            [only] => Ok(*only),
-            [] => Err(format!("{key:?}; available: {}", known())),
-            _ => Err(format!("{key:?} matches several; use the AIN of one: {}", known())),
-        }
     }
 
     /// A plug's counter is known by its AIN, which is burnt into it.
@@ -198,20 +163,33 @@ impl Fritz {
         };
         self.registers = self.plugs.iter().map(register).collect();
     }
+}
 
-    fn reading(&mut self, place: usize) -> Result<Reading, NoReading> {
-        let (Some(plug), Some(register)) = (self.plugs.get(place), self.registers.get(place)) else {
-            return Err(NoReading::NoSuchOutlet("not listed".to_owned()));
-        };
-        if !plug.is_present {
-            return Err(NoReading::NotAvailable(format!("{} is not connected to the box", plug.name)));
-        }
-        let absent = || NoReading::NotAvailable(format!("{} reports neither power nor energy", plug.name));
-        let (power, counter) =
-            power_and_counter(&plug.ain, plug.watts(), plug.counter(), absent, &mut self.notes)?;
-        let register = counter.map(|_| Arc::clone(register));
-        Ok(Reading { power, voltage: plug.volts(), counter, register, ..Reading::default() })
+/// The plug that a key of the configuration means, or why none.
+fn find(plugs: &[Plug], key: &str) -> Result<usize, String> {
+    if let Some(place) = plugs.iter().position(|plug| plug.ain == devices::bare(key)) {
+        return Ok(place);
     }
+    let is_named = |plug: &Plug| plug.name == key || key == "1" && plugs.len() == 1;
+    let found: Vec<usize> =
+        (0..).zip(plugs).filter(|(_, plug)| is_named(plug)).map(|(place, _)| place).collect();
+    let known =
+        || plugs.iter().map(|plug| format!("{} ({})", plug.ain, plug.name)).collect::<Vec<_>>().join(", ");
+    match found.as_slice() {
+        [only] => Ok(*only),
+        [] => Err(format!("{key:?}; available: {}", known())),
+        _ => Err(format!("{key:?} matches several; use the AIN of one: {}", known())),
+    }
+}
+
+fn reading(plug: &Plug, register: &Arc<Register>, notes: &mut Notes) -> Result<Reading, NoReading> {
+    if !plug.is_present {
+        return Err(NoReading::NotAvailable(format!("{} is not connected to the box", plug.name)));
+    }
+    let absent = || NoReading::NotAvailable(format!("{} reports neither power nor energy", plug.name));
+    let (power, counter) = power_and_counter(&plug.ain, plug.watts(), plug.counter(), absent, notes)?;
+    let register = counter.map(|_| Arc::clone(register));
+    Ok(Reading { power, voltage: plug.volts(), counter, register, ..Reading::default() })
 }
 
 #[cfg(test)]

@@ -11,17 +11,13 @@ mod file;
 mod scope;
 mod sensor;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use kwapi_core::{NoReading, ProbeId, Reading, Register};
-use serde::Deserialize;
+use kwapi_core::{NoReading, Reading, Register};
 
-use crate::blocking::OneThread;
-use crate::config::{ConfigError, DriverKey, Names};
-use crate::driver::{Driver, DriverError, Finding, Readings};
+use crate::driver::DriverError;
 use crate::local_sensors::{LocalSensor, LocalSensors};
-use crate::outlets::Outlets;
 use crate::parts::{Notes, drawn, power_and_counter};
 pub use scope::SensorScope;
 use sensor::{HwmonSensor, Raw};
@@ -31,108 +27,53 @@ pub const ROOT: &str = "/sys/class/hwmon";
 
 /// `driver = "hwmon"`. Outlets are `CHIP.SENSOR` (`amdgpu-pci-0300.power1`), `CHIP.LABEL`, and `CHIP` alone where it has one
 /// sensor that counts.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct HwmonConfig {
-    /// Where the chips are.
-    pub root: PathBuf,
-}
-
-impl Default for HwmonConfig {
-    fn default() -> Self {
-        Self { root: ROOT.into() }
-    }
-}
-
-/// The sensors of this machine.
-#[derive(Debug)]
-pub struct Hwmon(LocalSensors<HwmonSensor>);
-
-impl Driver for Hwmon {
-    const NAME: &'static str = "hwmon";
-    const SUMMARY: &'static str =
-        "power and energy sensors of the machine kwapi runs on (Linux hwmon): GPUs, INA2xx, ACPI, PMBus";
-    const KEYS: &'static [DriverKey] =
-        &[DriverKey::new("root", "directory of Linux's hwmon chips").or(ROOT).naming(Names::Kernel)];
-    type Config = HwmonConfig;
-    type Shared = OneThread;
-
-    fn check_outlets(_: &HwmonConfig, outlets: &Outlets) -> Result<(), ConfigError> {
-        outlets.refuse_numbers("sensors", "amdgpu-pci-0300 = \"…\"")
-    }
-
-    async fn open(
-        config: &HwmonConfig,
-        outlets: &Outlets,
-        thread: &Arc<OneThread>,
-    ) -> Result<Self, DriverError> {
-        LocalSensors::open(&config.root, outlets, thread).await.map(Self)
-    }
-
-    async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
-        self.0.read(readings).await
-    }
-
-    fn findings(&self) -> Vec<Finding> {
-        self.0.findings()
-    }
-}
+pub(crate) type Hwmon = LocalSensors<HwmonSensor>;
 
 impl LocalSensor for HwmonSensor {
     type Values = Raw;
+    const NAME: &'static str = "hwmon";
+    const SUMMARY: &'static str =
+        "power and energy sensors of the machine kwapi runs on (Linux hwmon): GPUs, INA2xx, ACPI, PMBus";
+    const ROOT: &'static str = ROOT;
+    const ROOT_ABOUT: &'static str = "where Linux shows the chips";
     const THREAD: &'static str = "kwapi-hwmon";
-    const LIST: &'static str = "hwmon sensors";
+    const ONE: &'static str = "sensor";
+    const ALL: &'static str = "sensors";
+    const OUTLETS: &'static str = "amdgpu-pci-0300 = \"…\"";
 
     fn find(root: &Path) -> Result<Vec<Self>, DriverError> {
         chip::find(root)
     }
 
-    fn choose(sensors: &[Self], outlets: &Outlets) -> Result<Vec<(ProbeId, usize)>, DriverError> {
-        let counted = counted(sensors);
-        if outlets.wants_all() {
-            let parts: Vec<_> =
-                counted.iter().filter_map(|index| Some((*index, sensors.get(*index)?))).collect();
-            let listed = parts.iter().map(|(_, sensor)| (sensor.key.as_str(), Some(sensor.label())));
-            let probes = outlets.probes(listed);
-            let sources = parts.iter().zip(probes).filter_map(|((index, _), probe)| Some((probe?, *index)));
-            return Ok(sources.collect());
+    /// None that is a part of another.
+    fn counted(sensors: &[Self]) -> Vec<usize> {
+        let of = |wanted: &[SensorScope]| -> Vec<usize> {
+            let sensors = sensors.iter().enumerate();
+            sensors.filter(|(_, sensor)| wanted.contains(&sensor.scope)).map(|(index, _)| index).collect()
+        };
+        let parts = of(&[SensorScope::Consumer, SensorScope::Processor]);
+        // The whole machine contains them.
+        if parts.is_empty() { of(&[SensorScope::Machine]) } else { parts }
+    }
+
+    fn called(sensors: &[Self], key: &str) -> Vec<usize> {
+        if let Some(exact) = sensors.iter().position(|sensor| sensor.key == key) {
+            return vec![exact];
         }
-        let known = || sensors.iter().map(|sensor| sensor.key.as_str()).collect::<Vec<_>>().join(", ");
-        let mut sources = Vec::new();
-        for outlet in outlets.named() {
-            let key = outlet.key.as_str();
-            let exact = sensors.iter().position(|sensor| sensor.key == key);
-            let mut meant: Vec<usize> = match (exact, key) {
-                (Some(index), _) => vec![index],
-                (None, "1") => counted.clone(),
-                (None, key) => {
-                    let is_labelled =
-                        |sensor: &HwmonSensor| format!("{}.{}", sensor.chip, sensor.label()) == key;
-                    let labelled = sensors.iter().position(is_labelled);
-                    labelled.map_or_else(|| of_chip(sensors, key), |index| vec![index])
-                }
-            };
-            match (meant.pop(), meant.is_empty()) {
-                (Some(index), true) => sources.push((outlet.probe.clone(), index)),
-                (Some(_), false) => {
-                    return Err(DriverError::NothingToRead(format!(
-                        "{key:?} matches several sensors; use one of {}",
-                        known()
-                    )));
-                }
-                (None, _) => {
-                    return Err(DriverError::NothingToRead(format!(
-                        "unknown sensor {key:?}; available: {}",
-                        known()
-                    )));
-                }
-            }
+        if key == "1" {
+            return Self::counted(sensors);
         }
-        Ok(sources)
+        let is_labelled = |sensor: &Self| format!("{}.{}", sensor.chip, sensor.label()) == key;
+        let labelled = sensors.iter().position(is_labelled);
+        labelled.map_or_else(|| of_chip(sensors, key), |index| vec![index])
     }
 
     fn key(&self) -> &str {
         &self.key
+    }
+
+    fn label(&self) -> Option<&str> {
+        Some(self.label())
     }
 
     fn why(&self) -> String {
@@ -169,17 +110,6 @@ impl LocalSensor for HwmonSensor {
     fn is_gone(raw: &Raw) -> bool {
         raw.is_gone()
     }
-}
-
-/// The sensors that add up to what the machine draws: none that is a part of another.
-fn counted(sensors: &[HwmonSensor]) -> Vec<usize> {
-    let of = |wanted: &[SensorScope]| -> Vec<usize> {
-        let sensors = sensors.iter().enumerate();
-        sensors.filter(|(_, sensor)| wanted.contains(&sensor.scope)).map(|(index, _)| index).collect()
-    };
-    let parts = of(&[SensorScope::Consumer, SensorScope::Processor]);
-    // The whole machine contains them.
-    if parts.is_empty() { of(&[SensorScope::Machine]) } else { parts }
 }
 
 /// The sensors of the chip called `key`: those that count, or the only one.

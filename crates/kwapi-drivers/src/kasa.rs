@@ -10,14 +10,14 @@ mod wire;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use kwapi_core::{NoReading, Register};
+use kwapi_core::Register;
 use serde::Deserialize;
 
 use crate::config::{ConfigError, DriverKey};
 use crate::driver::{Driver, DriverError, Finding, Readings};
 use crate::outlets::Outlets;
-use crate::parts::{ListedProbes, Notes};
-use emeter::{KasaDevice, Socket};
+use crate::parts::{ListedProbes, Notes, not_listed};
+use emeter::KasaDevice;
 use wire::PlugConnection;
 
 /// `driver = "kasa"`. Outlets are sockets by position from 1, or by the name they have in the app.
@@ -98,10 +98,20 @@ impl Driver for Kasa {
                 why.unwrap_or_default()
             )));
         }
-        hand_out(&self.outlets, &self.plug.sockets, measured, readings);
-        if self.outlets.wants_all() {
-            self.listed.complete(readings);
-        }
+        let sockets = &self.plug.sockets;
+        let keys: Vec<String> = (1..=sockets.len()).map(|position| position.to_string()).collect();
+        let listed = keys.iter().zip(sockets).enumerate();
+        let listed = listed.map(|(place, (key, socket))| (place, key.as_str(), socket.label()));
+        let find = |key: &str| {
+            let mut named = sockets.iter().enumerate().filter(|(_, socket)| socket.name == key);
+            let only = || named.next().filter(|_| named.next().is_none()).map(|(place, _)| place);
+            keys.iter().position(|known| known == key).or_else(only).ok_or_else(|| {
+                let names: Vec<_> = sockets.iter().map(|socket| socket.name.as_str()).collect();
+                format!("{key:?}; numbers 1 to {}, or names {names:?}", sockets.len())
+            })
+        };
+        let reading = |place: usize| measured.get(place).cloned().unwrap_or_else(not_listed);
+        self.listed.hand_out(&self.outlets, listed, find, reading, readings);
         Ok(())
     }
 
@@ -117,44 +127,8 @@ impl Driver for Kasa {
     }
 }
 
-/// Gives each configured probe its socket, by position or by a name that no other has.
-fn hand_out(
-    outlets: &Outlets,
-    sockets: &[Socket],
-    measured: Vec<Result<kwapi_core::Reading, NoReading>>,
-    readings: &mut Readings,
-) {
-    let keys: Vec<String> = (1..=sockets.len()).map(|position| position.to_string()).collect();
-    if outlets.wants_all() {
-        let listed = keys.iter().zip(sockets).map(|(key, socket)| (key.as_str(), socket.label()));
-        for (probe, reading) in outlets.probes(listed).into_iter().zip(measured) {
-            if let Some(probe) = probe {
-                readings.push(&probe, reading);
-            }
-        }
-        return;
-    }
-    for outlet in outlets.named() {
-        let is_named = |place: &usize| sockets.get(*place).is_some_and(|socket| socket.name == outlet.key);
-        let mut named = (0..sockets.len()).filter(is_named);
-        let place = keys.iter().position(|key| *key == outlet.key).or_else(|| {
-            let only = named.next();
-            only.filter(|_| named.next().is_none())
-        });
-        let reading = place.and_then(|place| measured.get(place)).cloned();
-        readings.push(
-            &outlet.probe,
-            reading.unwrap_or_else(|| {
-                let names: Vec<_> = sockets.iter().map(|socket| socket.name.as_str()).collect();
-                let why = format!("{:?}; numbers 1 to {}, or names {names:?}", outlet.key, sockets.len());
-                Err(NoReading::NoSuchOutlet(why))
-            }),
-        );
-    }
-}
-
 /// Reads anything as an answer, obscured and in clear, for the fuzzer.
-#[cfg(any(test, feature = "fuzzing"))]
+#[cfg(feature = "fuzzing")]
 pub(crate) fn parse_anything(bytes: &[u8]) {
     _ = wire::parse_answer(bytes);
     emeter::parse_anything(bytes);

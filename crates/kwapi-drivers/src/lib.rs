@@ -41,6 +41,8 @@ pub mod sml;
 pub mod snmp;
 pub mod tasmota;
 mod tcp;
+#[cfg(test)]
+mod testing;
 pub mod tls;
 pub mod value;
 pub mod wattsup;

@@ -2,28 +2,55 @@
 //! a thread of their own, as the kernel may take its time, and looked for again now and then.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use kwapi_core::{NoReading, ProbeId, Reading, Register};
+use serde::Deserialize;
 use tokio::time::Instant;
 
 use crate::blocking::OneThread;
-use crate::driver::{DriverError, Finding, Readings};
-use crate::outlets::Outlets;
+use crate::config::{ConfigError, DriverKey, Names};
+use crate::driver::{Driver, DriverError, Finding, Readings};
+use crate::outlets::{Outlet, Outlets};
 use crate::parts::Notes;
 
 /// How often it looks whether there are other sensors: a driver may be loaded, a GPU plugged in.
 const LOOK_PAUSE: Duration = Duration::from_secs(60);
 
-/// A sensor with its files.
-pub(crate) trait LocalSensor: fmt::Debug + PartialEq + Send + Sync + Sized + 'static {
+/// The keys of a driver of such sensors.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default, bound = "S: LocalSensor")]
+pub(crate) struct LocalSensorsConfig<S> {
+    /// Where the sensors are.
+    pub(crate) root: PathBuf,
+    #[serde(skip)]
+    of: PhantomData<S>,
+}
+
+impl<S: LocalSensor> Default for LocalSensorsConfig<S> {
+    fn default() -> Self {
+        Self { root: S::ROOT.into(), of: PhantomData }
+    }
+}
+
+/// A sensor with its files, and the driver that reads it.
+pub(crate) trait LocalSensor: fmt::Debug + Clone + PartialEq + Send + Sync + Sized + 'static {
     /// What its files hold, in their units.
     type Values: Send + 'static;
-    /// What the thread that reads is called, and all sensors in the log.
+    /// The driver, as in [`Driver`].
+    const NAME: &'static str;
+    const SUMMARY: &'static str;
+    /// Where Linux shows the sensors.
+    const ROOT: &'static str;
+    const ROOT_ABOUT: &'static str;
+    /// What the thread that reads is called, one sensor and all of them in messages, and outlets as they are written.
     const THREAD: &'static str;
-    const LIST: &'static str;
+    const ONE: &'static str;
+    const ALL: &'static str;
+    const OUTLETS: &'static str;
 
     /// All that are below `root`.
     ///
@@ -31,14 +58,19 @@ pub(crate) trait LocalSensor: fmt::Debug + PartialEq + Send + Sync + Sized + 'st
     /// When there are none, or none may be seen.
     fn find(root: &Path) -> Result<Vec<Self>, DriverError>;
 
-    /// Which of `sensors` is read for which probe.
-    ///
-    /// # Errors
-    /// When a named outlet is none of them.
-    fn choose(sensors: &[Self], outlets: &Outlets) -> Result<Vec<(ProbeId, usize)>, DriverError>;
+    /// Those that add up to what the machine draws: each watt once.
+    fn counted(sensors: &[Self]) -> Vec<usize>;
+
+    /// Those that are called `key`.
+    fn called(sensors: &[Self], key: &str) -> Vec<usize>;
 
     /// Its outlet.
     fn key(&self) -> &str;
+
+    /// Its name on the device, if it has one.
+    fn label(&self) -> Option<&str> {
+        None
+    }
 
     /// What it measures, for `kwapi probe`.
     fn why(&self) -> String;
@@ -88,17 +120,29 @@ struct ReadSensor {
     last: String,
 }
 
-impl<S: LocalSensor> LocalSensors<S> {
-    /// Finds what is below `root`, and reads once: a missing permission is told now, not at the first reading.
-    pub(crate) async fn open(
-        root: &Path,
+impl<S: LocalSensor> Driver for LocalSensors<S> {
+    const NAME: &'static str = S::NAME;
+    const SUMMARY: &'static str = S::SUMMARY;
+    const KEYS: &'static [DriverKey] =
+        &[DriverKey::new("root", S::ROOT_ABOUT).or(S::ROOT).naming(Names::Kernel)];
+    type Config = LocalSensorsConfig<S>;
+    type Shared = OneThread;
+
+    fn check_outlets(_: &LocalSensorsConfig<S>, outlets: &Outlets) -> Result<(), ConfigError> {
+        outlets.refuse_numbers(S::ALL, S::OUTLETS)
+    }
+
+    /// Reads once: a missing permission is told now, not at the first reading.
+    async fn open(
+        config: &LocalSensorsConfig<S>,
         outlets: &Outlets,
         thread: &Arc<OneThread>,
     ) -> Result<Self, DriverError> {
-        let place = root.to_owned();
+        let root = config.root.clone();
+        let place = root.clone();
         let sensors = thread.run(S::THREAD, move || S::find(&place)).await??;
         let mut meter = Self {
-            root: root.to_owned(),
+            root,
             outlets: outlets.clone(),
             thread: Arc::clone(thread),
             sources: sources(&sensors, outlets)?,
@@ -113,7 +157,7 @@ impl<S: LocalSensor> LocalSensors<S> {
         }
     }
 
-    pub(crate) async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
+    async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
         if self.is_other || self.looked_at.elapsed() >= LOOK_PAUSE {
             self.look_again().await?;
         }
@@ -136,7 +180,7 @@ impl<S: LocalSensor> LocalSensors<S> {
         readings.end(problem, is_read)
     }
 
-    pub(crate) fn findings(&self) -> Vec<Finding> {
+    fn findings(&self) -> Vec<Finding> {
         let finding = |(index, sensor): (usize, &S)| {
             let source = self.sources.iter().find(|source| source.sensor == index);
             Finding {
@@ -148,7 +192,9 @@ impl<S: LocalSensor> LocalSensors<S> {
         };
         self.sensors.iter().enumerate().map(finding).chain(self.notes.findings()).collect()
     }
+}
 
+impl<S: LocalSensor> LocalSensors<S> {
     /// Looks whether there are other sensors. What is configured and gone has no reading until it is back.
     async fn look_again(&mut self) -> Result<(), DriverError> {
         (self.looked_at, self.is_other) = (Instant::now(), false);
@@ -159,7 +205,7 @@ impl<S: LocalSensor> LocalSensors<S> {
         }
         if let Ok(sources) = sources(&sensors, &self.outlets) {
             let (now, before) = (sensors.len(), self.sensors.len());
-            tracing::info!(now, before, "the list of {} has changed", S::LIST);
+            tracing::info!(now, before, "the list of {} has changed", S::ALL);
             (self.sensors, self.sources) = (Arc::new(sensors), sources);
         }
         Ok(())
@@ -173,5 +219,26 @@ fn sources<S: LocalSensor>(sensors: &[S], outlets: &Outlets) -> Result<Vec<ReadS
         let register = Arc::new(Register { path, is_in_host: true, ..Register::default() });
         ReadSensor { probe, sensor, register, last: String::new() }
     };
-    Ok(S::choose(sensors, outlets)?.into_iter().map(source).collect())
+    Ok(choose(sensors, outlets)?.into_iter().map(source).collect())
+}
+
+/// Which sensor is read for which probe.
+fn choose<S: LocalSensor>(sensors: &[S], outlets: &Outlets) -> Result<Vec<(ProbeId, usize)>, DriverError> {
+    if outlets.wants_all() {
+        let counted = S::counted(sensors);
+        let parts = counted.iter().filter_map(|index| sensors.get(*index));
+        let probes = outlets.probes(parts.map(|sensor| (sensor.key(), sensor.label())));
+        return Ok(probes
+            .into_iter()
+            .zip(counted)
+            .filter_map(|(probe, index)| Some((probe?, index)))
+            .collect());
+    }
+    let known = || sensors.iter().map(S::key).collect::<Vec<_>>().join(", ");
+    let choose = |Outlet { key, probe }: &Outlet| match S::called(sensors, key).as_slice() {
+        [only] => Ok((probe.clone(), *only)),
+        [] => Err(format!("unknown {} {key:?}; available: {}", S::ONE, known())),
+        _ => Err(format!("{key:?} matches several {}; use one of {}", S::ALL, known())),
+    };
+    outlets.named().iter().map(choose).collect::<Result<_, _>>().map_err(DriverError::NothingToRead)
 }

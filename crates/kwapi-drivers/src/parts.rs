@@ -7,10 +7,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use kwapi_core::{Energy, Measurement, MeterCounter, NoReading, ProbeId, Watts};
+use kwapi_core::{Energy, Measurement, MeterCounter, NoReading, ProbeId, Reading, Watts};
 use tokio::time::Instant;
 
 use crate::driver::{Finding, Readings};
+use crate::outlets::{Outlet, Outlets};
 
 /// Watts this little below zero are the noise of a meter without a load. Less than one: −1 is a device's way to say
 /// "not available" (`SNMP`, `NUT`).
@@ -87,6 +88,36 @@ impl ListedProbes {
             readings.push(probe, Err(NoReading::NotAvailable(format!("not listed for {seconds} s"))));
         }
     }
+
+    /// Hands out what a device's outlets have measured, each by its place: to the probes that the template makes of those
+    /// that are `listed` (place, key and name), or to those that are named, whose place `find` tells, or why there is none.
+    pub(crate) fn hand_out<'a>(
+        &mut self,
+        outlets: &Outlets,
+        listed: impl IntoIterator<Item = (usize, &'a str, Option<&'a str>)>,
+        find: impl Fn(&str) -> Result<usize, String>,
+        mut reading: impl FnMut(usize) -> Result<Reading, NoReading>,
+        readings: &mut Readings,
+    ) {
+        if outlets.wants_all() {
+            let listed: Vec<_> = listed.into_iter().collect();
+            let probes = outlets.probes(listed.iter().map(|(_, key, name)| (*key, *name)));
+            for (probe, (place, ..)) in probes.into_iter().zip(listed) {
+                if let Some(probe) = probe {
+                    readings.push(&probe, reading(place));
+                }
+            }
+            self.complete(readings);
+        }
+        for Outlet { key, probe } in outlets.named() {
+            readings.push(probe, find(key).map_err(NoReading::NoSuchOutlet).and_then(&mut reading));
+        }
+    }
+}
+
+/// Of an outlet that the device no longer lists.
+pub(crate) fn not_listed() -> Result<Reading, NoReading> {
+    Err(NoReading::NoSuchOutlet("not listed".to_owned()))
 }
 
 /// A device's own word, fit for a message and a terminal.

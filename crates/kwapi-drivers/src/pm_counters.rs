@@ -6,105 +6,42 @@
 
 mod file;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use kwapi_core::{NoReading, ProbeId, Reading, Register};
-use serde::Deserialize;
+use kwapi_core::{NoReading, Reading, Register};
 
-use crate::blocking::OneThread;
-use crate::config::{ConfigError, DriverKey, Names};
-use crate::driver::{Driver, DriverError, Finding, Readings};
+use crate::driver::DriverError;
 use crate::local_sensors::{LocalSensor, LocalSensors};
-use crate::outlets::Outlets;
 use crate::parts::{Notes, power_and_counter};
 use file::{CounterTrouble, CounterValue, NODE, NodePart, PartValues, parts};
 
-/// Where Linux shows the counters.
-const ROOT: &str = "/sys/cray/pm_counters";
 /// `driver = "pm_counters"`. Outlets are `total` (also `1`, the node), `cpu`, `cpu0`, `memory`, `accel0` and their like.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct PmCountersConfig {
-    /// Where the counters are.
-    pub root: PathBuf,
-}
-
-impl Default for PmCountersConfig {
-    fn default() -> Self {
-        Self { root: ROOT.into() }
-    }
-}
-
-/// The counters of this node.
-#[derive(Debug)]
-pub struct PmCounters(LocalSensors<NodePart>);
-
-impl Driver for PmCounters {
-    const NAME: &'static str = "pm_counters";
-    const SUMMARY: &'static str = "the power and energy counters of the HPE Cray node kwapi runs on";
-    const KEYS: &'static [DriverKey] =
-        &[DriverKey::new("root", "directory of the counters").or(ROOT).naming(Names::Kernel)];
-    type Config = PmCountersConfig;
-    type Shared = OneThread;
-
-    fn check_outlets(_: &PmCountersConfig, outlets: &Outlets) -> Result<(), ConfigError> {
-        outlets.refuse_numbers("counters", "total = \"…\", accel0 = \"…\"")
-    }
-
-    async fn open(
-        config: &PmCountersConfig,
-        outlets: &Outlets,
-        thread: &Arc<OneThread>,
-    ) -> Result<Self, DriverError> {
-        LocalSensors::open(&config.root, outlets, thread).await.map(Self)
-    }
-
-    async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
-        self.0.read(readings).await
-    }
-
-    fn findings(&self) -> Vec<Finding> {
-        self.0.findings()
-    }
-}
+pub(crate) type PmCounters = LocalSensors<NodePart>;
 
 impl LocalSensor for NodePart {
     type Values = PartValues;
+    const NAME: &'static str = "pm_counters";
+    const SUMMARY: &'static str = "the power and energy counters of the HPE Cray node kwapi runs on";
+    const ROOT: &'static str = "/sys/cray/pm_counters";
+    const ROOT_ABOUT: &'static str = "where Linux shows the counters";
     const THREAD: &'static str = "kwapi-cray";
-    const LIST: &'static str = "counters";
+    const ONE: &'static str = "counter";
+    const ALL: &'static str = "counters";
+    const OUTLETS: &'static str = "total = \"…\", accel0 = \"…\"";
 
     fn find(root: &Path) -> Result<Vec<Self>, DriverError> {
         parts(root)
     }
 
-    /// Which part is read for which probe. A template takes the parts of the node that are each watt once; the node itself
-    /// where it shows no parts.
-    fn choose(parts: &[Self], outlets: &Outlets) -> Result<Vec<(ProbeId, usize)>, DriverError> {
-        if outlets.wants_all() {
-            let counted = file::counted(parts);
-            let listed =
-                counted.iter().filter_map(|index| parts.get(*index)).map(|part| (part.key.as_str(), None));
-            let probes = outlets.probes(listed);
-            return Ok(counted
-                .iter()
-                .zip(probes)
-                .filter_map(|(index, probe)| Some((probe?, *index)))
-                .collect());
-        }
-        let known = || parts.iter().map(|part| part.key.as_str()).collect::<Vec<_>>().join(", ");
-        let mut sources = Vec::new();
-        for outlet in outlets.named() {
-            let key = if outlet.key == "1" { NODE } else { outlet.key.as_str() };
-            let Some(part) = parts.iter().position(|part| part.key == key) else {
-                return Err(DriverError::NothingToRead(format!(
-                    "unknown counter {key:?}; available: {}",
-                    known()
-                )));
-            };
-            sources.push((outlet.probe.clone(), part));
-        }
-        Ok(sources)
+    /// The node itself where it shows no parts.
+    fn counted(parts: &[Self]) -> Vec<usize> {
+        file::counted(parts)
+    }
+
+    fn called(parts: &[Self], key: &str) -> Vec<usize> {
+        let key = if key == "1" { NODE } else { key };
+        parts.iter().position(|part| part.key == key).into_iter().collect()
     }
 
     fn key(&self) -> &str {

@@ -8,14 +8,14 @@ pub(crate) mod status;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use kwapi_core::{NoReading, Register};
+use kwapi_core::Register;
 use serde_json::Value;
 
 use crate::config::{ConfigError, DriverKey};
 use crate::driver::{Driver, DriverError, Finding, Readings};
 use crate::http::{Clients, DeviceClient, PlugConfig};
 use crate::outlets::Outlets;
-use crate::parts::{ListedProbes, Notes, printable};
+use crate::parts::{ListedProbes, Notes, not_listed, printable};
 use status::Channel;
 
 /// A device whose generation is known.
@@ -91,10 +91,22 @@ impl Driver for Shelly {
         }
         self.channels = channels.iter().map(|channel| channel.key.clone()).collect();
         self.register(&mut channels);
-        hand_out(&self.outlets, channels, readings);
-        if self.outlets.wants_all() {
-            self.listed.complete(readings);
-        }
+        // The phases of a three-phase meter have no position: their sum is counted.
+        let positions: Vec<Option<String>> =
+            channels.iter().map(|channel| Some(channel.position?.to_string())).collect();
+        let listed = positions.iter().zip(&channels).enumerate();
+        let listed = listed.filter_map(|(place, (position, channel))| {
+            Some((place, position.as_deref()?, Some(channel.key.as_str())))
+        });
+        let find = |key: &str| {
+            let is_meant = |(position, channel): (&Option<String>, &Channel)| {
+                channel.key == key || position.as_deref() == Some(key)
+            };
+            let place = positions.iter().zip(&channels).position(is_meant);
+            place.ok_or_else(|| format!("{key:?}; available: {:?}", self.channels))
+        };
+        let reading = |place: usize| channels.get(place).map_or_else(not_listed, |it| it.reading.clone());
+        self.listed.hand_out(&self.outlets, listed, find, reading, readings);
         Ok(())
     }
 
@@ -126,41 +138,12 @@ impl Shelly {
     }
 }
 
-/// Gives each configured probe its channel: by the device's name for it, or by position.
-fn hand_out(outlets: &Outlets, channels: Vec<Channel>, readings: &mut Readings) {
-    if outlets.wants_all() {
-        for Channel { key, position, reading } in channels {
-            if let Some(probe) =
-                position.and_then(|position| outlets.probe(&position.to_string(), Some(&key)))
-            {
-                readings.push(&probe, reading);
-            }
-        }
-        return;
-    }
-    for outlet in outlets.named() {
-        let is_meant = |channel: &&Channel| {
-            channel.key == outlet.key
-                || channel.position.is_some_and(|position| position.to_string() == outlet.key)
-        };
-        let reading = channels.iter().find(is_meant).map_or_else(
-            || {
-                let keys: Vec<_> = channels.iter().map(|channel| channel.key.as_str()).collect();
-                Err(NoReading::NoSuchOutlet(format!("{:?}; available: {keys:?}", outlet.key)))
-            },
-            |channel| channel.reading.clone(),
-        );
-        readings.push(&outlet.probe, reading);
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use kwapi_core::ProbeId;
     use kwapi_simulators::{HttpAnswer, HttpDevice, HttpRequest};
 
     use super::*;
-    use crate::outlets::Outlet;
+    use crate::testing::{by_key, one, round};
 
     const PLUS: &str =
         r#"{"name":null,"id":"shellyplus1pm-a8032ab1fe78","gen":2,"app":"Plus1PM","auth_en":true}"#;
@@ -177,20 +160,10 @@ mod tests {
         let config = toml::from_str(&format!("host = \"{host}\"\n{keys}")).expect("a configuration");
         let printed = async {
             let mut meter = Shelly::open(&config, outlets, &Arc::default()).await?;
-            let mut readings = Readings::default();
-            meter.read(&mut readings).await?;
-            let lines = readings.drain().map(|(probe, reading)| match reading {
-                Ok(reading) => format!("{probe}: {reading}"),
-                Err(error) => format!("{probe}: {error}"),
-            });
-            Ok::<_, DriverError>(lines.collect::<Vec<_>>().join("\n"))
+            Ok::<_, DriverError>(round(&mut meter).await?.join("\n"))
         };
         let printed = printed.await.unwrap_or_else(|error| error.to_string()).replace(&host, "HOST");
         assert_eq!(printed, expected);
-    }
-
-    fn one() -> Outlets {
-        Outlets::by_position([ProbeId::new("A").ok()])
     }
 
     fn later(request: &HttpRequest) -> HttpAnswer {
@@ -249,11 +222,7 @@ mod tests {
 
     #[tokio::test]
     async fn channels_are_found_by_name_and_position() {
-        let named =
-            Outlets::by_key([("switch:1", "B"), ("1", "A"), ("9", "C")].map(|(key, probe)| Outlet {
-                key: key.to_owned(),
-                probe: ProbeId::new(probe).expect("an id"),
-            }));
+        let named = by_key([("switch:1", "B"), ("1", "A"), ("9", "C")]);
         let expected =
             "B: 1 W\nA: 8.5 W, 7200 J\nC: no such outlet: \"9\"; available: [\"switch:0\", \"switch:1\"]";
         check(later, "", &named, expected).await;

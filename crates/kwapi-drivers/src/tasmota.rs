@@ -15,7 +15,7 @@ use crate::deadline;
 use crate::driver::{Driver, DriverError, Finding, Readings};
 use crate::http::{Access, Clients, DeviceClient, PlugConfig, encoded};
 use crate::outlets::Outlets;
-use crate::parts::{ListedProbes, Notes, power_and_counter, printable};
+use crate::parts::{ListedProbes, Notes, not_listed, power_and_counter, printable};
 use crate::value::{self, EnergyUnit, number};
 
 /// Tasmota counts hundred-thousandths of a kWh and shows three decimals unless told otherwise (`EnergyRes`).
@@ -117,30 +117,17 @@ impl Driver for Tasmota {
         let mut channels = read(energy, &mut self.notes);
         self.channels = channels.len().saturating_sub(1);
         self.register(&mut channels).await;
-        if self.outlets.wants_all() {
-            // One channel is the total; of several, each is an outlet, and the total would count them twice.
-            let skipped = usize::from(channels.len() > 2);
-            for (key, reading) in channels.into_iter().skip(skipped).take(self.channels.max(1)) {
-                if let Some(probe) = self.outlets.probe(&key, None) {
-                    readings.push(&probe, reading);
-                }
-            }
-            self.listed.complete(readings);
-            return Ok(());
-        }
-        for outlet in self.outlets.named() {
-            let found = channels.iter().find(|(key, _)| *key == outlet.key);
-            let reading = found.map_or_else(
-                || {
-                    Err(NoReading::NoSuchOutlet(format!(
-                        "{:?}; number of channels: {}",
-                        outlet.key, self.channels
-                    )))
-                },
-                |(_, reading)| reading.clone(),
-            );
-            readings.push(&outlet.probe, reading);
-        }
+        // One channel is the total; of several, each is an outlet, and the total would count them twice.
+        let skipped = usize::from(channels.len() > 2);
+        let listed = channels.iter().enumerate().skip(skipped).take(self.channels.max(1));
+        let listed = listed.map(|(place, (key, _))| (place, key.as_str(), None));
+        let find = |key: &str| {
+            let place = channels.iter().position(|(known, _)| known == key);
+            place.ok_or_else(|| format!("{key:?}; number of channels: {}", self.channels))
+        };
+        let reading =
+            |place: usize| channels.get(place).map_or_else(not_listed, |(_, reading)| reading.clone());
+        self.listed.hand_out(&self.outlets, listed, find, reading, readings);
         Ok(())
     }
 

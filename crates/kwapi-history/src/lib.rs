@@ -28,6 +28,7 @@ mod state_version;
 pub mod store;
 mod tree;
 pub mod upgrade;
+mod whole_file;
 
 pub use backup::{Backup, BackupError, back_up, finish_restore, is_restore_unfinished, restore};
 pub use documents::{Documents, DocumentsError, StoredDocument};
@@ -48,3 +49,4 @@ pub use samples::{
     ObjectReader, SampleRow, SampleUpload, Samples, SamplesConfig, SamplesCounters, SamplesError,
     SamplesFile, SamplesPage, SamplesWriter, StoppedSamples, UnreadableSamples,
 };
+pub use whole_file::replace_file;

@@ -2,9 +2,10 @@
 //!
 //! Versions are told apart as far as files go: `0.2.1` reads and writes what `0.2.0` does. Before 0.2.0 nothing was said.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
 use std::path::Path;
+use std::{fs, io};
+
+use crate::whole_file::replace_file;
 
 /// The file, in the state directory: the version and a line feed.
 const NAME: &str = "version";
@@ -35,12 +36,7 @@ pub(crate) fn record(state: &Path, version: Option<&str>) -> io::Result<()> {
             _ => Ok(()),
         };
     };
-    let unfinished = state.join(format!("{NAME}.new"));
-    let mut file = File::create(&unfinished)?;
-    file.write_all(format!("{version}\n").as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&unfinished, &path)?;
-    File::open(state)?.sync_all()
+    replace_file(&path, format!("{version}\n").as_bytes()).map(drop)
 }
 
 /// Major and minor number: what files go by.

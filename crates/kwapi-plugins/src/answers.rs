@@ -22,7 +22,9 @@ use crate::scope::Scope;
 
 use question::EnergyBy;
 pub use question::{EnergyFormat, EnergyQuestion};
-pub(crate) use question::{GROUP_PARAMETERS, PARAMETERS, accepts_csv, no_parameter, series_step};
+#[cfg(test)]
+pub(crate) use question::{GROUP_PARAMETERS, PARAMETERS};
+pub(crate) use question::{accepts_csv, no_parameter, series_step};
 pub use records::AnswerRecords;
 pub(crate) use rests::{ACCURACY_DEFAULT, MeterRest, MeterRests};
 use table::{EnergySubject, EnergyTable};

@@ -156,7 +156,7 @@ async fn answer(State(api): State<Api>, request: Request) -> Response {
         }
     }
     let Some(parameters) = parameters else { return add_slash(&parts.uri) };
-    let resource = route.resource.resource;
+    let resource = route.resource;
     let is_head = parts.method == Method::HEAD;
     if resource == ApiResource::Samples {
         let response = api.samples(&parts.uri, &parts.headers, scope).await;
@@ -212,7 +212,7 @@ impl Api {
         match resource {
             ApiResource::V1 => Ok(json_response(v1::VERSION.into())),
             ApiResource::V2 => Ok(json_response(v2::VERSION.into())),
-            ApiResource::OpenApi => Ok(json_response(OPENAPI.as_str().into())),
+            ApiResource::OpenApi => Ok(json_response(OPENAPI.into())),
             ApiResource::ProbeIds => Ok(self.probe_ids(&query()?, scope)),
             ApiResource::Probes => Ok(self.probes(&query()?, scope, headers)),
             ApiResource::Probe => self.probe(probe, scope),

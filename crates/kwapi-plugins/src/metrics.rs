@@ -3,6 +3,7 @@
 //! Lower crates have plain counters; a [`MetricSource`] made of a closure turns a snapshot of them into families. Names
 //! follow Prometheus's conventions: base units, `_total` on counters.
 
+mod families;
 mod live;
 mod text;
 
@@ -15,7 +16,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-pub use text::{Exposition, Family, Kind};
+pub use text::{Exposition, Family};
 
 use crate::scope::Scope;
 
@@ -58,7 +59,7 @@ impl Metrics {
         let mut metrics = Self::default();
         metrics.add(|out: &mut Exposition| {
             let labels = [("version", env!("CARGO_PKG_VERSION"))];
-            out.family("kwapi_build_info", Kind::Gauge, "The running version.").sample(&labels, 1.0);
+            out.sample("kwapi_build_info", &labels, 1.0);
         });
         metrics
     }

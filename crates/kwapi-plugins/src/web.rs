@@ -226,9 +226,15 @@ async fn read(
     let Ok(_turn) = site.workers.acquire().await else { return answer::failed("shutting down") };
     let site = Arc::clone(&site);
     let answered = tokio::task::spawn_blocking(move || {
-        let cookie = chosen::Chosen::from_headers(&headers);
-        let seen = Seen { login: viewer.login, ..site.probes.seen(&viewer.scope) };
-        pages::answer(&site, &seen, &target, &headers, &cookie, &conditions)
+        let request = pages::PageRequest {
+            site: &site,
+            seen: &Seen { login: viewer.login, ..site.probes.seen(&viewer.scope) },
+            now: site.clock.now(),
+            headers: &headers,
+            chosen: &chosen::Chosen::from_headers(&headers),
+            conditions: &conditions,
+        };
+        pages::answer(&request, &target)
     });
     answered.await.unwrap_or_else(|_| answer::failed("cannot render the page"))
 }

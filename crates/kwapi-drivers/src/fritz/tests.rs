@@ -7,7 +7,7 @@ use kwapi_simulators::{HttpAnswer, HttpDevice, HttpRequest};
 
 use super::*;
 use crate::cleanup;
-use crate::outlets::Outlet;
+use crate::testing::{by_key, round_or_error};
 
 const SID: &str = "0123456789abcdef";
 const CHALLENGE: &str = "2$10$0a0b$5$0c0d";
@@ -52,11 +52,8 @@ fn config(device: &HttpDevice, more: &str) -> FritzConfig {
 }
 
 fn named(keys: &[&str]) -> Outlets {
-    let outlet = |key: &&str| Outlet {
-        key: (*key).to_owned(),
-        probe: ProbeId::new(format!("p {key}")).expect("an id"),
-    };
-    Outlets::by_key(keys.iter().map(outlet))
+    let probes: Vec<String> = keys.iter().map(|key| format!("p {key}")).collect();
+    by_key(keys.iter().copied().zip(probes.iter().map(String::as_str)))
 }
 
 async fn round(config: &FritzConfig, outlets: &Outlets) -> String {
@@ -64,15 +61,7 @@ async fn round(config: &FritzConfig, outlets: &Outlets) -> String {
         Ok(meter) => meter,
         Err(error) => return error.to_string(),
     };
-    let mut readings = Readings::default();
-    if let Err(error) = meter.read(&mut readings).await {
-        return error.to_string();
-    }
-    let outcome = readings.drain().map(|(probe, reading)| match reading {
-        Ok(reading) => format!("{probe}: {reading}"),
-        Err(error) => format!("{probe}: {error}"),
-    });
-    outcome.collect::<Vec<_>>().join("\n")
+    round_or_error(&mut meter).await
 }
 
 #[tokio::test]
@@ -109,7 +98,7 @@ async fn plugs_of_one_name_are_refused_by_it_and_one_alone_needs_none() {
     );
     assert!(outcome.ends_with("p 2: 2 W, 230 V, 3600000 J"), "{outcome}");
     let one = fritz_box(plug("08761 0000434", "desk", "1000")).await;
-    let first = Outlets::by_position([ProbeId::new("p").ok()]);
+    let first = by_key([("1", "p")]);
     assert_eq!(round(&config(&one, ""), &first).await, "p: 1 W, 230 V, 3600000 J");
 }
 

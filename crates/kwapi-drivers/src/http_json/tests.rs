@@ -4,35 +4,23 @@
 
 use std::process::Command;
 
-use kwapi_core::ProbeId;
 use kwapi_peers::{Lab, Peer, free_port, need};
 use kwapi_simulators::{HttpAnswer, HttpDevice, HttpRequest};
 
 use super::*;
+use crate::testing::{self, by_key, one};
 
 async fn round(url: &str, keys: &str, outlets: &Outlets) -> String {
     let config = toml::from_str(&format!("url = \"{url}\"\n{keys}")).expect("a configuration");
     let outcome = async {
         let mut meter = HttpJson::open(&config, outlets, &Arc::default()).await?;
-        let mut readings = Readings::default();
-        meter.read(&mut readings).await?;
-        let outcome = readings.drain().map(|(probe, reading)| match reading {
-            Ok(reading) => format!("{probe}: {reading}"),
-            Err(error) => format!("{probe}: {error}"),
-        });
-        Ok::<_, DriverError>(outcome.collect::<Vec<_>>().join("\n"))
+        Ok::<_, DriverError>(testing::round(&mut meter).await?.join("\n"))
     };
     outcome.await.unwrap_or_else(|error| error.to_string())
 }
 
 fn two() -> Outlets {
-    Outlets::by_key(
-        ["a", "b"].map(|key| Outlet { key: key.to_owned(), probe: ProbeId::new(key).expect("an id") }),
-    )
-}
-
-fn one() -> Outlets {
-    Outlets::by_position([ProbeId::new("A").ok()])
+    by_key([("a", "a"), ("b", "b")])
 }
 
 #[tokio::test]

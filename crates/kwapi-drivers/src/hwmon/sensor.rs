@@ -13,7 +13,7 @@ const RESOLUTION: Energy = Energy::from_millijoules(1);
 
 /// One thing that is measured.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct HwmonSensor {
+pub(crate) struct HwmonSensor {
     /// `amdgpu-pci-0300.power1`.
     pub(super) key: String,
     /// `amdgpu-pci-0300`.
@@ -74,7 +74,7 @@ type Part = Option<Result<i64, FileTrouble>>;
 
 /// What the files of a sensor said, in their units.
 #[derive(Debug, Default)]
-pub(super) struct Raw {
+pub(crate) struct Raw {
     power: Part,
     energy: Part,
     voltage: Part,

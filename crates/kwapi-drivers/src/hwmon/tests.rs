@@ -2,14 +2,19 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::PathBuf;
 
+use kwapi_core::ProbeId;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::chip::bus_address;
 use super::file::{parse_name, parse_number};
 use super::*;
-use crate::outlets::Outlet;
+use crate::driver::{Driver as _, Readings};
+use crate::local_sensors::LocalSensorsConfig;
+use crate::outlets::Outlets;
+use crate::testing::{by_key, round};
 
 /// A machine without chips.
 fn machine() -> TempDir {
@@ -47,22 +52,20 @@ const INA226: [&str; 5] =
     ["name ina226", "in0_input 2", "in1_input 12040", "curr1_input 415", "power1_input 5000000"];
 
 fn named(key: &str) -> Outlets {
-    Outlets::by_key([Outlet { key: key.to_owned(), probe: ProbeId::new("p").unwrap() }])
+    by_key([(key, "p")])
+}
+
+fn config(root: &Path) -> LocalSensorsConfig<HwmonSensor> {
+    toml::from_str(&format!("root = '{}'", root.display())).unwrap()
 }
 
 async fn open(machine: &TempDir, outlets: &Outlets) -> Result<Hwmon, DriverError> {
-    Hwmon::open(&HwmonConfig { root: root(machine) }, outlets, &Arc::default()).await
+    Hwmon::open(&config(&root(machine)), outlets, &Arc::default()).await
 }
 
 /// One round as text.
 async fn read(meter: &mut Hwmon) -> Result<String, DriverError> {
-    let mut readings = Readings::default();
-    meter.read(&mut readings).await?;
-    let outcome = readings.drain().map(|(probe, reading)| match reading {
-        Ok(reading) => format!("{probe}: {reading}"),
-        Err(error) => format!("{probe}: {error}"),
-    });
-    Ok(outcome.collect::<Vec<_>>().join("; "))
+    Ok(round(meter).await?.join("; "))
 }
 
 #[track_caller]
@@ -312,7 +315,7 @@ fn what_cannot_be_read_names_the_remedy() {
         "refused: \"1\" matches several sensors; use one of ina226-i2c-1-40.power1, ina226-i2c-1-41.power1",
     );
     let two = Outlets::by_position(["a", "b"].map(|name| ProbeId::new(name).ok()));
-    let message = Hwmon::check_outlets(&HwmonConfig::default(), &two).unwrap_err().to_string();
+    let message = Hwmon::check_outlets(&LocalSensorsConfig::default(), &two).unwrap_err().to_string();
     assert!(message.starts_with("`probes`: outlet \"2\": sensors have names"), "{message}");
     let denied = super::file::FileTrouble::Denied("/sys/x/energy1_input".into()).into_error();
     let Some(DriverError::Refused(message)) = denied else { panic!("{denied:?}") };

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use kwapi_core::ProbeId;
 use parking_lot::Mutex;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -10,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::outlets::Outlet;
+use crate::testing::{by_key, one};
 
 fn plug() -> Value {
     json!({"system": {"get_sysinfo": {"sw_ver": "1.2.6", "model": "HS110(EU)", "mac": "50:C7:BF:01:02:03",
@@ -118,10 +117,6 @@ fn framed(answer: &Value) -> Vec<u8> {
     [&length.to_be_bytes()[..], &sent].concat()
 }
 
-fn one() -> Outlets {
-    Outlets::by_position([ProbeId::new("A").ok()])
-}
-
 #[tokio::test]
 async fn a_plug_is_read_and_its_counter_known_by_its_hardware_address() {
     let device = Device::start(|question| match question.get("emeter") {
@@ -152,9 +147,7 @@ async fn each_socket_of_a_strip_is_an_outlet_by_number_or_name() {
         device.round(&all).await,
         "desk.1: 30 W, 32400 J by B0:A7:B9:0A:0B:0C 8006AA00\ndesk.2: 4.5 W, 7200 J by B0:A7:B9:0A:0B:0C 8006AA01"
     );
-    let outlet =
-        |key: &str, probe: &str| Outlet { key: key.to_owned(), probe: ProbeId::new(probe).expect("an id") };
-    let named = Outlets::by_key([outlet("Lamp", "lamp"), outlet("1", "screen"), outlet("3", "none")]);
+    let named = by_key([("Lamp", "lamp"), ("1", "screen"), ("3", "none")]);
     assert_eq!(
         device.round(&named).await,
         "lamp: 4.5 W, 7200 J by B0:A7:B9:0A:0B:0C 8006AA01\nscreen: 30 W, 32400 J by B0:A7:B9:0A:0B:0C 8006AA00\n\

@@ -12,6 +12,7 @@ use kwapi_peers::{Lab, Peer, devices, free_port, need, need_python};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
+use crate::testing::{one, round_or_error as round};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -24,24 +25,8 @@ fn pymodbus(script: &str, arguments: &[&str]) -> Option<(Lab, u16, Peer)> {
     Some((lab, port, peer))
 }
 
-fn one() -> Outlets {
-    Outlets::by_position([ProbeId::new("A").ok()])
-}
-
 async fn open(keys: &str, outlets: &Outlets, lines: &Arc<Lines>) -> Result<Modbus, DriverError> {
     Modbus::open(&toml::from_str(keys).expect("a configuration"), outlets, lines).await
-}
-
-async fn round(meter: &mut Modbus) -> String {
-    let mut readings = Readings::default();
-    if let Err(error) = meter.read(&mut readings).await {
-        return error.to_string();
-    }
-    let outcome = readings.drain().map(|(probe, reading)| match reading {
-        Ok(reading) => format!("{probe}: {reading}"),
-        Err(error) => format!("{probe}: {error}"),
-    });
-    outcome.collect::<Vec<_>>().join("\n")
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use kwapi_core::ProbeId;
 use kwapi_peers::{Lab, Peer, free_port, need, output};
 
 use super::*;
-use crate::outlets::Outlet;
+use crate::testing::{by_key, lines};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -66,8 +66,7 @@ impl Broker {
 }
 
 fn named(keys: &[&str]) -> Outlets {
-    let outlet = |key: &&str| Outlet { key: (*key).to_owned(), probe: ProbeId::new(key).expect("an id") };
-    Outlets::by_key(keys.iter().map(outlet))
+    by_key(keys.iter().map(|key| (*key, *key)))
 }
 
 /// What the next `count` readings say, as they come.
@@ -80,10 +79,7 @@ async fn next(meter: &mut Mqtt, count: usize) -> Vec<String> {
             outcome.push(error.to_string());
             break;
         }
-        outcome.extend(readings.drain().map(|(probe, reading)| match reading {
-            Ok(reading) => format!("{probe}: {reading}"),
-            Err(error) => format!("{probe}: {error}"),
-        }));
+        outcome.extend(lines(&mut readings));
     }
     outcome
 }

@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::outlets::Outlet;
+use crate::testing::{by_key, one, round_or_error as round};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -57,22 +57,6 @@ async fn open(port: u16, keys: &str, outlets: &Outlets) -> Result<Nut, DriverErr
     Nut::open(&config, outlets, &Arc::new(())).await
 }
 
-fn one() -> Outlets {
-    Outlets::by_position([ProbeId::new("A").ok()])
-}
-
-async fn round(meter: &mut Nut) -> String {
-    let mut readings = Readings::default();
-    if let Err(error) = meter.read(&mut readings).await {
-        return error.to_string();
-    }
-    let outcome = readings.drain().map(|(probe, reading)| match reading {
-        Ok(reading) => format!("{probe}: {reading}"),
-        Err(error) => format!("{probe}: {error}"),
-    });
-    outcome.collect::<Vec<_>>().join("\n")
-}
-
 /// The first round in which upsd has heard from its driver.
 async fn first_round(meter: &mut Nut) -> String {
     for _ in 0..100 {
@@ -91,10 +75,7 @@ async fn a_pdu_reports_its_watts_until_its_driver_dies() {
     let mut meter = open(upsd.port, "", &one()).await.expect("open");
     let outcome = first_round(&mut meter).await;
     assert!(["A: 245 W", "A: 251 W"].contains(&outcome.as_str()), "{outcome}\n{:?}", upsd.lab);
-    let two = Outlets::by_key(
-        [("1", "one"), ("2", "two"), ("7", "seven")]
-            .map(|(key, probe)| Outlet { key: key.to_owned(), probe: ProbeId::new(probe).expect("an id") }),
-    );
+    let two = by_key([("1", "one"), ("2", "two"), ("7", "seven")]);
     let mut outlets = open(upsd.port, "ups = \"pdu1\"\nusername = \"admin\"\npassword = \"secret\"", &two)
         .await
         .expect("open");
@@ -234,12 +215,7 @@ async fn changing(rounds: &'static [&'static str], outlets: &Outlets, keys: &str
 
 #[track_caller]
 fn named(pairs: &[(&str, &str)]) -> Outlets {
-    Outlets::by_key(
-        pairs.iter().map(|(key, probe)| Outlet {
-            key: (*key).to_owned(),
-            probe: ProbeId::new(probe).expect("an id"),
-        }),
-    )
+    by_key(pairs.iter().copied())
 }
 
 #[tokio::test]

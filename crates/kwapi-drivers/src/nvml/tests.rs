@@ -5,7 +5,7 @@ use kwapi_peers::need;
 use kwapi_peers::nvml::{StandInGpu, StandInNvml};
 
 use super::*;
-use crate::outlets::Outlet;
+use crate::testing::{by_key, round};
 
 fn gpu(bus: u32, energy: u64, power: u64) -> StandInGpu {
     StandInGpu {
@@ -19,9 +19,8 @@ fn gpu(bus: u32, energy: u64, power: u64) -> StandInGpu {
 }
 
 fn named(keys: &[&str]) -> Outlets {
-    let outlet =
-        |key: &&str| Outlet { key: (*key).to_owned(), probe: ProbeId::new(format!("p{key}")).unwrap() };
-    Outlets::by_key(keys.iter().map(outlet))
+    let probes: Vec<String> = keys.iter().map(|key| format!("p{key}")).collect();
+    by_key(keys.iter().copied().zip(probes.iter().map(String::as_str)))
 }
 
 async fn open(library: &StandInNvml, outlets: &Outlets) -> Result<Nvml, DriverError> {
@@ -30,13 +29,7 @@ async fn open(library: &StandInNvml, outlets: &Outlets) -> Result<Nvml, DriverEr
 
 /// One round as text.
 async fn read(meter: &mut Nvml) -> Result<String, DriverError> {
-    let mut readings = Readings::default();
-    meter.read(&mut readings).await?;
-    let outcome = readings.drain().map(|(probe, reading)| match reading {
-        Ok(reading) => format!("{probe}: {reading}"),
-        Err(error) => format!("{probe}: {error}"),
-    });
-    Ok(outcome.collect::<Vec<_>>().join("; "))
+    Ok(round(meter).await?.join("; "))
 }
 
 #[tokio::test]

@@ -11,7 +11,8 @@ use super::reader::{Damage, Telegram};
 use super::text::crc;
 use super::*;
 use crate::driver::Readings;
-use crate::outlets::{Outlet, Outlets};
+use crate::outlets::Outlets;
+use crate::testing::{by_key, lines};
 
 /// A telegram of these lines with the checksum of DSMR 4 and 5, which is right by `the_checksums_are_those_of_the_books`.
 fn checked(lines: &[&str]) -> Vec<u8> {
@@ -48,8 +49,7 @@ const DUTCH: [&str; 21] = [
 ];
 
 fn outlets(keys: &[&str]) -> Outlets {
-    let outlet = |key: &&str| Outlet { key: (*key).to_owned(), probe: ProbeId::new(*key).unwrap() };
-    Outlets::by_key(keys.iter().map(outlet))
+    by_key(keys.iter().map(|key| (*key, *key)))
 }
 
 /// All telegrams in `bytes`, as they come in pieces of `piece` bytes.
@@ -83,10 +83,7 @@ fn read_through(reader: LineBuffer, bytes: &[u8], keys: &[&str]) -> String {
             Err(Damage::Telegram(why, _)) => outcome.push(why.to_owned()),
             Err(other) => outcome.push(into_error(other).to_string()),
         }
-        outcome.extend(readings.drain().map(|(probe, reading)| match reading {
-            Ok(reading) => format!("{probe}: {reading}"),
-            Err(no_reading) => format!("{probe}: {no_reading}"),
-        }));
+        outcome.extend(lines(&mut readings));
     }
     outcome.join("; ")
 }

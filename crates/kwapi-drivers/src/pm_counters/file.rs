@@ -18,7 +18,7 @@ const FILES_MAX: usize = 1_024;
 
 /// Something whose power or energy is counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct NodePart {
+pub(crate) struct NodePart {
     /// `total`, `cpu`, `memory`, `accel0`.
     pub(super) key: String,
     power: Option<PathBuf>,
@@ -106,7 +106,7 @@ impl NodePart {
 
 /// What the two files of a part said.
 #[derive(Debug)]
-pub(super) struct PartValues {
+pub(crate) struct PartValues {
     pub(super) power: Option<Result<CounterValue, CounterTrouble>>,
     pub(super) energy: Option<Result<CounterValue, CounterTrouble>>,
 }

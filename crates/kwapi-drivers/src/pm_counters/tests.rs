@@ -8,7 +8,10 @@ use tempfile::TempDir;
 
 use super::file::{parse, parse_name};
 use super::*;
-use crate::outlets::Outlet;
+use crate::driver::{Driver as _, Readings};
+use crate::local_sensors::LocalSensorsConfig;
+use crate::outlets::Outlets;
+use crate::testing::{by_key, round};
 
 const STAMP: u64 = 1_799_999_999_123_456;
 
@@ -44,22 +47,20 @@ fn cray() -> TempDir {
 }
 
 fn named(key: &str) -> Outlets {
-    Outlets::by_key([Outlet { key: key.to_owned(), probe: ProbeId::new("p").unwrap() }])
+    by_key([(key, "p")])
+}
+
+fn config(root: &Path) -> LocalSensorsConfig<NodePart> {
+    toml::from_str(&format!("root = '{}'", root.display())).unwrap()
 }
 
 async fn open(root: &TempDir, outlets: &Outlets) -> Result<PmCounters, DriverError> {
-    PmCounters::open(&PmCountersConfig { root: root.path().to_owned() }, outlets, &Arc::default()).await
+    PmCounters::open(&config(root.path()), outlets, &Arc::default()).await
 }
 
 /// One round as text.
 async fn read(meter: &mut PmCounters) -> Result<String, DriverError> {
-    let mut readings = Readings::default();
-    meter.read(&mut readings).await?;
-    let outcome = readings.drain().map(|(probe, reading)| match reading {
-        Ok(reading) => format!("{probe}: {reading}"),
-        Err(error) => format!("{probe}: {error}"),
-    });
-    Ok(outcome.collect::<Vec<_>>().join("\n"))
+    Ok(round(meter).await?.join("\n"))
 }
 
 #[tokio::test]
@@ -124,7 +125,8 @@ async fn what_is_not_there_is_named() {
         error.contains("unknown counter \"accel7\"; available: total, accel0, accel1, cpu, memory"),
         "{error}"
     );
-    let error = PmCounters::check_outlets(&PmCountersConfig::default(), &named("2")).unwrap_err().to_string();
+    let error =
+        PmCounters::check_outlets(&LocalSensorsConfig::default(), &named("2")).unwrap_err().to_string();
     assert!(error.contains("counters have names"), "{error}");
 }
 

@@ -10,7 +10,7 @@ use kwapi_peers::{Lab, Peer, free_port, need};
 use kwapi_simulators::{HttpAnswer, HttpDevice, HttpRequest};
 
 use super::*;
-use crate::outlets::Outlet;
+use crate::testing::{by_key, one};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -33,10 +33,6 @@ async fn round(url: &str, keys: &str, outlets: &Outlets) -> String {
     outcome.await.unwrap_or_else(|error| error.to_string())
 }
 
-fn one() -> Outlets {
-    Outlets::by_position([ProbeId::new("A").ok()])
-}
-
 #[tokio::test]
 async fn prometheus_own_metrics_are_read() {
     if !need(&["prometheus"]) {
@@ -54,10 +50,7 @@ async fn prometheus_own_metrics_are_read() {
     // Not watts, but numbers of a real exporter: a gauge, and a counter with a label.
     let outcome = round(&url, "power = \"go_threads\"\nenergy = \"process_cpu_seconds_total\"", &one()).await;
     assert!(outcome.starts_with("A: ") && outcome.contains(" W, ") && outcome.ends_with(" J"), "{outcome}");
-    let named = Outlets::by_key(
-        ["200", "nonsense"]
-            .map(|key| Outlet { key: key.to_owned(), probe: ProbeId::new(key).expect("an id") }),
-    );
+    let named = by_key(["200", "nonsense"].map(|key| (key, key)));
     let keys = "energy = \"promhttp_metric_handler_requests_total\"\nlabel = \"code\"";
     let outcome = round(&url, keys, &named).await;
     assert!(

@@ -1,10 +1,9 @@
-use kwapi_core::ProbeId;
 use proptest::prelude::*;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 
 use super::*;
-use crate::outlets::Outlet;
+use crate::testing::by_key;
 
 #[track_caller]
 fn check(line: &str, expected: &str) {
@@ -43,9 +42,8 @@ proptest! {
 }
 
 async fn open(listen: &str) -> Result<Push, DriverError> {
-    let probe = |key: &str| Outlet { key: key.to_owned(), probe: ProbeId::new(key).unwrap() };
     let config = PushConfig { listen: listen.to_owned() };
-    Push::open(&config, &Outlets::by_key([probe("1"), probe("2")]), &Arc::default()).await
+    Push::open(&config, &by_key([("1", "1"), ("2", "2")]), &Arc::default()).await
 }
 
 /// Reads until `count` readings have come.

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::zones::parse_microjoules;
 use super::*;
 use crate::driver::ReadRequest;
-use crate::outlets::Outlet;
+use crate::testing::by_key;
 
 /// Zones by path, with name and counter in microjoules; the range is that of many Xeons.
 fn tree(zones: &[(&str, &str, u64)]) -> TempDir {
@@ -40,7 +40,7 @@ fn set(root: &Path, zone: &str, energy: &str) {
 }
 
 fn named(key: &str) -> Outlets {
-    Outlets::by_key([Outlet { key: key.to_owned(), probe: ProbeId::new("cpu").unwrap() }])
+    by_key([(key, "cpu")])
 }
 
 async fn open(root: &Path, outlets: &Outlets) -> Result<Rapl, DriverError> {

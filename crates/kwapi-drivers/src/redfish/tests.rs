@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::*;
 use crate::outlets::Outlet as Named;
+use crate::testing::round_or_error;
 
 mod choosing;
 mod hostile;
@@ -31,15 +32,7 @@ async fn round(config: &RedfishConfig, outlets: &Outlets) -> String {
         Ok(driver) => driver,
         Err(error) => return error.to_string(),
     };
-    let mut readings = Readings::default();
-    if let Err(error) = driver.read(&mut readings).await {
-        return error.to_string();
-    }
-    let outcome = readings.drain().map(|(probe, reading)| match reading {
-        Ok(reading) => format!("{probe}: {reading}"),
-        Err(error) => format!("{probe}: {error}"),
-    });
-    outcome.collect::<Vec<_>>().join("\n")
+    round_or_error(&mut driver).await
 }
 
 /// A service of these resources, with sessions for admin/secret.

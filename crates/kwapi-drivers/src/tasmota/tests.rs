@@ -1,12 +1,11 @@
 //! Answers shaped after the documentation and after what devices publish, in numbers of our own; the device is
 //! simulated.
 
-use kwapi_core::ProbeId;
 use kwapi_simulators::{HttpAnswer, HttpDevice, HttpRequest};
 use proptest::prelude::*;
 
 use super::*;
-use crate::outlets::Outlet;
+use crate::testing::{self, by_key, one};
 
 const PLUG: &str = r#"{"TotalStartTime":"2023-01-05T09:18:00","Total":52.438,"Yesterday":0.211,"Today":0.087,
     "Power":12,"ApparentPower":21,"ReactivePower":17,"Factor":0.58,"Voltage":231,"Current":0.091}"#;
@@ -99,9 +98,7 @@ fn a_number_in_quotation_marks_counts_and_a_start_before_the_clock_was_set_does_
 #[test]
 fn a_channel_is_a_number_or_total() {
     let config = toml::from_str("host = 'plug1'").expect("a configuration");
-    let outlets = |key: &str| {
-        Outlets::by_key([Outlet { key: key.to_owned(), probe: ProbeId::new("a").expect("an id") }])
-    };
+    let outlets = |key: &str| by_key([(key, "a")]);
     for good in ["1", "2", "total"] {
         Tasmota::check_outlets(&config, &outlets(good)).expect("no fault");
     }
@@ -132,7 +129,7 @@ async fn a_plug_that_answers_nothing_of_the_kind_for_once_is_busy_and_not_refuse
     };
     let simulator = HttpDevice::start(respond).await.expect("a port");
     let config = toml::from_str(&format!("host = \"{}\"", simulator.address())).expect("a configuration");
-    let one = Outlets::by_position([ProbeId::new("A").ok()]);
+    let one = one();
     let mut meter = Tasmota::open(&config, &one, &Arc::default()).await.expect("open");
     let mut readings = Readings::default();
     meter.read(&mut readings).await.expect("a reading");
@@ -157,13 +154,7 @@ async fn round(
     let config = toml::from_str(&format!("host = \"{host}\"\n{keys}")).expect("a configuration");
     let outcome = async {
         let mut meter = Tasmota::open(&config, outlets, &Arc::default()).await?;
-        let mut readings = Readings::default();
-        meter.read(&mut readings).await?;
-        let outcome = readings.drain().map(|(probe, reading)| match reading {
-            Ok(reading) => format!("{probe}: {reading}"),
-            Err(error) => format!("{probe}: {error}"),
-        });
-        Ok::<_, DriverError>(outcome.collect::<Vec<_>>().join("\n"))
+        Ok::<_, DriverError>(testing::round(&mut meter).await?.join("\n"))
     };
     outcome.await.unwrap_or_else(|error| error.to_string()).replace(&host, "HOST")
 }
@@ -180,7 +171,7 @@ fn device(energy: &'static str) -> impl Fn(&HttpRequest) -> HttpAnswer + Send + 
 
 #[tokio::test]
 async fn a_device_is_read_with_its_password_and_reports_when_it_wants_one() {
-    let one = Outlets::by_position([ProbeId::new("A").ok()]);
+    let one = one();
     let outcome = round(device(PLUG), "password = \"p&é\"", &one).await;
     assert_eq!(outcome, "A: 12 W, 231 V, 0.091 A, 188776800 J");
     let outcome = round(device(PLUG), "", &one).await;
@@ -211,7 +202,7 @@ async fn a_counter_is_known_by_its_channel_and_the_hardware_address_that_is_requ
         let simulator = simulator.expect("a port");
         let keys = format!("host = \"{}\"\npassword = \"p&é\"", simulator.address());
         let config = toml::from_str(&keys).expect("a configuration");
-        let one = Outlets::by_position([ProbeId::new("A").ok()]);
+        let one = one();
         let mut meter = Tasmota::open(&config, &one, &Arc::default()).await.expect("a session");
         for _ in 0..2 {
             let mut readings = Readings::default();
@@ -226,8 +217,8 @@ async fn a_counter_is_known_by_its_channel_and_the_hardware_address_that_is_requ
 }
 
 #[tokio::test]
-async fn a_newer_firmware_reports_401_to_a_missing_or_wrong_password() {
-    let one = Outlets::by_position([ProbeId::new("A").ok()]);
+async fn a_newer_firmware_answers_401_to_a_missing_or_wrong_password() {
+    let one = one();
     let locked = |_: &HttpRequest| HttpAnswer::status(401);
     let outcome = round(locked, "", &one).await;
     assert!(outcome.starts_with("refused: ") && outcome.ends_with("set username and password"), "{outcome}");
@@ -242,7 +233,7 @@ async fn all_outlets_are_the_channels_and_never_their_total_too() {
     assert_eq!(outcome, "p.1: 10 W, 230 V, 0.05 A\np.2: 20 W, 230 V, 0.09 A");
     let outcome = round(device(PLUG), "password = \"p&é\"", &all).await;
     assert_eq!(outcome, "p.total: 12 W, 231 V, 0.091 A, 188776800 J");
-    let named = Outlets::by_key([Outlet { key: "3".to_owned(), probe: ProbeId::new("C").expect("an id") }]);
+    let named = by_key([("3", "C")]);
     let outcome = round(device(TWO), "password = \"p&é\"", &named).await;
     assert_eq!(outcome, "C: no such outlet: \"3\"; number of channels: 2");
 }

@@ -10,6 +10,8 @@ use kwapi_core::ProbeId;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::whole_file::replace_file;
+
 const FILE: &str = "probes.jsonl";
 /// What each line begins with. Inside a name its quote would be escaped, so this is found where a line's end is damaged.
 const BEGIN: &str = "{\"probe\":";
@@ -169,11 +171,7 @@ impl Index {
         for known in known {
             bytes.extend(Line::of(&known).bytes()?);
         }
-        let unfinished = self.path.with_extension("new");
-        let mut file = File::create(&unfinished)?;
-        file.write_all(&bytes)?;
-        file.sync_data()?;
-        std::fs::rename(&unfinished, &self.path)?;
+        replace_file(&self.path, &bytes)?;
         (self.file, self.is_torn) = (None, false);
         Ok(())
     }

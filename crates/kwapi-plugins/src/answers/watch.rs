@@ -11,7 +11,7 @@ use super::EnergyAnswers;
 use super::rests::MeterRest;
 use crate::directory::Directory;
 use crate::groups::GroupMembers;
-use crate::metrics::{Exposition, Kind, MetricSource};
+use crate::metrics::{Exposition, MetricSource};
 use crate::scope::Scope;
 
 /// The time by which meters are judged.
@@ -111,11 +111,6 @@ impl MetricSource for RestWatch {
         // Where meters are named by whoever sees all, they are counted as well.
         let count = found.iter().filter(|rest| out.may_name(&rest.meter)).count();
         drop(found);
-        out.family(
-            "kwapi_group_negative_rests",
-            Kind::Gauge,
-            "Meters that measured less within an hour than the probes below them, beyond their accuracy.",
-        )
-        .count(&[], count as u64);
+        out.count("kwapi_group_negative_rests", &[], count as u64);
     }
 }

@@ -333,7 +333,7 @@ async fn pages_of_configured_origins_may_read_and_others_not() {
 
 /// What the OpenAPI document promises, a line each: addresses with their statuses, schemas with what they always have.
 fn promises() -> String {
-    let document: serde_json::Value = serde_json::from_str(&OPENAPI).unwrap();
+    let document: serde_json::Value = serde_json::from_str(OPENAPI).unwrap();
     let names = |value: &serde_json::Value| -> String {
         let names: Vec<_> = value.as_object().unwrap().keys().map(String::as_str).collect();
         names.join(" ")
@@ -358,8 +358,8 @@ fn the_document_promises_what_it_did() {
 #[tokio::test]
 async fn every_address_of_the_document_is_served_and_the_document_too() {
     let stand = Stand::new();
-    assert_eq!(stand.get("/v1/openapi.json").await, *OPENAPI);
-    let document: serde_json::Value = serde_json::from_str(&OPENAPI).unwrap();
+    assert_eq!(stand.get("/v1/openapi.json").await, OPENAPI);
+    let document: serde_json::Value = serde_json::from_str(OPENAPI).unwrap();
     for path in document["paths"].as_object().unwrap().keys() {
         let mut path = path
             .replace("{probe}", "A")

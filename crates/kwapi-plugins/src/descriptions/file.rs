@@ -14,13 +14,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use kwapi_core::{Description, ProbeId, Timestamp};
+use kwapi_history::replace_file;
 use serde::{Deserialize, Serialize};
 
 use super::described::Described;
 
-/// The file's name in its directory, and of what is being written in its place.
+/// The file's name in its directory.
 const NAME: &str = "descriptions";
-const NAME_NEW: &str = "descriptions.new";
 /// The first line of any version's, without its number.
 const HEADER: &str = "kwapi descriptions ";
 /// The version that is written.
@@ -118,13 +118,7 @@ impl DescriptionsFile {
         for (probe, described) in all {
             contents.extend(line(probe, described)?);
         }
-        let new = self.directory.join(NAME_NEW);
-        let mut file = OpenOptions::new().create(true).write(true).truncate(true).open(&new)?;
-        file.write_all(&contents)?;
-        file.sync_all()?;
-        fs::rename(&new, self.directory.join(NAME))?;
-        File::open(&self.directory)?.sync_all()?;
-        self.file = Some(file);
+        self.file = Some(replace_file(&self.directory.join(NAME), &contents)?);
         (self.bytes, self.bytes_anew) = (contents.len() as u64, contents.len() as u64);
         if std::mem::take(&mut self.has_failed) {
             tracing::info!("what probes are is written again");

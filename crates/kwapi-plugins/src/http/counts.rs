@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::http::{Method, StatusCode};
 
 use super::routes::ServerRoutes;
-use crate::metrics::{Exposition, Kind, MetricSource};
+use crate::metrics::{Exposition, MetricSource};
 
 /// Where a path is counted that leads nowhere.
 const OTHER: &str = "other";
@@ -151,11 +151,7 @@ impl MetricSource for ServerCounts {
     fn collect(&self, out: &mut Exposition) {
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let server = self.routes.server();
-        let requests = out.family(
-            "kwapi_http_requests",
-            Kind::Counter,
-            "Requests served, by route, method and status; `unreadable`: malformed request headers.",
-        );
+        let requests = out.family("kwapi_http_requests");
         for (name, route) in self.names().zip(&self.by_route) {
             for (method, statuses) in METHODS.iter().zip(&route.answers) {
                 for (index, count) in statuses.iter().enumerate() {
@@ -169,11 +165,7 @@ impl MetricSource for ServerCounts {
                 }
             }
         }
-        let durations = out.family(
-            "kwapi_http_request_duration_seconds",
-            Kind::Histogram,
-            "Time from request headers to response headers, by route.",
-        );
+        let durations = out.family("kwapi_http_request_duration_seconds");
         for (name, route) in self.names().zip(&self.by_route) {
             let buckets = route.buckets.each_ref().map(load);
             if buckets.iter().any(|count| *count > 0) {
@@ -185,17 +177,11 @@ impl MetricSource for ServerCounts {
         // Ended first: a connection between the two is counted open rather than less than none.
         let ended = load(&self.ended);
         let open = load(&self.accepted).saturating_sub(ended);
-        out.family("kwapi_http_connections", Kind::Gauge, "Connections open.")
-            .count(&[("server", server)], open);
-        out.family("kwapi_http_connections_refused", Kind::Counter, "Connections rejected, by cause.")
+        out.count("kwapi_http_connections", &[("server", server)], open);
+        out.family("kwapi_http_connections_refused")
             .count(&[("server", server), ("cause", "full")], load(&self.refused_full))
             .count(&[("server", server), ("cause", "tls_handshake")], load(&self.refused_handshake));
-        out.family(
-            "kwapi_http_connections_idle_closed",
-            Kind::Counter,
-            "Idle connections closed to make room for new ones.",
-        )
-        .count(&[("server", server)], load(&self.made_room));
+        out.count("kwapi_http_connections_idle_closed", &[("server", server)], load(&self.made_room));
     }
 }
 

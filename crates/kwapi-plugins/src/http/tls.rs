@@ -23,7 +23,7 @@ use serde::Deserialize;
 pub use validity::Validity;
 
 use super::ServeError;
-use crate::metrics::{Exposition, Kind};
+use crate::metrics::Exposition;
 
 /// How often the files are looked at. They are loaded once they have looked the same twice: whoever renews them writes
 /// one after the other.
@@ -182,19 +182,9 @@ impl Certificates {
     pub(super) fn collect(&self, server: &str, out: &mut Exposition) {
         let labels = [("server", server)];
         if let Some(validity) = self.current.load().validity {
-            out.family(
-                "kwapi_tls_certificate_expiry_timestamp_seconds",
-                Kind::Gauge,
-                "Expiry of the certificate in use, Unix time.",
-            )
-            .sample(&labels, validity.end.seconds_f64());
+            out.sample("kwapi_tls_certificate_expiry_timestamp_seconds", &labels, validity.end.seconds_f64());
         }
-        out.family(
-            "kwapi_tls_certificate_reload_failures",
-            Kind::Counter,
-            "Failed reloads of changed certificates.",
-        )
-        .count(&labels, self.failures.load(Ordering::Relaxed));
+        out.count("kwapi_tls_certificate_reload_failures", &labels, self.failures.load(Ordering::Relaxed));
     }
 }
 

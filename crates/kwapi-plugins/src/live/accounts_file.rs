@@ -10,13 +10,12 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use kwapi_core::{Account, ProbeId};
+use kwapi_history::replace_file;
 
 use super::accounts_format::{self, AccountsEntry, AccountsWriter};
 
 /// The record's name in its directory.
 const NAME: &str = "accounts.log";
-/// What is being written in its place.
-const NAME_NEW: &str = "accounts.new";
 /// A record this much larger than its last compaction is compacted again…
 const GROWTH_MAX: u64 = 4;
 /// …but not below this size.
@@ -113,7 +112,7 @@ impl AccountsFile {
 
     /// Puts `records`, a whole file with one of each probe, in the place of all there is.
     pub(super) fn compact(&mut self, records: &AccountsWriter) -> io::Result<()> {
-        self.file = Some(replace(&self.directory, records.bytes())?);
+        self.file = Some(replace_file(&self.directory.join(NAME), records.bytes())?);
         self.bytes = records.bytes().len() as u64;
         self.bytes_compacted = self.bytes;
         self.is_unfit = false;
@@ -129,17 +128,6 @@ impl AccountsFile {
     pub(super) fn handle(&self) -> Option<File> {
         self.file.as_ref().and_then(|file| file.try_clone().ok())
     }
-}
-
-/// Writes a new file, and gives it the record's name once it is on the disk.
-fn replace(directory: &Path, contents: &[u8]) -> io::Result<File> {
-    let new = directory.join(NAME_NEW);
-    let mut file = OpenOptions::new().create(true).write(true).truncate(true).open(&new)?;
-    file.write_all(contents)?;
-    file.sync_all()?;
-    fs::rename(&new, directory.join(NAME))?;
-    File::open(directory)?.sync_all()?;
-    Ok(file)
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@ fn metrics() -> Metrics {
     let mut metrics = Metrics::new();
     metrics.add(stand.directory);
     metrics.add(|out: &mut Exposition| {
-        let drivers = out.family("kwapi_drivers", Kind::Gauge, "Meters by the state of their driver.");
+        let drivers =
+            out.defined("kwapi_drivers", families::Kind::Gauge, "Meters by the state of their driver.");
         drivers.count(&[("state", "reading")], 3).count(&[("state", "backoff")], 1);
     });
     metrics

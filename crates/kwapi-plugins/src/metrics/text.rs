@@ -7,18 +7,8 @@ use std::fmt::Write as _;
 
 use kwapi_core::ProbeId;
 
+use super::families::{self, Kind};
 use crate::scope::Scope;
-
-/// What a family's values are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Only rises, from the start of the process or longer ago. Its samples' names end in `_total`.
-    Counter,
-    /// Goes up and down.
-    Gauge,
-    /// Counts by upper bound, with their sum.
-    Histogram,
-}
 
 /// The samples of one name.
 #[derive(Debug)]
@@ -51,8 +41,31 @@ impl Exposition {
     }
 
     /// The family of a name, without `_total`; made if need be, so that several sources can fill one.
-    pub fn family(&mut self, name: &'static str, kind: Kind, help: &'static str) -> &mut Family {
+    pub fn family(&mut self, name: &'static str) -> &mut Family {
+        let (kind, help) = families::find(name);
+        self.defined(name, kind, help)
+    }
+
+    /// The same of a family that no line defines.
+    pub(super) fn defined(&mut self, name: &'static str, kind: Kind, help: &'static str) -> &mut Family {
         self.families.entry(name).or_insert(Family { name, kind, help, lines: String::new() })
+    }
+
+    /// Adds a count to the family of a name.
+    pub fn count(&mut self, name: &'static str, labels: &[(&str, &str)], count: u64) {
+        self.family(name).count(labels, count);
+    }
+
+    /// Adds a count to each of these families.
+    pub fn counts<const N: usize>(&mut self, labels: &[(&str, &str)], families: [(&'static str, u64); N]) {
+        for (name, count) in families {
+            self.count(name, labels, count);
+        }
+    }
+
+    /// Adds a sample to the family of a name.
+    pub fn sample(&mut self, name: &'static str, labels: &[(&str, &str)], value: f64) {
+        self.family(name).sample(labels, value);
     }
 
     /// OpenMetrics 1.0.
@@ -81,23 +94,6 @@ impl Exposition {
             out.push_str(&family.lines);
         }
         out
-    }
-}
-
-impl Kind {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Counter => "counter",
-            Self::Gauge => "gauge",
-            Self::Histogram => "histogram",
-        }
-    }
-
-    fn suffix(self) -> &'static str {
-        match self {
-            Self::Counter => "_total",
-            Self::Gauge | Self::Histogram => "",
-        }
     }
 }
 

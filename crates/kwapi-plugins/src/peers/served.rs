@@ -17,7 +17,7 @@ use super::sealed::{Nonces, Opened, PeerIdentity, PeerKeys, PeerRefusal, SealedK
 use super::wire::{PeerRequest, REQUEST_BYTES_MAX, push_standing};
 use crate::http::{AnswerTurns, FORM, HttpError, StreamHead, StreamSink};
 use crate::live::{AccountsWriter, Live};
-use crate::metrics::{Exposition, Kind, MetricSource};
+use crate::metrics::{Exposition, MetricSource};
 
 /// Where instances ask each other.
 pub const PATH: &str = "/v2/peer";
@@ -209,11 +209,7 @@ impl PeerServer {
 
 impl MetricSource for PeerServer {
     fn collect(&self, out: &mut Exposition) {
-        let requests = out.family(
-            "kwapi_api_peer_asks",
-            Kind::Counter,
-            "Questions of other instances, answered or refused, by cause.",
-        );
+        let requests = out.family("kwapi_api_peer_asks");
         requests.count(&[("result", "answered")], self.0.answered.load(Ordering::Relaxed));
         for (count, refusal) in self.0.refused.iter().zip(PeerRefusal::ALL) {
             requests.count(&[("result", refusal.label())], count.load(Ordering::Relaxed));

@@ -6,7 +6,7 @@ use kwapi_core::{Energy, ProbeId, Timestamp};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use crate::metrics::{Exposition, Kind, MetricSource};
+use crate::metrics::{Exposition, MetricSource};
 
 /// Of probes that differ, so many are named.
 const SHOWN_MAX: usize = 5;
@@ -177,51 +177,21 @@ impl MetricSource for ApiPeer {
         let state = self.state.lock().clone();
         let peer = [("peer", &*self.place)];
         let is_up = state.is_tried && state.problem.is_none();
-        out.family("kwapi_api_peer_up", Kind::Gauge, "Whether the last exchange with the peer succeeded.")
-            .sample(&peer, f64::from(u8::from(is_up)));
-        for (name, help, count) in [
-            ("kwapi_api_peer_exchanges", "Comparisons of totals with the peer.", state.exchanges),
-            (
-                "kwapi_api_peer_failures",
-                "Failed exchanges with the peer, which are repeated.",
-                state.failures,
-            ),
-            (
-                "kwapi_api_peer_accounts_taken",
-                "Accounts in which the peer had something that was not known here.",
-                state.taken,
-            ),
-            (
-                "kwapi_api_peer_standings",
-                "Accounts whose standing the peer sent: those that differed, or may.",
-                state.standings,
-            ),
-            (
-                "kwapi_api_peer_standings_bytes",
-                "Bytes of the standings of accounts that the peer sent.",
-                state.standings_bytes,
-            ),
-            (
-                "kwapi_api_peer_divergences",
-                "Comparisons of a probe's totals that differed at the same message.",
-                state.divergences,
-            ),
-        ] {
-            out.family(name, Kind::Counter, help).count(&peer, count);
-        }
-        out.family(
-            "kwapi_api_peer_diverged_probes",
-            Kind::Gauge,
-            "Probes whose totals differed from the peer's at the same message, in the last exchange.",
-        )
-        .count(&peer, state.diverged.len() as u64);
+        out.sample("kwapi_api_peer_up", &peer, f64::from(u8::from(is_up)));
+        out.counts(
+            &peer,
+            [
+                ("kwapi_api_peer_exchanges", state.exchanges),
+                ("kwapi_api_peer_failures", state.failures),
+                ("kwapi_api_peer_accounts_taken", state.taken),
+                ("kwapi_api_peer_standings", state.standings),
+                ("kwapi_api_peer_standings_bytes", state.standings_bytes),
+                ("kwapi_api_peer_divergences", state.divergences),
+            ],
+        );
+        out.count("kwapi_api_peer_diverged_probes", &peer, state.diverged.len() as u64);
         if let Some(at) = state.last_exchange {
-            out.family(
-                "kwapi_api_peer_last_exchange_timestamp_seconds",
-                Kind::Gauge,
-                "When totals were last compared with the peer, Unix time.",
-            )
-            .sample(&peer, at.seconds_f64());
+            out.sample("kwapi_api_peer_last_exchange_timestamp_seconds", &peer, at.seconds_f64());
         }
     }
 }

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::batch::Piece;
-use crate::metrics::{Exposition, Kind, MetricSource};
+use crate::metrics::{Exposition, MetricSource};
 
 /// Refusals are logged this often at most.
 const REFUSAL_LOG_INTERVAL: Duration = Duration::from_secs(600);
@@ -114,11 +114,7 @@ impl MetricSource for RemoteWrite {
     fn collect(&self, out: &mut Exposition) {
         let State { counters, newest, trouble, .. } = self.state.lock().clone();
         let name = ("name", self.name.as_str());
-        let samples = out.family(
-            "kwapi_remote_write_samples",
-            Kind::Counter,
-            "Samples, each a power and an energy, by what became of them.",
-        );
+        let samples = out.family("kwapi_remote_write_samples");
         for (result, count) in [
             ("sent", counters.sent),
             ("refused", counters.refused),
@@ -127,31 +123,18 @@ impl MetricSource for RemoteWrite {
         ] {
             samples.count(&[name, ("result", result)], count);
         }
-        for (family, help, count) in [
-            ("kwapi_remote_write_requests", "Requests to the remote write server.", counters.requests),
-            (
-                "kwapi_remote_write_failures",
-                "Failed requests to the remote write server, which are repeated, and failed reads of the journal.",
-                counters.failures,
-            ),
-            (
-                "kwapi_remote_write_losses",
-                "Stretches of the journal that were gone before they were sent.",
-                counters.losses,
-            ),
-        ] {
-            out.family(family, Kind::Counter, help).count(&[name], count);
-        }
+        out.counts(
+            &[name],
+            [
+                ("kwapi_remote_write_requests", counters.requests),
+                ("kwapi_remote_write_failures", counters.failures),
+                ("kwapi_remote_write_losses", counters.losses),
+            ],
+        );
         let up = f64::from(u8::from(trouble.is_none()));
-        out.family("kwapi_remote_write_up", Kind::Gauge, "Whether the last request was answered.")
-            .sample(&[name], up);
+        out.sample("kwapi_remote_write_up", &[name], up);
         if let Some(newest) = newest {
-            out.family(
-                "kwapi_remote_write_newest_timestamp_seconds",
-                Kind::Gauge,
-                "Stamp of the newest sample that the remote write server has taken since the start, Unix time.",
-            )
-            .sample(&[name], newest.seconds_f64());
+            out.sample("kwapi_remote_write_newest_timestamp_seconds", &[name], newest.seconds_f64());
         }
     }
 }

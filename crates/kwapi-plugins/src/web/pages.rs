@@ -57,86 +57,80 @@ struct NotFound {
 /// How many probes a page that found none suggests.
 const SUGGESTIONS_MAX: usize = 20;
 
-/// Answers a GET or HEAD.
-pub(super) fn answer(
-    site: &Site,
-    seen: &Seen,
-    target: &Target,
-    headers: &HeaderMap,
-    chosen: &Chosen,
-    conditions: &Conditions,
-) -> Response {
-    let now = site.clock.now();
+/// A GET or HEAD: who asks for it, when, and what the client has of it already.
+#[derive(Debug)]
+pub(super) struct PageRequest<'a> {
+    pub(super) site: &'a Site,
+    pub(super) seen: &'a Seen,
+    pub(super) now: Timestamp,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) chosen: &'a Chosen,
+    pub(super) conditions: &'a Conditions,
+}
+
+/// Answers it.
+pub(super) fn answer(request: &PageRequest<'_>, target: &Target) -> Response {
+    let PageRequest { site, seen, now, .. } = *request;
     match target {
         Target::Root => answer::found("/last/minute/"),
         Target::Last(period, query) if range::is_requested(query) => {
             let used = site.graphs.used(&seen.all, &[], now);
             let since = site.probes.overall(seen, &used, now).since;
-            range::answer(site, seen, RangeOf::Everything(*period, seen, since), query, now, conditions)
+            range::answer(request, RangeOf::Everything(*period, seen, since), query)
         }
-        Target::Last(period, query) => list::answer(site, seen, *period, query, chosen, now, conditions),
+        Target::Last(period, query) => list::answer(request, *period, query),
         Target::Probe(probe, query) if seen.has(probe) && range::is_requested(query) => {
-            range::answer(site, seen, RangeOf::Probe(probe), query, now, conditions)
+            range::answer(request, RangeOf::Probe(probe), query)
         }
-        Target::Probe(probe, query) if seen.has(probe) => {
-            one::answer(site, seen, probe, query, chosen, now, conditions)
-        }
+        Target::Probe(probe, query) if seen.has(probe) => one::answer(request, probe, query),
         Target::Graph(period, Some(probe), query) if seen.has(probe) => {
-            graph(site, seen, *period, &Of::Probe(probe), query, headers, now, conditions)
+            graph(request, *period, &Of::Probe(probe), query)
         }
-        Target::Graph(period, None, query) => {
-            graph(site, seen, *period, &Of::All, query, headers, now, conditions)
-        }
-        Target::Table(period, query) => table::answer(site, seen, *period, query, now, conditions),
-        Target::Search(query) => search::answer(site, seen, query, conditions),
-        Target::Meters(query) => meters::answer(site, seen, query, now, conditions),
-        Target::Where(group, query) => flow::answer(site, seen, group.as_ref(), query, now, conditions),
-        Target::Bills => bills::list(site, seen, now, conditions),
-        Target::Bill(month, query) => bills::one(site, seen, month, query, now, conditions),
+        Target::Graph(period, None, query) => graph(request, *period, &Of::All, query),
+        Target::Table(period, query) => table::answer(request, *period, query),
+        Target::Search(query) => search::answer(request, query),
+        Target::Meters(query) => meters::answer(request, query),
+        Target::Where(group, query) => flow::answer(request, group.as_ref(), query),
+        Target::Bills => bills::list(request),
+        Target::Bill(month, query) => bills::one(request, month, query),
         Target::GroupGraph(period, name, query) => match super::group::view(site, seen, name, now) {
-            Some(view) => graph(site, seen, *period, &Of::Group(name, view), query, headers, now, conditions),
-            None => group::no_group(site, seen, name.as_str(), now, conditions),
+            Some(view) => graph(request, *period, &Of::Group(name, view), query),
+            None => group::no_group(request, name.as_str()),
         },
-        Target::Groups(query) if group::is_list(query) => group::list(site, seen, query, now, conditions),
-        Target::Groups(query) => tree::answer(site, seen, query, now, conditions),
+        Target::Groups(query) if group::is_list(query) => group::list(request, query),
+        Target::Groups(query) => tree::answer(request, query),
         Target::Group(name, query) if range::is_requested(query) => {
             match super::group::view(site, seen, name, now) {
                 Some(view) => {
                     let of = RangeOf::Group(name, &view.members, view.overall.since);
-                    range::answer(site, seen, of, query, now, conditions)
+                    range::answer(request, of, query)
                 }
-                None => group::no_group(site, seen, name.as_str(), now, conditions),
+                None => group::no_group(request, name.as_str()),
             }
         }
-        Target::Group(name, query) => group::one(site, seen, name, query, now, conditions),
-        Target::GroupRrd(name) => group::rrd_file(site, seen, name, now, conditions),
-        Target::NoGroup(name) => group::no_group(site, seen, name, now, conditions),
-        Target::Rrd(probe) if seen.has(probe) => rrd_file(site, seen, probe, now, conditions),
+        Target::Group(name, query) => group::one(request, name, query),
+        Target::GroupRrd(name) => group::rrd_file(request, name),
+        Target::NoGroup(name) => group::no_group(request, name),
+        Target::Rrd(probe) if seen.has(probe) => rrd_file(request, probe),
         Target::Probe(probe, _) | Target::Graph(_, Some(probe), _) | Target::Rrd(probe) => {
-            no_probe(site, seen, probe.as_str(), conditions)
+            no_probe(request, probe.as_str())
         }
-        Target::Static(name, query) => static_file(site, seen, name, query, conditions),
+        Target::Static(name, query) => static_file(request, name, query),
         Target::NoPeriod(name) => {
             let periods = Period::ALL.map(|period| (period.label().to_owned(), format!("/last/{period}/")));
-            not_found(
-                site,
-                seen,
-                format!("Unknown period “{name}”. Available periods:"),
-                periods.into(),
-                0,
-                conditions,
-            )
+            not_found(request, format!("Unknown period “{name}”. Available periods:"), periods.into(), 0)
         }
-        Target::NoProbe(name) => no_probe(site, seen, name, conditions),
+        Target::NoProbe(name) => no_probe(request, name),
         Target::Nowhere | Target::Stream(_) | Target::Choose | Target::Login(_) | Target::Logout => {
             let start = ("The last five minutes".to_owned(), "/last/minute/".to_owned());
-            not_found(site, seen, "Page not found.".to_owned(), vec![start], 0, conditions)
+            not_found(request, "Page not found.".to_owned(), vec![start], 0)
         }
     }
 }
 
 /// "There is no such probe", whether there is none or it is not the caller's to see.
-fn no_probe(site: &Site, seen: &Seen, name: &str, conditions: &Conditions) -> Response {
+fn no_probe(request: &PageRequest<'_>, name: &str) -> Response {
+    let PageRequest { seen, .. } = *request;
     let probes = &seen.all;
     let wanted = name.to_lowercase();
     let like: Vec<&ProbeId> =
@@ -153,17 +147,16 @@ fn no_probe(site: &Site, seen: &Seen, name: &str, conditions: &Conditions) -> Re
     };
     let more = of - shown.len();
     let instead = shown.iter().map(|probe| (probe.to_string(), probe_path(probe))).collect();
-    not_found(site, seen, what, instead, more, conditions)
+    not_found(request, what, instead, more)
 }
 
 fn not_found(
-    site: &Site,
-    seen: &Seen,
+    request: &PageRequest<'_>,
     what: String,
     instead: Vec<(String, String)>,
     more: usize,
-    conditions: &Conditions,
 ) -> Response {
+    let PageRequest { site, seen, conditions, .. } = *request;
     let heading = "Not found";
     let layout = Layout::new(site, seen, heading.to_owned(), None);
     render(&NotFound { layout, heading, what, instead, more }, StatusCode::NOT_FOUND, None, conditions)
@@ -189,10 +182,11 @@ fn group_path(group: &str) -> String {
     format!("/group/{}/", encode(group))
 }
 
-fn rrd_file(site: &Site, seen: &Seen, probe: &ProbeId, now: Timestamp, conditions: &Conditions) -> Response {
+fn rrd_file(request: &PageRequest<'_>, probe: &ProbeId) -> Response {
+    let PageRequest { site, now, conditions, .. } = *request;
     let file = match site.directory.rrd_file(probe) {
         Ok(Some(file)) => file,
-        Ok(None) => return no_probe(site, seen, probe.as_str(), conditions),
+        Ok(None) => return no_probe(request, probe.as_str()),
         Err(unreadable) => return answer::unavailable(&unreadable.to_string()),
     };
     let latest = site.directory.now(probe);
@@ -207,15 +201,10 @@ fn rrd_file(site: &Site, seen: &Seen, probe: &ProbeId, now: Timestamp, condition
     content.answer(StatusCode::OK, conditions)
 }
 
-fn static_file(
-    site: &Site,
-    seen: &Seen,
-    name: &str,
-    query: &FormFields,
-    conditions: &Conditions,
-) -> Response {
+fn static_file(request: &PageRequest<'_>, name: &str, query: &FormFields) -> Response {
+    let PageRequest { site, conditions, .. } = *request;
     let Some(file) = statics::find(name) else {
-        return not_found(site, seen, "Page not found.".to_owned(), Vec::new(), 0, conditions);
+        return not_found(request, "Page not found.".to_owned(), Vec::new(), 0);
     };
     let is_this_version = query.get("v").is_some_and(|version| version == statics::version());
     let content = Content {

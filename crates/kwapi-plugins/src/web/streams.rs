@@ -19,7 +19,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::Site;
-use crate::metrics::{Exposition, Kind, MetricSource};
+use crate::metrics::{Exposition, MetricSource};
 use nodes::Nodes;
 use total::Totals;
 use view::{StreamFrame, StreamView};
@@ -283,26 +283,10 @@ impl MetricSource for LiveStreams {
             let watched = open.views.values().filter(|kept| kept.frames.receiver_count() > 0).count();
             (open.streams, watched)
         };
-        out.family("kwapi_web_streams", Kind::Gauge, "Event streams of open pages.").count(&[], open as u64);
-        out.family(
-            "kwapi_web_stream_views",
-            Kind::Gauge,
-            "Distinct views of these streams, each encoded once.",
-        )
-        .count(&[], views as u64);
-        out.family(
-            "kwapi_web_stream_encodings",
-            Kind::Counter,
-            "Views encoded: at most one a second and view.",
-        )
-        .count(&[], load(&self.0.encoded));
-        out.family("kwapi_web_stream_skipped", Kind::Counter, "Updates skipped for slow clients.")
-            .count(&[], load(&self.0.skipped));
-        out.family(
-            "kwapi_web_streams_refused",
-            Kind::Counter,
-            "Streams refused: too many in all, or of one login.",
-        )
-        .count(&[], load(&self.0.refused));
+        out.count("kwapi_web_streams", &[], open as u64);
+        out.count("kwapi_web_stream_views", &[], views as u64);
+        out.count("kwapi_web_stream_encodings", &[], load(&self.0.encoded));
+        out.count("kwapi_web_stream_skipped", &[], load(&self.0.skipped));
+        out.count("kwapi_web_streams_refused", &[], load(&self.0.refused));
     }
 }

@@ -1,6 +1,5 @@
 //! What the crates count, as metric families.
 
-mod families;
 mod nats;
 mod records;
 mod samples;
@@ -15,7 +14,6 @@ use kwapi_plugins::auth::Auth;
 use kwapi_plugins::descriptions::Descriptions;
 use kwapi_plugins::metrics::{Exposition, MetricSource};
 
-use families::{count, family, sample};
 pub(super) use nats::{nats, spool};
 pub(super) use records::{groups, history, ledger};
 pub(super) use samples::samples;
@@ -37,13 +35,13 @@ const LATENESS_BOUNDS: [(&str, u64); 9] = [
 pub(super) fn drivers(manager: Arc<Manager>) -> impl MetricSource {
     move |out: &mut Exposition| {
         let statuses = manager.statuses();
-        let by_state = family(out, "kwapi_meters");
+        let by_state = out.family("kwapi_meters");
         for state in MeterState::ALL {
             let meters = statuses.iter().filter(|meter| meter.state == state).count();
             by_state.count(&[("state", state.as_str())], meters as u64);
         }
         let lateness = manager.lateness();
-        family(out, "kwapi_meter_lateness_seconds").histogram(
+        out.family("kwapi_meter_lateness_seconds").histogram(
             &[],
             &LATENESS_BOUNDS.map(|(bound, _)| bound),
             &lateness.buckets(LATENESS_BOUNDS.map(|(_, milliseconds)| Duration::from_millis(milliseconds))),
@@ -52,16 +50,16 @@ pub(super) fn drivers(manager: Arc<Manager>) -> impl MetricSource {
         for meter in &statuses {
             let labels = [("meter", meter.name.as_str()), ("driver", meter.driver)];
             let up = f64::from(u8::from(meter.state.is_up()));
-            sample(out, "kwapi_meter_up", &labels, up);
-            count(out, "kwapi_meter_reads", &labels, meter.reads);
-            count(out, "kwapi_meter_failures", &labels, meter.failures);
-            count(out, "kwapi_meter_sessions", &labels, meter.sessions);
-            count(out, "kwapi_meter_ticks_missed", &labels, meter.ticks_missed);
-            count(out, "kwapi_meter_probes_refused", &labels, meter.probes_refused);
+            out.sample("kwapi_meter_up", &labels, up);
+            out.count("kwapi_meter_reads", &labels, meter.reads);
+            out.count("kwapi_meter_failures", &labels, meter.failures);
+            out.count("kwapi_meter_sessions", &labels, meter.sessions);
+            out.count("kwapi_meter_ticks_missed", &labels, meter.ticks_missed);
+            out.count("kwapi_meter_probes_refused", &labels, meter.probes_refused);
             let resets = meter.probes.iter().map(|probe| probe.counter_resets).sum();
-            count(out, "kwapi_meter_counter_resets", &labels, resets);
+            out.count("kwapi_meter_counter_resets", &labels, resets);
             if let Some(latency) = meter.last_latency {
-                sample(out, "kwapi_meter_latency_seconds", &labels, latency.as_secs_f64());
+                out.sample("kwapi_meter_latency_seconds", &labels, latency.as_secs_f64());
             }
             energy(out, meter);
             let causes = meter.no_readings;
@@ -74,7 +72,7 @@ pub(super) fn drivers(manager: Arc<Manager>) -> impl MetricSource {
             ] {
                 if number > 0 {
                     let labels = [("meter", meter.name.as_str()), ("driver", meter.driver), ("cause", cause)];
-                    count(out, "kwapi_meter_no_readings", &labels, number);
+                    out.count("kwapi_meter_no_readings", &labels, number);
                 }
             }
         }
@@ -92,7 +90,7 @@ fn energy(out: &mut Exposition, meter: &MeterStatus) {
         ("kwapi_meter_counters_shared", sum(|probe| u64::from(probe.counter_shared_with.is_some()))),
     ] {
         if number > 0 {
-            count(out, name, &labels, number);
+            out.count(name, &labels, number);
         }
     }
     let mut causes: BTreeMap<&str, u64> = BTreeMap::new();
@@ -101,7 +99,7 @@ fn energy(out: &mut Exposition, meter: &MeterStatus) {
     }
     for (cause, number) in causes {
         let labels = [("meter", meter.name.as_str()), ("driver", meter.driver), ("cause", cause)];
-        count(out, "kwapi_meter_not_bridged", &labels, number);
+        out.count("kwapi_meter_not_bridged", &labels, number);
     }
 }
 
@@ -109,18 +107,18 @@ fn energy(out: &mut Exposition, meter: &MeterStatus) {
 pub(super) fn publisher(publisher: Arc<Publisher>) -> impl MetricSource {
     move |out: &mut Exposition| {
         let counters = publisher.counters();
-        count(out, "kwapi_bus_published", &[], counters.published);
-        count(out, "kwapi_bus_publish_described", &[], counters.described);
-        count(out, "kwapi_bus_publish_dropped", &[], counters.dropped);
-        count(out, "kwapi_bus_publish_unsigned", &[], counters.unsigned);
-        count(out, "kwapi_bus_publish_failed", &[], counters.failed);
+        out.count("kwapi_bus_published", &[], counters.published);
+        out.count("kwapi_bus_publish_described", &[], counters.described);
+        out.count("kwapi_bus_publish_dropped", &[], counters.dropped);
+        out.count("kwapi_bus_publish_unsigned", &[], counters.unsigned);
+        out.count("kwapi_bus_publish_failed", &[], counters.failed);
     }
 }
 
 /// Whether the wall clock is known to be wrong.
 pub(super) fn clock(is_wrong: impl Fn() -> bool + Send + Sync + 'static) -> impl MetricSource {
     move |out: &mut Exposition| {
-        sample(out, "kwapi_clock_wrong", &[], f64::from(u8::from(is_wrong())));
+        out.sample("kwapi_clock_wrong", &[], f64::from(u8::from(is_wrong())));
     }
 }
 
@@ -129,19 +127,19 @@ pub(super) fn subscriber(subscriber: Arc<Subscriber>, plugin: &'static str) -> i
     move |out: &mut Exposition| {
         let counters = subscriber.counters();
         let labels = [("plugin", plugin)];
-        count(out, "kwapi_bus_received", &labels, counters.received);
-        count(out, "kwapi_bus_verified", &labels, counters.verified);
-        count(out, "kwapi_bus_unwanted", &labels, counters.unwanted);
-        count(out, "kwapi_bus_reserved", &labels, counters.reserved);
-        count(out, "kwapi_bus_receive_dropped", &labels, counters.dropped);
-        let refused = family(out, "kwapi_bus_refused");
+        out.count("kwapi_bus_received", &labels, counters.received);
+        out.count("kwapi_bus_verified", &labels, counters.verified);
+        out.count("kwapi_bus_unwanted", &labels, counters.unwanted);
+        out.count("kwapi_bus_reserved", &labels, counters.reserved);
+        out.count("kwapi_bus_receive_dropped", &labels, counters.dropped);
+        let refused = out.family("kwapi_bus_refused");
         for (cause, count) in &counters.refused {
             refused.count(&[("plugin", plugin), ("cause", cause.name())], *count);
         }
         for skew in subscriber.skews() {
             let labels =
                 [("plugin", plugin), ("endpoint", &skew.url), ("key", skew.key.as_deref().unwrap_or(""))];
-            sample(out, "kwapi_bus_skew_seconds", &labels, skew.micros as f64 / 1e6);
+            out.sample("kwapi_bus_skew_seconds", &labels, skew.micros as f64 / 1e6);
         }
     }
 }
@@ -151,13 +149,13 @@ pub(super) fn descriptions(descriptions: Descriptions, plugin: &'static str) -> 
     move |out: &mut Exposition| {
         let counts = descriptions.counts();
         let labels = [("plugin", plugin)];
-        sample(out, "kwapi_described_probes", &labels, counts.probes as f64);
-        count(out, "kwapi_bus_descriptions", &labels, counts.received);
-        let refused = family(out, "kwapi_bus_descriptions_refused");
+        out.sample("kwapi_described_probes", &labels, counts.probes as f64);
+        out.count("kwapi_bus_descriptions", &labels, counts.received);
+        let refused = out.family("kwapi_bus_descriptions_refused");
         for (cause, count) in counts.refused {
             refused.count(&[("plugin", plugin), ("cause", cause.name())], count);
         }
-        count(out, "kwapi_descriptions_write_failures", &labels, counts.writes_failed);
+        out.count("kwapi_descriptions_write_failures", &labels, counts.writes_failed);
     }
 }
 
@@ -165,10 +163,10 @@ pub(super) fn descriptions(descriptions: Descriptions, plugin: &'static str) -> 
 pub(super) fn bus(bus: BusContext) -> impl MetricSource {
     move |out: &mut Exposition| {
         let counters = bus.counters();
-        sample(out, "kwapi_bus_connections", &[], counters.connections as f64);
-        count(out, "kwapi_bus_connections_refused", &[], counters.connections_refused);
-        count(out, "kwapi_bus_messages_cut_off", &[], counters.messages_refused);
-        count(out, "kwapi_bus_subscriptions_refused", &[], counters.subscriptions_refused);
+        out.sample("kwapi_bus_connections", &[], counters.connections as f64);
+        out.count("kwapi_bus_connections_refused", &[], counters.connections_refused);
+        out.count("kwapi_bus_messages_cut_off", &[], counters.messages_refused);
+        out.count("kwapi_bus_subscriptions_refused", &[], counters.subscriptions_refused);
     }
 }
 
@@ -176,11 +174,11 @@ pub(super) fn bus(bus: BusContext) -> impl MetricSource {
 pub(super) fn forwarder(forwarder: Arc<Forwarder>) -> impl MetricSource {
     move |out: &mut Exposition| {
         let counters = forwarder.counters();
-        count(out, "kwapi_forwarder_messages", &[], counters.messages);
-        count(out, "kwapi_forwarder_received_bytes", &[], counters.bytes);
-        count(out, "kwapi_forwarder_failed", &[], counters.failed);
-        count(out, "kwapi_forwarder_subscriptions", &[], counters.subscriptions);
-        count(out, "kwapi_forwarder_subscriptions_refused", &[], counters.refused_subscriptions);
+        out.count("kwapi_forwarder_messages", &[], counters.messages);
+        out.count("kwapi_forwarder_received_bytes", &[], counters.bytes);
+        out.count("kwapi_forwarder_failed", &[], counters.failed);
+        out.count("kwapi_forwarder_subscriptions", &[], counters.subscriptions);
+        out.count("kwapi_forwarder_subscriptions_refused", &[], counters.refused_subscriptions);
         for link in forwarder.links() {
             forwarder_link(out, &link);
         }
@@ -190,25 +188,25 @@ pub(super) fn forwarder(forwarder: Arc<Forwarder>) -> impl MetricSource {
 /// What one of a forwarder's links carries.
 fn forwarder_link(out: &mut Exposition, link: &LinkCounters) {
     let labels = [("endpoint", link.endpoint.as_str()), ("side", link.side.name())];
-    count(out, "kwapi_forwarder_link_messages", &labels, link.messages);
-    count(out, "kwapi_forwarder_link_bytes", &labels, link.bytes);
-    sample(out, "kwapi_forwarder_link_subscriptions", &labels, link.subscriptions as f64);
+    out.count("kwapi_forwarder_link_messages", &labels, link.messages);
+    out.count("kwapi_forwarder_link_bytes", &labels, link.bytes);
+    out.sample("kwapi_forwarder_link_subscriptions", &labels, link.subscriptions as f64);
     if link.side == LinkSide::Downstream {
         return;
     }
-    sample(out, "kwapi_forwarder_link_cut", &labels, f64::from(u8::from(link.is_cut)));
-    count(out, "kwapi_forwarder_link_cuts", &labels, link.cuts);
+    out.sample("kwapi_forwarder_link_cut", &labels, f64::from(u8::from(link.is_cut)));
+    out.count("kwapi_forwarder_link_cuts", &labels, link.cuts);
     if let Some(at) = link.last_message {
-        sample(out, "kwapi_forwarder_link_last_message_timestamp_seconds", &labels, at.seconds_f64());
+        out.sample("kwapi_forwarder_link_last_message_timestamp_seconds", &labels, at.seconds_f64());
     }
     if let Some(lag) = link.lag_micros {
-        sample(out, "kwapi_forwarder_link_lag_seconds", &labels, lag as f64 / 1e6);
+        out.sample("kwapi_forwarder_link_lag_seconds", &labels, lag as f64 / 1e6);
     }
 }
 
 /// What Keystone was asked.
 pub(super) fn keystone(auth: Auth) -> impl MetricSource {
     move |out: &mut Exposition| {
-        count(out, "kwapi_keystone_requests", &[], auth.keystone_requests());
+        out.count("kwapi_keystone_requests", &[], auth.keystone_requests());
     }
 }

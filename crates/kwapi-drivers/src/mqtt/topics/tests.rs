@@ -1,4 +1,5 @@
 use super::*;
+use crate::testing::lines;
 
 fn topics(template: &str) -> Topics {
     let keys = "broker = 'b'\ntopic = 'plugs/{outlet}'\nvalues = { power = '/w' }";
@@ -11,11 +12,7 @@ fn publish(topics: &mut Topics, topic: &str, payload: &[u8]) -> String {
     let message = Message { topic: topic.to_owned(), payload: payload.to_vec(), is_retained: false };
     let mut readings = Readings::default();
     topics.take(&message, &mut readings);
-    let outcome = readings.drain().map(|(probe, reading)| match reading {
-        Ok(reading) => format!("{probe}: {reading}"),
-        Err(error) => format!("{probe}: {error}"),
-    });
-    outcome.collect::<Vec<_>>().join(", ")
+    lines(&mut readings).join(", ")
 }
 
 #[tokio::test(start_paused = true)]

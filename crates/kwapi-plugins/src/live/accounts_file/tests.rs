@@ -61,7 +61,7 @@ fn an_interrupted_compaction_leaves_the_old_record_in_force() {
     let directory = tempfile::tempdir().unwrap();
     let mut store = begun(directory.path());
     store.append(&records(&["A"])).unwrap();
-    fs::write(directory.path().join(NAME_NEW), b"half of it").unwrap();
+    fs::write(directory.path().join("accounts.new"), b"half of it").unwrap();
     assert_eq!(probes(directory.path()), ["A"]);
 }
 

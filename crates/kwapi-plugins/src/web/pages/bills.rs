@@ -10,10 +10,10 @@ use bytes::Bytes;
 use kwapi_core::Timestamp;
 
 use super::super::Site;
-use super::super::answer::{self, Conditions, Content};
+use super::super::answer::{self, Content};
 use super::super::overview::Seen;
 use super::super::route::FormFields;
-use super::{Layout, NotFound, not_found, render};
+use super::{Layout, NotFound, PageRequest, not_found, render};
 use crate::answers::EnergyAnswers;
 use crate::bills::{BillFormat, BillOverview, BillRequest, Bills, ListedBill, ShownBill, unreadable};
 use crate::http::HttpError;
@@ -72,19 +72,13 @@ fn answers(site: &Site) -> Option<EnergyAnswers> {
     site.directory.query().map(|query| EnergyAnswers::new(query.clone(), site.directory.clone()))
 }
 
-fn no_bills(site: &Site, seen: &Seen, conditions: &Conditions) -> Response {
-    not_found(site, seen, "This process serves no bills.".to_owned(), Vec::new(), 0, conditions)
+fn no_bills(request: &PageRequest<'_>) -> Response {
+    not_found(request, "This process serves no bills.".to_owned(), Vec::new(), 0)
 }
 
 /// Why there is no bill, and which there are.
-fn refusal(
-    site: &Site,
-    seen: &Seen,
-    bills: &Bills,
-    error: &HttpError,
-    now: Timestamp,
-    conditions: &Conditions,
-) -> Response {
+fn refusal(request: &PageRequest<'_>, bills: &Bills, error: &HttpError) -> Response {
+    let PageRequest { site, seen, now, conditions, .. } = *request;
     let heading = "No bill";
     let rows = list_rows(site, seen, bills, now).unwrap_or_default();
     let words = |row: &ListRow| {
@@ -142,11 +136,12 @@ fn labels(site: &Site, seen: &Seen) -> BTreeSet<String> {
 }
 
 /// `/bill/`.
-pub(super) fn list(site: &Site, seen: &Seen, now: Timestamp, conditions: &Conditions) -> Response {
-    let Some(bills) = &site.bills else { return no_bills(site, seen, conditions) };
+pub(super) fn list(request: &PageRequest<'_>) -> Response {
+    let PageRequest { site, seen, now, conditions, .. } = *request;
+    let Some(bills) = &site.bills else { return no_bills(request) };
     let rows = match list_rows(site, seen, bills, now) {
         Ok(rows) => rows,
-        Err(error) => return refusal(site, seen, bills, &error, now, conditions),
+        Err(error) => return refusal(request, bills, &error),
     };
     render(
         &ListPage { layout: layout(site, seen, "Bills".to_owned()), rows },
@@ -162,16 +157,10 @@ fn layout(site: &Site, seen: &Seen, title: String) -> Layout {
 }
 
 /// `/bill/<month>/`.
-pub(super) fn one(
-    site: &Site,
-    seen: &Seen,
-    month: &str,
-    query: &FormFields,
-    now: Timestamp,
-    conditions: &Conditions,
-) -> Response {
-    let Some(bills) = &site.bills else { return no_bills(site, seen, conditions) };
-    let refused = |error: &HttpError| refusal(site, seen, bills, error, now, conditions);
+pub(super) fn one(request: &PageRequest<'_>, month: &str, query: &FormFields) -> Response {
+    let PageRequest { site, seen, now, conditions, .. } = *request;
+    let Some(bills) = &site.bills else { return no_bills(request) };
+    let refused = |error: &HttpError| refusal(request, bills, error);
     let by = query.get("by").map(str::trim).filter(|by| !by.is_empty());
     if by.is_some_and(|by| by.len() > LABEL_LENGTH_MAX) {
         return refused(&HttpError::bad_request("No label has so long a name."));

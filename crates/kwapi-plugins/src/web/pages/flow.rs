@@ -9,15 +9,13 @@ use axum::response::Response;
 use kwapi_core::{Period, ProbeId, Timestamp};
 use kwapi_graph::draw_flow;
 
-use super::super::answer::Conditions;
 use super::super::flow::answers::{self, FlowTime};
 use super::super::flow::{FlowMeasure, FlowTree};
-use super::super::overview::Seen;
 use super::super::range::Range;
 use super::super::route::FormFields;
-use super::super::{Site, words};
+use super::super::words;
 use super::table::columns::{energies, powers};
-use super::{Layout, NotFound, group, render};
+use super::{Layout, NotFound, PageRequest, group, render};
 use crate::groups::GroupMembers;
 use branches::{Columns, FlowRow, View};
 use request::FlowRequest;
@@ -79,14 +77,8 @@ struct Page {
 }
 
 /// `/where/` and `/where/<group>/`.
-pub(super) fn answer(
-    site: &Site,
-    seen: &Seen,
-    within: Option<&ProbeId>,
-    query: &FormFields,
-    now: Timestamp,
-    conditions: &Conditions,
-) -> Response {
+pub(super) fn answer(request: &PageRequest<'_>, within: Option<&ProbeId>, query: &FormFields) -> Response {
+    let PageRequest { site, seen, now, conditions, .. } = *request;
     let refuse = |(status, what): (StatusCode, String)| {
         let heading = "Cannot show this time";
         let layout = Layout { here: "/where/", ..Layout::new(site, seen, heading.to_owned(), None) };
@@ -95,11 +87,11 @@ pub(super) fn answer(
         let page = NotFound { layout, heading, what, instead: instead.into(), more: 0 };
         render(&page, status, None, conditions)
     };
-    let request = match FlowRequest::parse(site, within, query, now) {
-        Ok(request) => request,
+    let flow = match FlowRequest::parse(site, within, query, now) {
+        Ok(flow) => flow,
         Err(why) => return refuse(why),
     };
-    let answer = match answers::read(site, seen, request.time, now) {
+    let answer = match answers::read(site, seen, flow.time, now) {
         Ok(answer) => answer,
         Err(error) => return refuse((StatusCode::BAD_REQUEST, format!("Cannot answer: {error}."))),
     };
@@ -107,12 +99,12 @@ pub(super) fn answer(
     let is_open = |group: &str| hidden.leave_open(group);
     let tree = FlowTree::new(&answer.probes, within.map(ProbeId::as_str), is_open);
     if let Some(group) = within.filter(|group| tree.is_empty() || !is_open(group.as_str())) {
-        return group::no_group(site, seen, group.as_str(), now, conditions);
+        return group::no_group(request, group.as_str());
     }
     let status = if answer.unreadable.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let position = answer.position.filter(|_| seen.is_everything);
     let page = query.get("page").and_then(|page| page.parse().ok()).unwrap_or(1);
-    let view = View { site, seen, request: &request, answer: &answer, tree: &tree, is_open: &is_open };
+    let view = View { site, seen, request: &flow, answer: &answer, tree: &tree, is_open: &is_open };
     render(&Page::new(&view, page, now), status, position, conditions)
 }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use kwapi_core::{Period, ProbeId, Timestamp};
 use kwapi_graph::{watts_text, watts_texts};
 
-use super::super::answer::{self, Conditions, Content};
+use super::super::answer::{self, Content};
 use super::super::graphs::Subject;
 use super::super::group::{self, GroupView};
 use super::super::overview::Seen;
@@ -16,7 +16,7 @@ use super::super::{Site, words};
 use super::crumbs::{Crumb, crumbs};
 use super::troubles::Troubles;
 use super::view::{Drawing, EnergyWords, drawing_of, keys};
-use super::{Layout, group_path, not_found, position, probe_path, range, render};
+use super::{Layout, PageRequest, group_path, not_found, position, probe_path, range, render};
 use crate::groups::GroupNow;
 use crate::http::percent::encode;
 
@@ -141,13 +141,8 @@ pub(super) fn is_list(query: &FormFields) -> bool {
 }
 
 /// `/groups/` as a list.
-pub(super) fn list(
-    site: &Site,
-    seen: &Seen,
-    query: &FormFields,
-    now: Timestamp,
-    conditions: &Conditions,
-) -> Response {
+pub(super) fn list(request: &PageRequest<'_>, query: &FormFields) -> Response {
+    let PageRequest { site, seen, now, conditions, .. } = *request;
     let after = query.get("after").filter(|after| !after.is_empty());
     let mut groups = group::list(site, seen, after, PAGE_SIZE + 1, now);
     let has_more = groups.len() > PAGE_SIZE;
@@ -163,16 +158,10 @@ pub(super) fn list(
 }
 
 /// `/group/<group>/`.
-pub(super) fn one(
-    site: &Site,
-    seen: &Seen,
-    group: &ProbeId,
-    query: &FormFields,
-    now: Timestamp,
-    conditions: &Conditions,
-) -> Response {
+pub(super) fn one(request: &PageRequest<'_>, group: &ProbeId, query: &FormFields) -> Response {
+    let PageRequest { site, seen, now, conditions, .. } = *request;
     let Some(view) = group::view(site, seen, group, now) else {
-        return no_group(site, seen, group.as_str(), now, conditions);
+        return no_group(request, group.as_str());
     };
     let count = view.members.all.len();
     let pages = count.div_ceil(PAGE_SIZE).max(1);
@@ -208,13 +197,8 @@ pub(super) fn one(
 }
 
 /// `/rrd/group/<group>/`: its file.
-pub(super) fn rrd_file(
-    site: &Site,
-    seen: &Seen,
-    group: &ProbeId,
-    now: Timestamp,
-    conditions: &Conditions,
-) -> Response {
+pub(super) fn rrd_file(request: &PageRequest<'_>, group: &ProbeId) -> Response {
+    let PageRequest { site, seen, now, conditions, .. } = *request;
     let is_readable = group::is_readable(site, seen, group);
     let bytes = match site
         .directory
@@ -227,7 +211,7 @@ pub(super) fn rrd_file(
             let cause = kwapi_core::chain(&error);
             return answer::unavailable(&format!("cannot read the history of {group}: {cause}"));
         }
-        Some(Ok(None)) | None => return no_group(site, seen, group.as_str(), now, conditions),
+        Some(Ok(None)) | None => return no_group(request, group.as_str()),
     };
     let content = Content {
         kind: "application/octet-stream",
@@ -241,13 +225,8 @@ pub(super) fn rrd_file(
 }
 
 /// "There is no such group", whether there is none or it is not the caller's to read.
-pub(super) fn no_group(
-    site: &Site,
-    seen: &Seen,
-    name: &str,
-    now: Timestamp,
-    conditions: &Conditions,
-) -> Response {
+pub(super) fn no_group(request: &PageRequest<'_>, name: &str) -> Response {
+    let PageRequest { site, seen, now, .. } = *request;
     let groups = group::list(site, seen, None, super::SUGGESTIONS_MAX, now);
     let what = if groups.is_empty() {
         format!("Unknown group “{name}”; no probe is in a group.")
@@ -255,7 +234,7 @@ pub(super) fn no_group(
         format!("Unknown group “{name}”. Available groups:")
     };
     let instead = groups.into_iter().map(|group| (group.group.clone(), group_path(&group.group))).collect();
-    not_found(site, seen, what, instead, 0, conditions)
+    not_found(request, what, instead, 0)
 }
 
 fn graph(site: &Site, view: &GroupView, group: &ProbeId, period: Period, now: Timestamp) -> GroupGraph {

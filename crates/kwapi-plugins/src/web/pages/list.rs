@@ -3,18 +3,16 @@
 use askama::Template;
 use axum::http::StatusCode;
 use axum::response::Response;
-use kwapi_core::{Period, ProbeId, Timestamp};
+use kwapi_core::{Period, ProbeId};
 use kwapi_graph::{Band, EnergyFigure, Stacked, Theme, energy_text, watts_text};
 
 use super::super::Site;
-use super::super::answer::Conditions;
-use super::super::chosen::Chosen;
 use super::super::graphs::{Form, Sum};
 use super::super::overview::Seen;
 use super::super::route::FormFields;
 use super::troubles::Troubles;
 use super::view::{Drawing, EnergyWords, Legend, NARROW, ProbeWords, WIDE, drawing, keys, swatch};
-use super::{Layout, filtered, inline, position, probe_path, range, render};
+use super::{Layout, PageRequest, filtered, inline, position, probe_path, range, render};
 use crate::http::percent::encode;
 
 /// Probes on one page.
@@ -70,15 +68,8 @@ struct Card {
     drawing: Drawing,
 }
 
-pub(super) fn answer(
-    site: &Site,
-    seen: &Seen,
-    period: Period,
-    query: &FormFields,
-    chosen: &Chosen,
-    now: Timestamp,
-    conditions: &Conditions,
-) -> Response {
+pub(super) fn answer(request: &PageRequest<'_>, period: Period, query: &FormFields) -> Response {
+    let PageRequest { site, seen, now, conditions, chosen, .. } = *request;
     let all = &seen.all;
     let chosen_here: Vec<ProbeId> = all.iter().filter(|probe| chosen.contains(probe)).cloned().collect();
     let filter: String = query.get("q").unwrap_or_default().trim().chars().take(200).collect();

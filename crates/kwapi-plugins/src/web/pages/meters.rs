@@ -9,11 +9,9 @@ use axum::response::Response;
 use kwapi_core::{ProbeId, Timestamp};
 use kwapi_graph::natural_order;
 
-use super::super::answer::Conditions;
-use super::super::overview::Seen;
 use super::super::route::FormFields;
-use super::super::{Site, words};
-use super::{Layout, probe_path, render};
+use super::super::words;
+use super::{Layout, PageRequest, probe_path, render};
 use crate::directory::{MeterHealth, MeterNow};
 
 /// Meters that are ill or worth a look, on a page; silent probes as well.
@@ -88,13 +86,8 @@ struct SilentProbe {
     since: String,
 }
 
-pub(super) fn answer(
-    site: &Site,
-    seen: &Seen,
-    query: &FormFields,
-    now: Timestamp,
-    conditions: &Conditions,
-) -> Response {
+pub(super) fn answer(request: &PageRequest<'_>, query: &FormFields) -> Response {
+    let PageRequest { site, seen, now, conditions, .. } = *request;
     let zone = &site.settings.zone;
     let silent: Vec<(&ProbeId, Timestamp)> = seen
         .all

@@ -3,19 +3,15 @@
 use askama::Template;
 use axum::http::StatusCode;
 use axum::response::Response;
-use kwapi_core::{Period, ProbeId, Timestamp};
+use kwapi_core::{Period, ProbeId};
 
-use super::super::Site;
-use super::super::answer::Conditions;
-use super::super::chosen::Chosen;
 use super::super::graphs::Subject;
-use super::super::overview::Seen;
 use super::super::route::FormFields;
 use super::super::selection::{ProbeFilter, query_of};
 use super::crumbs::{Crumb, crumbs};
 use super::downloads::{Download, downloads};
 use super::view::{Drawing, ProbeWords, drawing_of, keys};
-use super::{Layout, position, probe_path, range, render};
+use super::{Layout, PageRequest, position, probe_path, range, render};
 use crate::directory::Labels;
 use bars::Bars;
 use origin::Fact;
@@ -53,15 +49,8 @@ impl Page {
 /// What is taken away of a probe's page is of the last day.
 const OF_LAST_DAY: [&str; 3] = ["Samples of the last day", "Values of the last day", "Graph of the last day"];
 
-pub(super) fn answer(
-    site: &Site,
-    seen: &Seen,
-    probe: &ProbeId,
-    query: &FormFields,
-    chosen: &Chosen,
-    now: Timestamp,
-    conditions: &Conditions,
-) -> Response {
+pub(super) fn answer(request: &PageRequest<'_>, probe: &ProbeId, query: &FormFields) -> Response {
+    let PageRequest { site, seen, now, conditions, chosen, .. } = *request;
     let used = site.graphs.used(std::slice::from_ref(probe), &Period::ALL, now);
     let ledger = site.directory.query();
     let subject = Subject::Probe(probe.clone());

@@ -4,16 +4,14 @@ use std::sync::Arc;
 
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
-use kwapi_core::{Period, ProbeId, Timestamp};
+use kwapi_core::{Period, ProbeId};
 use kwapi_graph::{PNG_SCALE_MAX, Size, Theme};
 
-use super::super::Site;
-use super::super::answer::{self, Conditions, Content};
+use super::super::answer::{self, Content};
 use super::super::graphs::{Form, Graph, NoGraph, Subject};
 use super::super::group::GroupView;
-use super::super::overview::Seen;
 use super::super::route::FormFields;
-use super::{group, no_probe, position};
+use super::{PageRequest, group, no_probe, position};
 
 /// Of whom a graph is.
 pub(super) enum Of<'a> {
@@ -23,17 +21,8 @@ pub(super) enum Of<'a> {
 }
 
 /// `/graph/<period>/[<probe>/]`, `/graph/<period>/group/<group>/`: a PNG as ever, unless the request asks for SVG.
-#[expect(clippy::too_many_arguments, reason = "all that a request says of a graph")]
-pub(super) fn graph(
-    site: &Site,
-    seen: &Seen,
-    period: Period,
-    of: &Of<'_>,
-    query: &FormFields,
-    headers: &HeaderMap,
-    now: Timestamp,
-    conditions: &Conditions,
-) -> Response {
+pub(super) fn graph(request: &PageRequest<'_>, period: Period, of: &Of<'_>, query: &FormFields) -> Response {
+    let PageRequest { site, seen, now, conditions, headers, .. } = *request;
     let is_svg = match query.get("format") {
         None => accepts_svg_alone(headers),
         Some("svg") => true,
@@ -66,8 +55,8 @@ pub(super) fn graph(
         Ok(Some(drawn)) => drawn,
         Ok(None) => {
             return match of {
-                Of::Probe(probe) => no_probe(site, seen, probe.as_str(), conditions),
-                Of::Group(group, _) => group::no_group(site, seen, group.as_str(), now, conditions),
+                Of::Probe(probe) => no_probe(request, probe.as_str()),
+                Of::Group(group, _) => group::no_group(request, group.as_str()),
                 Of::All => answer::failed("cannot draw the graph"),
             };
         }

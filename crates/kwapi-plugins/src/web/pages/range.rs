@@ -10,7 +10,6 @@ use kwapi_core::{Period, ProbeId, Timestamp};
 use kwapi_graph::{Figures, GraphRange, Look, Size, Theme, draw_range};
 use kwapi_history::PowerSpan;
 
-use super::super::answer::Conditions;
 use super::super::marks::Occurring;
 use super::super::overview::Seen;
 use super::super::range::Range;
@@ -20,7 +19,7 @@ use super::crumbs::Crumb;
 use super::downloads::Download;
 use super::table::columns::powers;
 use super::view::{Drawing, Legend, NARROW, WIDE};
-use super::{Layout, NotFound, render, spans};
+use super::{Layout, NotFound, PageRequest, render, spans};
 use crate::answers::when;
 use files::RangeFiles;
 use values::{Refusal, Values};
@@ -98,15 +97,9 @@ pub(super) fn address_of(site: &Site, path: &str, period: Period, now: Timestamp
     site.directory.query().map(|_| range.address(path, &site.settings.zone))
 }
 
-pub(super) fn answer(
-    site: &Site,
-    seen: &Seen,
-    of: RangeOf<'_>,
-    query: &FormFields,
-    now: Timestamp,
-    conditions: &Conditions,
-) -> Response {
-    match answered(site, seen, of, query, now, conditions) {
+pub(super) fn answer(request: &PageRequest<'_>, of: RangeOf<'_>, query: &FormFields) -> Response {
+    let PageRequest { site, seen, conditions, .. } = *request;
+    match answered(request, of, query) {
         Ok(response) => response,
         Err(Refusal { status, heading, what, instead }) => {
             let zone = &site.settings.zone;
@@ -121,14 +114,8 @@ pub(super) fn answer(
     }
 }
 
-fn answered(
-    site: &Site,
-    seen: &Seen,
-    of: RangeOf<'_>,
-    query: &FormFields,
-    now: Timestamp,
-    conditions: &Conditions,
-) -> Result<Response, Refusal> {
+fn answered(request: &PageRequest<'_>, of: RangeOf<'_>, query: &FormFields) -> Result<Response, Refusal> {
+    let PageRequest { site, seen, now, conditions, .. } = *request;
     let zone = &site.settings.zone;
     let Some(ledger) = site.directory.query() else {
         let what = "Ranges are shown from the ledger, which this process does not keep: set enabled = true in [ledger].";

@@ -15,7 +15,7 @@ use super::super::overview::Seen;
 use super::super::route::FormFields;
 use super::super::selection::{ProbeFilter, query_of};
 use super::super::{Site, group};
-use super::{Layout, group_path, probe_path, render};
+use super::{Layout, PageRequest, group_path, probe_path, render};
 
 /// As many probes are named…
 const PROBES_MAX: usize = 12;
@@ -50,7 +50,8 @@ struct Hit {
     href: String,
 }
 
-pub(super) fn answer(site: &Site, seen: &Seen, query: &FormFields, conditions: &Conditions) -> Response {
+pub(super) fn answer(request: &PageRequest<'_>, query: &FormFields) -> Response {
+    let PageRequest { site, seen, conditions, .. } = *request;
     let selection = ProbeFilter::parse(query).unwrap_or_default();
     let found = find(site, seen, &selection.text);
     match query.get("format") {

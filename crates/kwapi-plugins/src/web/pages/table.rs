@@ -8,14 +8,13 @@ use axum::response::Response;
 use kwapi_core::{Period, ProbeId, Quality, Timestamp};
 use kwapi_graph::EnergyFigure;
 
-use super::super::answer::{self, Conditions};
-use super::super::overview::Seen;
+use super::super::answer;
 use super::super::route::FormFields;
 use super::super::selection::{ProbeFilter, query_of};
 use super::super::{Settings, Site, words};
 use super::facets::{Facet, facets};
 use super::view::is_simulated;
-use super::{Layout, position, probe_path, render};
+use super::{Layout, PageRequest, position, probe_path, render};
 
 pub(super) mod columns;
 
@@ -172,14 +171,8 @@ impl Order {
     }
 }
 
-pub(super) fn answer(
-    site: &Site,
-    seen: &Seen,
-    period: Period,
-    query: &FormFields,
-    now: Timestamp,
-    conditions: &Conditions,
-) -> Response {
+pub(super) fn answer(request: &PageRequest<'_>, period: Period, query: &FormFields) -> Response {
+    let PageRequest { site, seen, now, conditions, .. } = *request;
     let selection = match ProbeFilter::parse(query) {
         Ok(selection) => selection,
         Err(error) => return answer::bad_request(&error.to_string()),

@@ -9,9 +9,8 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use kwapi_core::{Period, ProbeId, Timestamp};
 
-use super::super::answer::{self, Conditions};
+use super::super::answer;
 use super::super::group;
-use super::super::overview::Seen;
 use super::super::route::FormFields;
 use super::super::selection::{ProbeFilter, query_of};
 use super::super::streams::StreamNode;
@@ -20,7 +19,7 @@ use super::super::{Site, words};
 use super::crumbs::{Crumb, crumbs};
 use super::events::{NodeEvent, node_in_event};
 use super::facets::{Facet, facets};
-use super::{Layout, group_path, not_found, position, probe_path, render};
+use super::{Layout, PageRequest, group_path, not_found, position, probe_path, render};
 use crate::http::percent::encode;
 
 /// Lines of one level on a page.
@@ -150,13 +149,8 @@ impl Address<'_> {
     }
 }
 
-pub(super) fn answer(
-    site: &Site,
-    seen: &Seen,
-    query: &FormFields,
-    now: Timestamp,
-    conditions: &Conditions,
-) -> Response {
+pub(super) fn answer(request: &PageRequest<'_>, query: &FormFields) -> Response {
+    let PageRequest { site, seen, now, conditions, .. } = *request;
     let selection = match ProbeFilter::parse(query) {
         Ok(selection) => selection,
         Err(error) => return answer::bad_request(&error.to_string()),
@@ -167,12 +161,12 @@ pub(super) fn answer(
     };
     let root = query.get("in").filter(|root| !root.is_empty());
     let Ok(root) = root.map(ProbeId::new).transpose() else {
-        return no_branch(site, seen, root.unwrap_or_default(), conditions);
+        return no_branch(request, root.unwrap_or_default());
     };
     let in_root = |probe: &&ProbeId| root.as_ref().is_none_or(|root| probe.is_within(root.as_str()));
     let parts: Vec<ProbeId> = seen.parts.iter().filter(in_root).cloned().collect();
     if let (Some(root), true) = (&root, parts.iter().all(|probe| Some(probe) == root.as_ref())) {
-        return no_branch(site, seen, root.as_str(), conditions);
+        return no_branch(request, root.as_str());
     }
     let selected = if selection.is_all() { parts.clone() } else { selection.of(&parts, &site.directory) };
     let used = site.graphs.used(&seen.parts, &[period], now);
@@ -231,9 +225,9 @@ pub(super) fn answer(
 }
 
 /// "There is no such group", as for a group's own page.
-fn no_branch(site: &Site, seen: &Seen, name: &str, conditions: &Conditions) -> Response {
+fn no_branch(request: &PageRequest<'_>, name: &str) -> Response {
     let all = vec![("All groups".to_owned(), "/groups/".to_owned())];
-    not_found(site, seen, format!("Unknown group “{name}”. Available:"), all, 0, conditions)
+    not_found(request, format!("Unknown group “{name}”. Available:"), all, 0)
 }
 
 fn ordered(

@@ -5,14 +5,12 @@ use std::sync::Arc;
 use kwapi_history::{Groups, History, Ledger};
 use kwapi_plugins::metrics::{Exposition, MetricSource};
 
-use super::families::{count, family, sample};
-
 /// What the ledger has kept.
 pub(in crate::stack) fn ledger(ledger: Arc<Ledger>) -> impl MetricSource {
     move |out: &mut Exposition| {
         let counters = ledger.counters();
-        count_all(
-            out,
+        out.counts(
+            &[],
             [
                 ("kwapi_ledger_probes", counters.probes),
                 ("kwapi_ledger_rows", counters.rows),
@@ -27,7 +25,7 @@ pub(in crate::stack) fn ledger(ledger: Arc<Ledger>) -> impl MetricSource {
             ],
         );
         let unplaced = counters.unplaced_mj as f64 / 1e3;
-        sample(out, "kwapi_ledger_unplaced_joules", &[], unplaced);
+        out.sample("kwapi_ledger_unplaced_joules", &[], unplaced);
     }
 }
 
@@ -36,7 +34,7 @@ pub(in crate::stack) fn history(history: Arc<History>) -> impl MetricSource {
     move |out: &mut Exposition| {
         let counters = history.counters();
         let journal = history.journal().counters();
-        let measurements = family(out, "kwapi_history_measurements");
+        let measurements = out.family("kwapi_history_measurements");
         for (result, count) in [
             ("recorded", counters.recorded),
             ("late", counters.late),
@@ -47,8 +45,8 @@ pub(in crate::stack) fn history(history: Arc<History>) -> impl MetricSource {
         ] {
             measurements.count(&[("result", result)], count);
         }
-        count_all(
-            out,
+        out.counts(
+            &[],
             [
                 ("kwapi_history_late_left_out", counters.late_left_out),
                 ("kwapi_history_late_read_bytes", counters.late_bytes_read),
@@ -70,8 +68,8 @@ pub(in crate::stack) fn history(history: Arc<History>) -> impl MetricSource {
 /// What of the records is damaged, lost or gone.
 fn losses(out: &mut Exposition, history: &History) {
     let (counters, journal) = (history.counters(), history.journal().counters());
-    count_all(
-        out,
+    out.counts(
+        &[],
         [
             ("kwapi_history_index_lines_damaged", counters.index_lines_damaged),
             ("kwapi_history_journal_torn_bytes", journal.bytes_torn),
@@ -91,8 +89,8 @@ fn losses(out: &mut Exposition, history: &History) {
 pub(in crate::stack) fn groups(groups: Groups) -> impl MetricSource {
     move |out: &mut Exposition| {
         let counters = groups.counters();
-        count_all(
-            out,
+        out.counts(
+            &[],
             [
                 ("kwapi_groups", counters.groups),
                 ("kwapi_groups_late", counters.late),
@@ -102,12 +100,5 @@ pub(in crate::stack) fn groups(groups: Groups) -> impl MetricSource {
                 ("kwapi_groups_losses", counters.files.losses),
             ],
         );
-    }
-}
-
-/// A family each, without labels.
-pub(super) fn count_all<const N: usize>(out: &mut Exposition, families: [(&'static str, u64); N]) {
-    for (name, number) in families {
-        count(out, name, &[], number);
     }
 }

@@ -5,14 +5,12 @@ use std::sync::Arc;
 use kwapi_history::Samples;
 use kwapi_plugins::metrics::{Exposition, MetricSource};
 
-use super::records::count_all;
-
 /// What is kept of samples.
 pub(in super::super) fn samples(samples: Arc<Samples>) -> impl MetricSource {
     move |out: &mut Exposition| {
         let counters = samples.counters();
-        count_all(
-            out,
+        out.counts(
+            &[],
             [
                 ("kwapi_samples_written", counters.written),
                 ("kwapi_samples_waiting", counters.waiting),

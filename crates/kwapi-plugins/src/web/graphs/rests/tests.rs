@@ -57,7 +57,7 @@ fn those_below_a_meter_that_measured_nothing_stand_in_for_it() {
 }
 
 #[test]
-fn a_group_is_drawn_as_its_meter_says() {
+fn a_group_is_drawn_as_its_meter_reports() {
     let ids = [ProbeId::new("m").unwrap()];
     let mut rests = Rests::new(&ids);
     let power = Series::whole(60, 60, vec![Some(120.0), Some(10.0)]);
