@@ -143,7 +143,11 @@ async fn where_no_stream_takes_a_batch_single_messages_are_sent_also_if_somebody
     listener.listen("power.>");
     let publisher = keeping(&world);
     both(&publisher, 1_000..2_000);
-    stored(&publisher, 1_000);
+    // Each window of batches is waited for for five seconds first.
+    wait_until("all is stored", 3 * LIMIT, || {
+        let link = link(publisher.nats_links());
+        (link.messages >= 1_000 && link.waiting == 0).then_some(())
+    });
     take(&world.history(), 0..2_000).await;
     until_wanting(&world, 0);
 }
