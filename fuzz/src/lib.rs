@@ -35,6 +35,7 @@ pub const TARGETS: &[Target] = &[
     ("meters_json", meters_json),
     ("modbus_frame", modbus_frame),
     ("modbus_map", modbus_map),
+    ("nats_batch", nats_batch),
     ("nut_line", nut_line),
     ("obis_telegram", obis_telegram),
     ("object_list", object_list),
@@ -229,6 +230,11 @@ pub fn curve_keys(bytes: &[u8]) {
 /// An endpoint's address.
 pub fn endpoint_url(bytes: &[u8]) {
     kwapi_bus::fuzzing::endpoint_url(bytes);
+}
+
+/// A message of NATS that may hold many measurements.
+pub fn nats_batch(bytes: &[u8]) {
+    kwapi_bus::fuzzing::nats_batch(bytes);
 }
 
 /// What a server of object storage answers.

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::error::BusError;
 use crate::key::Scheme;
-use crate::transport::nats::{CONSUMERS_MAX, NatsAddress, NatsConfig, is_name, is_nats};
+use crate::transport::nats::{BATCH_MESSAGES_MAX, CONSUMERS_MAX, NatsAddress, NatsConfig, is_name, is_nats};
 use crate::transport::zeromq::CurveConfig;
 
 /// One end of a connection.
@@ -24,7 +24,13 @@ pub struct EndpointConfig {
     pub nats: NatsConfig,
     /// Of a stream that is published to: the consumers for which messages are kept here until each has them on its disk.
     pub consumers: Vec<String>,
+    /// Of a stream that is published to: how many measurements one message of NATS may hold, 1 to 1 000; by default
+    /// [`BATCH_MESSAGES_DEFAULT`], of which as many are sent together as are there.
+    pub batch_messages_max: Option<u32>,
 }
+
+/// See [`EndpointConfig::batch_messages_max`].
+const BATCH_MESSAGES_DEFAULT: usize = 100;
 
 /// Which side of a connection waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -40,7 +46,7 @@ impl EndpointConfig {
     /// An endpoint in the clear, attached as its component does by default.
     pub fn new(url: impl Into<String>) -> Self {
         let (url, nats, consumers) = (url.into(), NatsConfig::default(), Vec::new());
-        Self { url, attach: None, ipv6: false, curve: None, nats, consumers }
+        Self { url, attach: None, ipv6: false, curve: None, nats, consumers, batch_messages_max: None }
     }
 
     /// Whether it is a stream of NATS JetStream.
@@ -77,7 +83,17 @@ impl EndpointConfig {
             return Err(BusError::config(&self.url, "`attach`, `ipv6` and `curve` are for ZeroMQ endpoints"));
         }
         check_consumers(&self.url, &self.consumers)?;
+        if !(1..=BATCH_MESSAGES_MAX).contains(&self.batch_max()) {
+            let why = format!("`batch_messages_max` must be 1 to {BATCH_MESSAGES_MAX}");
+            return Err(BusError::config(&self.url, why));
+        }
         NatsAddress::new(&self.url, &self.nats)
+    }
+
+    /// How many measurements are sent to it as one.
+    pub(crate) fn batch_max(&self) -> usize {
+        let configured = self.batch_messages_max.map(|count| usize::try_from(count).unwrap_or(usize::MAX));
+        configured.unwrap_or(BATCH_MESSAGES_DEFAULT)
     }
 
     /// Checks what can be told without opening anything.
@@ -94,18 +110,20 @@ impl EndpointConfig {
                 "`nats` is for endpoints that start with nats:// or tls://",
             ));
         }
-        if !self.consumers.is_empty() {
-            return Err(BusError::config(
-                &self.url,
-                "`consumers` is for endpoints that start with nats:// or tls://",
-            ));
+        let of_nats = [
+            (!self.consumers.is_empty(), "consumers"),
+            (self.batch_messages_max.is_some(), "batch_messages_max"),
+        ];
+        if let Some((_, key)) = of_nats.iter().find(|(is_there, _)| *is_there) {
+            let why = format!("`{key}` is for endpoints that start with nats:// or tls://");
+            return Err(BusError::config(&self.url, why));
         }
         check_url(&self.url)
     }
 
     /// Whether one socket can serve both.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
-        let Self { url, attach, ipv6, curve, nats: _, consumers: _ } = self;
+        let Self { url, attach, ipv6, curve, nats: _, consumers: _, batch_messages_max: _ } = self;
         // A stream has a connection of its own.
         !self.is_nats()
             && !other.is_nats()

@@ -20,6 +20,14 @@ pub fn endpoint_url(bytes: &[u8]) {
     _ = EndpointConfig::new(text).check();
 }
 
+/// A message of NATS: a line with its subject, then its payload, which may be a batch.
+pub fn nats_batch(bytes: &[u8]) {
+    let subject_end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
+    let (subject, payload) = bytes.split_at(subject_end);
+    let Ok(subject) = std::str::from_utf8(subject) else { return };
+    crate::transport::nats::exercise_batch(subject, payload.get(1..).unwrap_or_default());
+}
+
 /// A request of libzmq's about a client, in frames: a byte says how long each is.
 pub fn zap_request(mut bytes: &[u8]) {
     let mut frames = Vec::new();

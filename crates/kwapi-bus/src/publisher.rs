@@ -163,7 +163,7 @@ impl Publisher {
             .iter()
             .map(|endpoint| {
                 require_signature(&endpoint.url, config.signature)?;
-                Ok((endpoint.nats()?, endpoint.consumers.as_slice()))
+                Ok(((endpoint.nats()?, endpoint.batch_max()), endpoint.consumers.as_slice()))
             })
             .collect::<Result<_, BusError>>()?;
         let open = |endpoint: &EndpointConfig| {
@@ -181,7 +181,9 @@ impl Publisher {
         let position_keys = PositionKeys::new(signing);
         let position_keys =
             Arc::new(position_keys.map_err(|source| BusError::Key { url: first.to_owned(), source })?);
-        let queued = queued.into_iter().map(|(address, _)| NatsOutlet::start(address, length));
+        let queued = queued
+            .into_iter()
+            .map(|((address, batch_max), _)| NatsOutlet::start(address, batch_max, length, &position_keys));
         let mut outlets = queued.collect::<Result<Vec<_>, _>>()?;
         if let Some(spool) = &spool {
             for (reader, (address, consumers)) in kept.into_iter().enumerate() {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Why a message was refused. One cause is one time series: the names never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Refusal {
-    /// Not exactly two frames.
+    /// Not exactly two frames, or a batch that cannot be divided into its frames.
     #[error("frames")]
     Frames,
     /// More bytes or more members than any honest message has.

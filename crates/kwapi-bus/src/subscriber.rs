@@ -72,7 +72,7 @@ pub struct SubscriberCounters {
     pub received: u64,
     /// Messages that became measurements.
     pub verified: u64,
-    /// Messages of probes nobody asked for, which came by the transport's prefix match.
+    /// Messages of probes nobody asked for, which came by the transport's prefix match, or in a batch with others.
     pub unwanted: u64,
     /// Messages on topics that begin with NUL, which are the bus's own.
     pub reserved: u64,

@@ -57,10 +57,15 @@ impl Pattern {
 
     /// Whether `probe` is meant.
     pub fn matches(&self, probe: &ProbeId) -> bool {
+        self.matches_id(probe.as_str())
+    }
+
+    /// Whether a probe that is called `id` is meant.
+    pub fn matches_id(&self, id: &str) -> bool {
         match self {
             Self::All => true,
-            Self::Exact(id) => id == probe,
-            Self::Below(root) => probe.as_str() != root.as_str() && probe.is_within(root.as_str()),
+            Self::Exact(probe) => probe.as_str() == id,
+            Self::Below(root) => id.strip_prefix(root.as_str()).is_some_and(|rest| rest.starts_with('.')),
         }
     }
 

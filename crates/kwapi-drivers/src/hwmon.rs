@@ -35,7 +35,7 @@ impl LocalSensor for HwmonSensor {
     const SUMMARY: &'static str =
         "power and energy sensors of the machine kwapi runs on (Linux hwmon): GPUs, INA2xx, ACPI, PMBus";
     const ROOT: &'static str = ROOT;
-    const ROOT_ABOUT: &'static str = "where Linux shows the chips";
+    const ROOT_ABOUT: &'static str = "directory of Linux's hwmon chips";
     const THREAD: &'static str = "kwapi-hwmon";
     const ONE: &'static str = "sensor";
     const ALL: &'static str = "sensors";

@@ -205,7 +205,7 @@ impl<S: LocalSensor> LocalSensors<S> {
         }
         if let Ok(sources) = sources(&sensors, &self.outlets) {
             let (now, before) = (sensors.len(), self.sensors.len());
-            tracing::info!(now, before, "the list of {} has changed", S::ALL);
+            tracing::info!(now, before, "the list of {} {} has changed", S::NAME, S::ALL);
             (self.sensors, self.sources) = (Arc::new(sensors), sources);
         }
         Ok(())

@@ -24,7 +24,7 @@ impl LocalSensor for NodePart {
     const NAME: &'static str = "pm_counters";
     const SUMMARY: &'static str = "the power and energy counters of the HPE Cray node kwapi runs on";
     const ROOT: &'static str = "/sys/cray/pm_counters";
-    const ROOT_ABOUT: &'static str = "where Linux shows the counters";
+    const ROOT_ABOUT: &'static str = "directory of the counters";
     const THREAD: &'static str = "kwapi-cray";
     const ONE: &'static str = "counter";
     const ALL: &'static str = "counters";

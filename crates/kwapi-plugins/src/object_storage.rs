@@ -100,13 +100,13 @@ impl S3Config {
         let is_visible =
             |text: &str| !text.is_empty() && text.chars().all(|letter| letter.is_ascii_graphic());
         if !is_visible(&self.access_key) {
-            return wrong("access_key", "must not be empty or have blanks");
+            return wrong("access_key", "must be printable ASCII characters without blanks");
         }
         if !is_visible(self.secret_key.expose()) {
-            return wrong("secret_key", "must not be empty or have blanks");
+            return wrong("secret_key", "must be printable ASCII characters without blanks");
         }
         if self.session_token.as_ref().is_some_and(|token| !is_visible(token.expose())) {
-            return wrong("session_token", "must not be empty or have blanks");
+            return wrong("session_token", "must be printable ASCII characters without blanks");
         }
         bucket::base_address(self).map(drop)
     }

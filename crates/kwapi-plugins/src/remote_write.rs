@@ -119,7 +119,7 @@ impl RemoteWriteConfig {
         if let Some(token) = &self.bearer_token
             && (token.expose().is_empty() || !token.expose().chars().all(|letter| letter.is_ascii_graphic()))
         {
-            return wrong("bearer_token", "must not be empty or have blanks".to_owned());
+            return wrong("bearer_token", "must be printable ASCII characters without blanks".to_owned());
         }
         for name in self.labels.keys() {
             if matches!(&**name, "probe") || name.starts_with("__") || !is_label(name) {

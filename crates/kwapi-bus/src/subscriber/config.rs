@@ -93,7 +93,8 @@ impl SourceConfig {
         let Self { url, attach, ipv6, curve, nats, .. } = self;
         let (curve, nats) = (curve.clone(), nats.clone());
         let (url, consumers) = (url.clone(), Vec::new());
-        EndpointConfig { url, attach: *attach, ipv6: *ipv6, curve, nats, consumers }
+        let (attach, ipv6) = (*attach, *ipv6);
+        EndpointConfig { url, attach, ipv6, curve, nats, consumers, batch_messages_max: None }
     }
 
     /// What to read of the stream that it is; `is_ahead`: to show the present beside a consumer.

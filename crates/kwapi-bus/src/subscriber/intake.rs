@@ -263,7 +263,7 @@ fn judge(
     Ok(Received { measurement, key, arrived, received_at, description })
 }
 
-/// Whether anybody asked for this probe: ZeroMQ's prefix match on `C.` also brings `C.1.`.
+/// Whether anybody asked for this probe: ZeroMQ's prefix match on `C.` also takes `C.1.`, and a batch of NATS has others.
 fn is_wanted(probes: &[Pattern], topic: &[u8]) -> bool {
     let Some(id) = topic.strip_suffix(b".") else { return true }; // Refused, by its cause.
     probes.iter().any(|pattern| match pattern {

@@ -1,6 +1,8 @@
 //! NATS JetStream: a server between publisher and plugin stores the messages, so that a plugin that was away is given what
 //! it lacks. One stream an endpoint, named by its path; one subject a probe ([`subject`]); only signed messages.
 //!
+//! Messages that are there together travel as one: see [`batch`].
+//!
 //! What is stored is acknowledged in both directions: a publisher keeps a message until the server has confirmed it, the
 //! server keeps it for a *consumer* (a name of a plugin's history) until its journal has it on the disk. A plugin without
 //! a history has no consumer and hears live, as over ZeroMQ.
@@ -11,6 +13,7 @@
 //! Each endpoint has a thread of its own, with a connection that it opens again until it stands.
 
 mod address;
+mod batch;
 mod connection;
 mod consumer;
 mod inlet;
@@ -27,6 +30,9 @@ mod subject;
 mod wire;
 
 pub(crate) use address::{NatsAddress, is_name, is_nats};
+pub(crate) use batch::MEASUREMENTS_MAX as BATCH_MESSAGES_MAX;
+#[cfg(feature = "fuzzing")]
+pub(crate) use batch::exercise as exercise_batch;
 pub(crate) use inlet::{NatsInlet, NatsInletConfig};
 pub(crate) use link::Link;
 pub use link::{NatsLink, NatsSide, NatsSiteLink};

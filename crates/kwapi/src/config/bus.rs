@@ -79,7 +79,7 @@ pub(crate) struct Endpoint(Full);
 #[derive(Deserialize)]
 #[serde(
     untagged,
-    expecting = "an endpoint: a URL, or a table with `url` and any of attach, ipv6, curve, signature, keys, nats, consumer, consumers"
+    expecting = "an endpoint: a URL, or a table with `url` and any of attach, ipv6, curve, signature, keys, nats, consumer, consumers, batch_messages_max"
 )]
 enum Written {
     Url(String),
@@ -110,6 +110,9 @@ struct Full {
     /// Of drivers that publish: the histories for which messages are kept until each has them on its disk.
     #[serde(default)]
     consumers: Vec<String>,
+    /// Of drivers that publish: how many measurements one message of NATS may hold.
+    #[serde(default)]
+    batch_messages_max: Option<u32>,
 }
 
 impl From<Written> for Endpoint {
@@ -134,6 +137,7 @@ impl Endpoint {
             nats: None,
             consumer: None,
             consumers: Vec::new(),
+            batch_messages_max: None,
         })
     }
 
@@ -155,17 +159,19 @@ impl Endpoint {
 
     /// As an end that carries messages and verifies none.
     pub(crate) fn plain(&self, bus: &BusSection) -> EndpointConfig {
-        let Full { url, attach, ipv6, curve, nats, consumers, .. } = &self.0;
+        let Full { url, attach, ipv6, curve, nats, consumers, batch_messages_max, .. } = &self.0;
         let curve = curve.clone().or_else(|| bus.curve.clone().filter(|_| url.starts_with("tcp://")));
         let endpoint = EndpointConfig { attach: *attach, ipv6: *ipv6, curve, ..EndpointConfig::new(url) };
         let of_all = bus.nats.clone();
         let nats = nats.clone().unwrap_or(if endpoint.is_nats() { of_all } else { NatsConfig::default() });
-        EndpointConfig { nats, consumers: consumers.clone(), ..endpoint }
+        let (consumers, batch_messages_max) = (consumers.clone(), *batch_messages_max);
+        EndpointConfig { nats, consumers, batch_messages_max, ..endpoint }
     }
 
     /// As an end whose messages are verified.
     pub(crate) fn source(&self, bus: &BusSection) -> SourceConfig {
-        let EndpointConfig { url, attach, ipv6, curve, nats, consumers: _ } = self.plain(bus);
+        let EndpointConfig { url, attach, ipv6, curve, nats, consumers: _, batch_messages_max: _ } =
+            self.plain(bus);
         let signature = self.0.signature.unwrap_or(bus.signature);
         let keys = match (signature, self.0.keys.is_empty()) {
             (Scheme::None, _) => Vec::new(),
@@ -259,9 +265,12 @@ impl Config {
 
     /// What is wrong with an endpoint that is a stream of NATS, or should be, in its place.
     fn nats_trouble(&self, table: &str, key: &str, endpoint: &Endpoint) -> Option<&'static str> {
-        let Full { signature, consumer, consumers, .. } = &endpoint.0;
+        let Full { signature, consumer, consumers, batch_messages_max, .. } = &endpoint.0;
         if !consumers.is_empty() && (table, key) != ("drivers", "publish") {
             return Some("`consumers` is for `publish` in [drivers]");
+        }
+        if batch_messages_max.is_some() && (table, key) != ("drivers", "publish") {
+            return Some("`batch_messages_max` is for `publish` in [drivers]");
         }
         if !endpoint.plain(&self.bus).is_nats() {
             return consumer
@@ -290,7 +299,11 @@ impl Config {
     pub(crate) fn nats_streams(&self) -> Vec<(EndpointConfig, Vec<&str>)> {
         let mut streams: Vec<(EndpointConfig, Vec<&str>)> = Vec::new();
         for endpoint in self.endpoint_lists().iter().flat_map(|(_, _, endpoints)| endpoints.iter()) {
-            let plain = EndpointConfig { consumers: Vec::new(), ..endpoint.plain(&self.bus) };
+            let plain = EndpointConfig {
+                consumers: Vec::new(),
+                batch_messages_max: None,
+                ..endpoint.plain(&self.bus)
+            };
             if !plain.is_nats() {
                 continue;
             }

@@ -134,8 +134,8 @@ fn object_storage_that_makes_no_sense_is_refused_with_its_line() {
             "prefix: must not begin or end with a slash, nor have an empty part, `.` or `..`",
         ),
         ("prefix = '/a'", "prefix: must not begin or end with a slash, nor have an empty part, `.` or `..`"),
-        ("access_key = ''", "access_key: must not be empty or have blanks"),
-        ("secret_key = 'two words'", "secret_key: must not be empty or have blanks"),
+        ("access_key = ''", "access_key: must be printable ASCII characters without blanks"),
+        ("secret_key = 'two words'", "secret_key: must be printable ASCII characters without blanks"),
     ] {
         refused(&with(line), &format!("k.toml:2: [samples.s3] {problem}"));
     }

@@ -102,11 +102,11 @@ fn behind(link: &NatsLink, now: Timestamp) -> Option<String> {
         return None;
     }
     let Some(until) = read_until else {
-        return Some(format!("{endpoint}: history is being read, {waiting} messages left"));
+        return Some(format!("{endpoint}: history is being read, {waiting} messages of NATS left"));
     };
     let text = rfc3339(Timestamp::from_seconds(until.seconds()), &TimeZone::system());
     (now.since(*until) > REPORTED_AFTER)
-        .then(|| format!("{endpoint}: history is being read: up to {text}, {waiting} messages left"))
+        .then(|| format!("{endpoint}: history is being read: up to {text}, {waiting} messages of NATS left"))
 }
 
 /// What keeps present power from being shown while a backlog is read, where that is not what keeps the record as well.
@@ -138,7 +138,9 @@ fn lacks(link: &NatsLink) -> Option<String> {
         let NatsSiteLink { name, waiting, lacking_for } = site;
         match (lacking_for, waiting) {
             (Some(lacking), _) if *lacking < REPORTED_AFTER => None,
-            (_, 1..) => Some(format!("{waiting} messages of site {name} are on their way to the centre")),
+            (_, 1..) => {
+                Some(format!("{waiting} messages of NATS of site {name} are on their way to the centre"))
+            }
             (Some(lacking), 0) => {
                 let minutes = lacking.as_secs() / 60;
                 Some(format!(
@@ -183,6 +185,7 @@ mod tests {
             problem: None,
             connections: 1,
             messages: 0,
+            batches: 0,
             waiting,
             repeated: 0,
             dropped: 0,
@@ -209,7 +212,7 @@ mod tests {
             problem(&[site("lyon", 0, Some(300)), site("paris", 5_000, Some(60)), site("nancy", 0, None)])
                 .unwrap(),
             "nats://a/x: the server of site lyon has been unreachable for 5 min; it stores its messages \
-             until it is connected again; 5000 messages of site paris are on their way to the centre; the server of \
+             until it is connected again; 5000 messages of NATS of site paris are on their way to the centre; the server of \
              site nancy has not connected yet"
         );
     }
@@ -245,10 +248,13 @@ mod tests {
         assert_eq!(behind(&link(7, Some(at(2))), at(2).after(Duration::from_secs(60))), None);
         let problem = behind(&link(7, Some(at(1))), at(2)).unwrap();
         let until = rfc3339(at(1), &TimeZone::system());
-        assert_eq!(problem, format!("nats://a/x: history is being read: up to {until}, 7 messages left"));
+        assert_eq!(
+            problem,
+            format!("nats://a/x: history is being read: up to {until}, 7 messages of NATS left")
+        );
         assert_eq!(
             behind(&link(7, None), at(2)).unwrap(),
-            "nats://a/x: history is being read, 7 messages left"
+            "nats://a/x: history is being read, 7 messages of NATS left"
         );
     }
 }

@@ -11,8 +11,9 @@ use super::jetstream::{CONSUMER_NOT_FOUND, STREAM_NOT_FOUND, call, missing};
 /// What is not acknowledged within this time is brought again, while the connection stands. A journal takes a fifth of a
 /// second.
 const ACK_WAIT: Duration = Duration::from_secs(10);
-/// Messages that are brought before any of them is acknowledged: less than the subscriber's queue holds.
-const UNACKNOWLEDGED_MAX: u32 = 1 << 16;
+/// Measurements that are handed on before any of them is acknowledged, less than the subscriber's queue holds; and messages,
+/// each of which has one at least, that the server delivers.
+pub(super) const UNACKNOWLEDGED_MAX: usize = 1 << 16;
 /// What an operator can give a consumer, and ours must not have: it would lose messages that are sent again (`backoff`), all that
 /// is in them (`headers_only`), itself while the history is away (`inactive_threshold`), or deliver less than is requested.
 const UNWANTED: [&str; 6] =

@@ -1,14 +1,18 @@
 //! The receiving end: a thread that fetches messages of one stream, and the subscriber's side of it, which knows what was
 //! handed on and not acknowledged yet.
 //!
+//! A message may hold many measurements ([`batch`](super::batch)): here they are taken apart, each with a token of its own.
+//!
 //! With a consumer, each message is brought until it is acknowledged, and none beyond what there is room for is fetched.
 //! Without one it is a plain subscription: what is published is heard, and what was missed is gone. Such a one stands beside
 //! a consumer as well, to show the present while what is stored is read: it is listened to only then.
 
 mod fetch;
+mod fetched;
+mod open;
 pub(super) mod sites;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,21 +26,22 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::address::{NatsAddress, is_name};
-use super::consumer::ConsumerPlan;
+use super::batch::Contents;
+use super::consumer::{ConsumerPlan, UNACKNOWLEDGED_MAX};
 use super::link::{Link, NatsSide};
-use super::position::{PositionKeys, SentPosition};
+use super::position::{Placed, PositionKeys, SentPosition, SignedPosition};
 use super::{run, subject};
 use crate::error::BusError;
 use crate::transport::wake::Waker;
 use crate::transport::{Arrival, Keeping, Token};
 use crate::worker::Worker;
 use fetch::{Fetcher, Reporting};
+use fetched::{Fetched, FetchedReceiver, Place};
+use open::Open;
 use sites::{Judgement, SitePositions};
 
-/// Messages that were fetched and the subscriber has not taken yet.
-const FETCHED_MAX: usize = 4_096;
-/// While no more than this waits at the server, nothing that was sent again is among it.
-const LAST_MESSAGES: u64 = 4_096;
+/// While no more than this waits at the server, nothing that was sent again is among it: a moment's, in batches or not.
+const LAST_MESSAGES: u64 = 256;
 /// At a stop, how long the last acknowledgements may take to be sent.
 const STOP_GRACE: Duration = Duration::from_millis(300);
 
@@ -57,49 +62,22 @@ pub(crate) struct NatsInletConfig {
     pub(crate) clocks: ProcessClocks,
 }
 
-/// A message as it was fetched.
+/// A measurement that is to be taken.
 #[derive(Debug)]
-struct Fetched {
-    subject: String,
-    payload: Bytes,
-    place: Option<Place>,
-    /// Its place at its site, as its header says.
-    position: Option<String>,
-    /// How many more wait for the consumer.
+struct Ready {
+    /// Topic and payload; `None`: of a batch that is none.
+    frames: Option<(String, Bytes)>,
+    token: Option<Token>,
     later: u64,
-}
-
-/// Where a message stands in a stream, and where to acknowledge it.
-#[derive(Clone, Debug)]
-struct Place {
-    sequence: Sequence,
-    /// The connection that it came on: no other acknowledges it. A server that has lost its newest messages gives their numbers
-    /// to others.
-    connection: u64,
-    reply: String,
-}
-
-/// What tells a message of a stream from others: which stream of this name, as one can be deleted and made again, the number
-/// there, and the end of its payload, which is of its signature.
-type Sequence = (u64, u64, [u8; TAIL_BYTES]);
-
-/// Bytes of a payload that are looked at.
-const TAIL_BYTES: usize = 24;
-
-/// The last bytes of a payload.
-fn tail(payload: &[u8]) -> [u8; TAIL_BYTES] {
-    payload.last_chunk().copied().unwrap_or_else(|| {
-        let mut tail = [0; TAIL_BYTES];
-        tail.iter_mut().zip(payload).for_each(|(to, from)| *to = *from);
-        tail
-    })
 }
 
 /// The subscriber's side.
 pub(crate) struct NatsInlet {
     stream: String,
     keeps: bool,
-    fetched: mpsc::Receiver<Fetched>,
+    fetched: FetchedReceiver,
+    /// What was taken out of that and not handed on yet: of one message.
+    ready: VecDeque<Ready>,
     /// Dropped before the thread is waited for: that tells it to end.
     acknowledged: mpsc::UnboundedSender<Place>,
     open: Open,
@@ -111,14 +89,6 @@ pub(crate) struct NatsInlet {
     /// Whether it is to be listened to.
     is_wanted: watch::Sender<bool>,
     _worker: Worker,
-}
-
-/// What was handed on and not acknowledged yet: at most what the server brings unacknowledged.
-#[derive(Debug, Default)]
-struct Open {
-    next: Token,
-    places: BTreeMap<Token, Place>,
-    tokens: HashMap<Sequence, Token>,
 }
 
 impl NatsInlet {
@@ -133,7 +103,7 @@ impl NatsInlet {
             return Err(BusError::config(&address.endpoint, reason));
         }
         address.check_files()?;
-        let (sender, fetched) = mpsc::channel(FETCHED_MAX);
+        let (sender, fetched) = fetched::channel();
         let (acknowledged, acknowledgements) = mpsc::unbounded_channel();
         let side = if is_ahead { NatsSide::Live } else { NatsSide::Subscribe };
         let link = Arc::new(Link::new(&address.endpoint, side));
@@ -174,6 +144,7 @@ impl NatsInlet {
             stream,
             keeps,
             fetched,
+            ready: VecDeque::new(),
             acknowledged,
             open,
             sites,
@@ -197,43 +168,91 @@ impl NatsInlet {
 
     /// Whether there is something to take.
     pub(crate) fn has_some(&self) -> bool {
-        !self.fetched.is_empty()
+        let is_empty = self.ready.is_empty() && self.fetched.is_empty();
+        !is_empty && !self.is_full()
+    }
+
+    /// Whether no more is handed on before some of it is acknowledged.
+    fn is_full(&self) -> bool {
+        self.open.length() >= UNACKNOWLEDGED_MAX
     }
 
     /// See [`crate::transport::Inlet::take`].
     pub(crate) fn take(&mut self, count: usize, mut each: impl FnMut(Arrival<'_>)) {
         for _ in 0..count {
-            let Ok(fetched) = self.fetched.try_recv() else { return };
-            let token = match fetched.place.clone().map(|place| self.open.begin(place)) {
-                None => None,
-                Some(Some(token)) => Some(token),
-                // It is under way to the journal already.
-                Some(None) => continue,
-            };
-            let topic = subject::topic(&self.stream, &fetched.subject);
-            if let (Some(token), Some(topic)) = (token, &topic)
-                && !self.is_next(token, topic, &fetched)
-            {
-                self.acknowledge(&(token..=token));
-                continue;
+            if self.is_full() {
+                return;
             }
-            // Of no probe: for the verification to refuse.
-            let topic = topic.as_deref().unwrap_or(&fetched.subject).as_bytes();
-            let (is_live, later) = (!self.keeps, fetched.later);
-            each(Arrival { frames: &[topic, &fetched.payload], is_live, token, later });
+            if self.ready.is_empty() {
+                let Some(fetched) = self.fetched.try_recv() else { return };
+                self.take_apart(fetched);
+            }
+            let Some(Ready { frames, token, later }) = self.ready.pop_front() else { continue };
+            let is_live = !self.keeps;
+            match &frames {
+                Some((topic, payload)) => {
+                    each(Arrival { frames: &[topic.as_bytes(), payload], is_live, token, later });
+                }
+                // For the verification to refuse.
+                None => each(Arrival { frames: &[], is_live, token, later }),
+            }
         }
     }
 
-    /// Whether a message is the next of its site, as far as that can be told.
-    fn is_next(&self, token: Token, topic: &str, fetched: &Fetched) -> bool {
-        let (Some(sites), Some(position)) = (&self.sites, &fetched.position) else { return true };
-        let Some(signed) = SentPosition::read(position, &self.keys, topic, &fetched.payload) else {
-            // The message has a signature of its own.
-            self.link.misplaced.fetch_add(1, Ordering::Relaxed);
-            return true;
+    /// Takes a message apart. What is under way to the journal already, and what is not the next of its site, goes no further.
+    fn take_apart(&mut self, fetched: Fetched) {
+        let Fetched { subject, payload, place, position, later } = fetched;
+        let contents = Contents::read(&self.stream, &subject, &payload);
+        let count = contents.as_ref().map_or(1, |contents| contents.measurements.len() as u64);
+        let first = match place.map(|place| self.open.begin(place, count)) {
+            None => None,
+            Some(Some(token)) => Some(token),
+            Some(None) => return,
         };
+        let Ok(contents) = contents else {
+            self.ready.push_back(Ready { frames: None, token: first, later });
+            return;
+        };
+        let keys = self.keys.clone();
+        let signed = self.signed(position.as_deref(), &contents, &payload, &keys);
+        for (place, frames) in (0_u64..).zip(contents.measurements) {
+            let after = count - 1 - place;
+            let (token, later) = (first.map(|first| first + place), later.saturating_add(after));
+            if let (Some(signed), Some(token)) = (&signed, token) {
+                let sent = signed.sent.before_last(after, place == 0);
+                if !self.is_next(&SignedPosition { sent, ..signed.clone() }, token, later) {
+                    self.acknowledge(&(token..=token));
+                    continue;
+                }
+            }
+            self.ready.push_back(Ready { frames: Some(frames), token, later });
+        }
+    }
+
+    /// The place of a message at its site, where it tells one.
+    fn signed<'a>(
+        &self,
+        position: Option<&'a str>,
+        contents: &Contents,
+        payload: &[u8],
+        keys: &PositionKeys,
+    ) -> Option<SignedPosition<'a>> {
+        let (position, topic) = position.filter(|_| self.sites.is_some()).zip(contents.topic.as_deref())?;
+        let count = contents.measurements.len() as u64;
+        let placed = Placed { topic, payload, is_batch: contents.is_batch, count };
+        let signed = SentPosition::read(position, keys, placed);
+        if signed.is_none() {
+            // Each measurement has a signature of its own.
+            self.link.misplaced.fetch_add(count, Ordering::Relaxed);
+        }
+        signed
+    }
+
+    /// Whether a measurement is the next of its site, as far as that can be told.
+    fn is_next(&self, signed: &SignedPosition<'_>, token: Token, later: u64) -> bool {
+        let Some(sites) = &self.sites else { return true };
         let (now, wall) = (self.clocks.monotonic.now(), self.clocks.wall.now());
-        match sites.lock().judge(&signed, token, fetched.later <= LAST_MESSAGES, now, wall) {
+        match sites.lock().judge(signed, token, later <= LAST_MESSAGES, now, wall) {
             Judgement::Take => return true,
             Judgement::Known => self.link.known.fetch_add(1, Ordering::Relaxed),
             Judgement::Early => self.link.early.fetch_add(1, Ordering::Relaxed),
@@ -249,7 +268,7 @@ impl NatsInlet {
     /// See [`crate::transport::Inlet::keeping`].
     pub(crate) fn keeping(&self) -> Keeping {
         let waiting = self.link.waiting.load(Ordering::Relaxed);
-        let fetched = self.fetched.len() as u64;
+        let fetched = (self.fetched.length() + self.ready.len()) as u64;
         let lacking_for = self.link.lacking_for(Instant::now());
         Keeping { works: self.link.is_working(), waiting, fetched, lacking_for }
     }
@@ -272,7 +291,7 @@ impl NatsInlet {
     /// See [`crate::transport::Inlet::acknowledge`].
     pub(crate) fn acknowledge(&mut self, tokens: &RangeInclusive<Token>) {
         self.settle(tokens, true);
-        for place in self.open.end(tokens) {
+        for place in self.open.end(tokens, true) {
             // The thread has ended: it will be brought again.
             _ = self.acknowledged.send(place);
         }
@@ -281,75 +300,12 @@ impl NatsInlet {
     /// See [`crate::transport::Inlet::release`].
     pub(crate) fn release(&mut self, tokens: &RangeInclusive<Token>) {
         self.settle(tokens, false);
-        self.open.end(tokens);
+        self.open.end(tokens, false);
     }
 
     fn settle(&self, tokens: &RangeInclusive<Token>, is_durable: bool) {
         if let Some(sites) = &self.sites {
             sites.lock().settle(tokens, is_durable);
         }
-    }
-}
-
-impl Open {
-    /// The token of a message; `None` where it is under way already, and is acknowledged as it came last.
-    fn begin(&mut self, place: Place) -> Option<Token> {
-        if let Some(known) = self.tokens.get(&place.sequence).and_then(|token| self.places.get_mut(token)) {
-            *known = place;
-            return None;
-        }
-        let token = self.next;
-        self.next += 1;
-        self.tokens.insert(place.sequence, token);
-        self.places.insert(token, place);
-        Some(token)
-    }
-
-    fn end(&mut self, tokens: &RangeInclusive<Token>) -> Vec<Place> {
-        let ended: Vec<_> = self.places.range(tokens.clone()).map(|(token, _)| *token).collect();
-        let places = ended.into_iter().filter_map(|token| self.places.remove(&token));
-        places.inspect(|place| _ = self.tokens.remove(&place.sequence)).collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn place(stream: u64, number: u64, reply: &str) -> Place {
-        Place { sequence: (stream, number, tail(b"{}")), connection: 1, reply: reply.into() }
-    }
-
-    fn replies(places: &[Place]) -> Vec<&str> {
-        places.iter().map(|place| place.reply.as_str()).collect()
-    }
-
-    #[test]
-    fn a_message_under_way_is_handed_on_once_and_acknowledged_as_it_came_last() {
-        let mut open = Open::default();
-        assert_eq!(open.begin(place(1, 7, "first")), Some(0));
-        assert_eq!(open.begin(place(1, 8, "other")), Some(1));
-        assert_eq!(open.begin(place(1, 7, "again")), None);
-        assert_eq!(replies(&open.end(&(0..=0))), ["again"]);
-        assert_eq!(replies(&open.end(&(0..=0))), [""; 0]);
-        assert_eq!(open.begin(place(1, 7, "later")), Some(2), "no longer under way");
-        assert_eq!(replies(&open.end(&(0..=9))), ["other", "later"]);
-        assert!(open.tokens.is_empty() && open.places.is_empty());
-    }
-
-    #[test]
-    fn another_message_that_was_given_the_number_of_a_lost_one_is_handed_on() {
-        let mut open = Open::default();
-        assert_eq!(open.begin(place(1, 7, "before")), Some(0));
-        let other = Place { sequence: (1, 7, tail(b"another")), ..place(1, 7, "after") };
-        assert_eq!(open.begin(other), Some(1));
-        assert_eq!(tail(&[b'x'; 100]), [b'x'; TAIL_BYTES]);
-    }
-
-    #[test]
-    fn the_numbers_of_another_stream_of_the_same_name_are_others() {
-        let mut open = Open::default();
-        assert_eq!(open.begin(place(1, 7, "before")), Some(0));
-        assert_eq!(open.begin(place(2, 7, "after")), Some(1));
     }
 }

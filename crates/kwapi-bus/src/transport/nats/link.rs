@@ -43,9 +43,11 @@ pub struct NatsLink {
     pub problem: Option<String>,
     /// How often it was connected.
     pub connections: u64,
-    /// Messages that the server has confirmed, or brought.
+    /// Messages that the server has confirmed, or delivered: of a batch each.
     pub messages: u64,
-    /// Messages that wait: here for the server, or there for us.
+    /// Batches, of several messages each, that the server has confirmed, or delivered.
+    pub batches: u64,
+    /// Messages that wait: here for the server, or there for us, where the server counts a batch as one.
     pub waiting: u64,
     /// Messages sent or brought more than once.
     pub repeated: u64,
@@ -76,7 +78,7 @@ pub struct NatsLink {
 pub struct NatsSiteLink {
     /// The JetStream domain of its server.
     pub name: String,
-    /// Messages that it has and the centre has not, by what the centre's server last heard.
+    /// Messages that it has and the centre has not, by what the centre's server last heard, which counts a batch as one.
     pub waiting: u64,
     /// For how long something may be lacking: zero where all of it is there; `None` where it was never all there while this
     /// process has run.
@@ -117,6 +119,7 @@ pub(crate) struct Link {
     login: Mutex<Option<NatsConfig>>,
     connections: AtomicU64,
     pub(super) messages: AtomicU64,
+    pub(super) batches: AtomicU64,
     pub(super) waiting: AtomicU64,
     pub(super) repeated: AtomicU64,
     pub(super) rejected: AtomicU64,
@@ -140,6 +143,7 @@ impl Link {
             login: Mutex::default(),
             connections: AtomicU64::new(0),
             messages: AtomicU64::new(0),
+            batches: AtomicU64::new(0),
             waiting: AtomicU64::new(0),
             repeated: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
@@ -239,6 +243,7 @@ impl Link {
             problem: self.problem.lock().clone(),
             connections: read(&self.connections),
             messages: read(&self.messages),
+            batches: read(&self.batches),
             waiting: read(&self.waiting),
             repeated: read(&self.repeated),
             dropped: read(&self.dropped).saturating_add(dropped),

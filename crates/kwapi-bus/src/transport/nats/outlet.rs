@@ -1,7 +1,10 @@
 //! The publishing end: a bounded queue, and a thread that brings its messages to the server, in order, until each is
-//! confirmed to be stored. Whoever fills the queue never waits.
+//! confirmed to be stored. Whoever fills the queue never waits. What waits together is sent in [batches](batching).
 
+mod batching;
 pub(crate) mod listed;
+mod rejected;
+mod sending;
 mod spooled;
 
 use std::collections::VecDeque;
@@ -10,26 +13,25 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use serde::Deserialize;
 use serde_json::Value;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until};
 
 use super::address::NatsAddress;
-use super::connection::{Connection, Event, Servers};
-use super::jetstream::{
-    ApiError, MESSAGE_TOO_LARGE, NOT_ENABLED, NOT_ENABLED_FOR_ACCOUNT, STREAM_NOT_FOUND, call, check, missing,
-};
+use super::connection::{Connection, Servers};
+use super::jetstream::{ApiError, NOT_ENABLED, NOT_ENABLED_FOR_ACCOUNT, STREAM_NOT_FOUND, call, missing};
 use super::link::{Link, NatsLink, NatsSide};
 use super::outgoing::Outgoing;
 use super::position::PositionKeys;
-use super::wire::Message;
-use super::{RESPONSE_TIMEOUT, RETRY_INTERVAL, SpoolReader, run, subject};
+use super::{RETRY_INTERVAL, SpoolReader, run};
 use crate::endpoint::EndpointConfig;
 use crate::error::BusError;
 use crate::queue::DropOldest;
 use crate::spool::Spool;
 use crate::worker::Worker;
+use batching::{Batching, Run};
 use listed::ListedConsumers;
+use rejected::Rejections;
+use sending::{Fate, Sent, confirmed, explained};
 use spooled::{Progress, SpoolSender};
 
 /// Messages under way to the server before their confirmations are waited for.
@@ -72,17 +74,25 @@ impl Drop for CloseThenJoin {
 }
 
 impl NatsOutlet {
-    /// Starts the thread; up to `capacity` messages wait for the server.
+    /// Starts the thread; up to `capacity` messages wait for the server. `keys` are what messages are signed with.
     ///
     /// # Errors
     /// When the authority's file cannot be read, or the system gives no thread.
-    pub(crate) fn start(address: NatsAddress, capacity: usize) -> Result<Self, BusError> {
+    pub(crate) fn start(
+        address: NatsAddress,
+        batch_max: usize,
+        capacity: usize,
+        keys: &Arc<PositionKeys>,
+    ) -> Result<Self, BusError> {
         address.check_files()?;
         let queue = Arc::new(DropOldest::new(capacity));
         let link = Arc::new(Link::new(&address.endpoint, NatsSide::Publish));
         let servers = Servers::new(address);
+        let (rejections, batching) = (Rejections::default(), Batching::new(batch_max));
+        let (keys, unsent) = (keys.clone(), VecDeque::new());
+        let (queue_of, link_of) = (queue.clone(), link.clone());
         let mut sender =
-            Sender { servers, queue: queue.clone(), link: link.clone(), unsent: VecDeque::new() };
+            Sender { servers, queue: queue_of, link: link_of, keys, unsent, batching, rejections };
         let worker = Worker::start("nats-publisher", move |stop| run(stop, STOP_GRACE, sender.work()))?;
         let messages = Messages::Queue(queue);
         let worker = CloseThenJoin { messages: messages.clone(), _worker: worker };
@@ -94,7 +104,7 @@ impl NatsOutlet {
     /// # Errors
     /// When the authority's file cannot be read, or the system gives no thread.
     pub(crate) fn start_with_spool(
-        address: NatsAddress,
+        (address, batch_max): (NatsAddress, usize),
         consumers: &[String],
         spool: &Spool,
         reader: usize,
@@ -112,6 +122,8 @@ impl NatsOutlet {
             listed: listed.clone(),
             names: consumers.join(","),
             progress: Progress::default(),
+            batching: Batching::new(batch_max),
+            rejections: Rejections::default(),
         };
         let worker = Worker::start("nats-publisher", move |stop| run(stop, STOP_GRACE, sender.work()))?;
         let messages = Messages::Spool(spool.clone(), listed);
@@ -164,19 +176,11 @@ struct Sender {
     servers: Servers,
     queue: Arc<DropOldest<Outgoing>>,
     link: Arc<Link>,
+    keys: Arc<PositionKeys>,
     /// Taken from the queue and not confirmed yet, in order.
     unsent: VecDeque<Outgoing>,
-}
-
-/// What became of a message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Fate {
-    /// With this number.
-    Stored(u64),
-    /// The server will never take it.
-    Rejected(&'static str),
-    /// It may be stored, or not: it is sent again.
-    Unknown(String),
+    batching: Batching,
+    rejections: Rejections,
 }
 
 impl Sender {
@@ -212,8 +216,15 @@ impl Sender {
     async fn send_all(&mut self, connection: &mut Connection) -> Result<(), String> {
         loop {
             if self.unsent.is_empty() {
+                let linger = self.batching.linger_until(self.queue.length(), WINDOW);
+                let take = async {
+                    if let Some(until) = linger {
+                        sleep_until(until).await;
+                    }
+                    self.queue.take(WINDOW).await
+                };
                 let taken = tokio::select! {
-                    taken = self.queue.take(WINDOW) => taken,
+                    taken = take => taken,
                     event = connection.next() => {
                         // Late confirmations; and the end of the connection.
                         event?;
@@ -238,50 +249,75 @@ impl Sender {
     /// # Errors
     /// When something is left; why.
     async fn send_window(&mut self, connection: &mut Connection) -> Result<(), String> {
-        let mut fates: Vec<Option<Fate>> = vec![None; self.unsent.len()];
-        let mut first = None;
-        for (message, fate) in self.unsent.iter().zip(&mut fates) {
+        let bytes_max = connection.payload_bytes_max;
+        let (fits, giants) = std::mem::take(&mut self.unsent)
+            .into_iter()
+            .partition::<VecDeque<_>, _>(|message| message.payload().len() <= bytes_max);
+        self.unsent = fits;
+        giants.iter().for_each(|message| self.reject(message, "message too large for the server"));
+        let stream = self.servers.address().stream.clone();
+        let window = (0_u64..).zip(&self.unsent);
+        let runs = self.batching.runs(window, &self.keys.probes(), bytes_max, Instant::now());
+        let (mut first, mut sent) = (None, Vec::with_capacity(runs.len()));
+        let mut messages = self.unsent.iter();
+        for run in &runs {
             let (number, reply) = connection.reply_address();
             first = first.or(Some(number));
-            if message.payload().len() > connection.payload_bytes_max {
-                *fate = Some(Fate::Rejected("message too large for the server"));
-                continue;
-            }
-            let id = message.topic().strip_suffix('.').unwrap_or(message.topic());
-            connection.publish(
-                &subject::of(&self.servers.address().stream, id),
-                Some(&reply),
-                message.payload(),
-            );
+            let subject = run.subject(&stream);
+            let payload = run.payload(messages.by_ref().take(run.count));
+            connection.publish(&subject, Some(&reply), &payload);
+            sent.push(Sent::new(subject, run.is_batch()));
         }
-        let confirmed = confirm(connection, first.unwrap_or_default(), &mut fates, |_| ());
-        let mut problem = match timeout(RESPONSE_TIMEOUT, confirmed).await {
-            Ok(Ok(())) => None,
-            Ok(Err(problem)) => Some(problem),
-            Err(_) => Some(
-                "the server does not confirm messages; see its log (after a full disk, it takes a restart)"
-                    .to_owned(),
-            ),
-        };
-        for (message, fate) in std::mem::take(&mut self.unsent).into_iter().zip(fates) {
-            match fate {
-                Some(Fate::Stored(_)) => _ = self.link.messages.fetch_add(1, Ordering::Relaxed),
-                Some(Fate::Rejected(why)) => {
-                    self.link.rejected.fetch_add(1, Ordering::Relaxed);
-                    tracing::warn!(
-                        endpoint = self.servers.address().endpoint,
-                        topic = message.topic(),
-                        "NATS: {why}"
-                    );
+        let mut problem = confirmed(connection, first.unwrap_or_default(), &mut sent, |_| ()).await;
+        let mut all = std::mem::take(&mut self.unsent);
+        for (run, sent) in runs.iter().zip(sent) {
+            let rest = all.split_off(run.count.min(all.len()));
+            let messages = std::mem::replace(&mut all, rest);
+            match sent.fate {
+                Some(Fate::Stored(_)) => note_stored(&self.link, &mut self.batching, run),
+                Some(Fate::Rejected(why)) => messages.iter().for_each(|message| self.reject(message, why)),
+                Some(Fate::Refused(why)) => {
+                    self.unsent.extend(messages);
+                    note_refused(&self.link, &mut self.batching, &why);
                 }
                 Some(Fate::Unknown(why)) => {
-                    self.unsent.push_back(message);
+                    self.unsent.extend(messages);
                     problem = problem.or(Some(why));
                 }
-                None => self.unsent.push_back(message),
+                None => self.unsent.extend(messages),
             }
         }
-        problem.map_or(Ok(()), |problem| Err(explained(problem, &self.servers.address().stream)))
+        problem.map_or(Ok(()), |problem| Err(explained(problem, &stream)))
+    }
+
+    fn reject(&mut self, message: &Outgoing, why: &str) {
+        note_rejected(&self.link, &mut self.rejections, message, why);
+    }
+}
+
+/// Takes note that the server has stored what was sent as one.
+fn note_stored(link: &Link, batching: &mut Batching, run: &Run) {
+    link.messages.fetch_add(run.count as u64, Ordering::Relaxed);
+    if run.is_batch() {
+        link.batches.fetch_add(1, Ordering::Relaxed);
+        batching.works(Instant::now());
+    }
+}
+
+/// Takes note that the server does not take batches: their messages are sent one by one.
+fn note_refused(link: &Link, batching: &mut Batching, why: &str) {
+    if let Some(wait) = batching.refused(Instant::now()) {
+        let (endpoint, seconds) = (link.endpoint(), wait.as_secs());
+        tracing::warn!(endpoint, "NATS: batches refused; sending single messages for {seconds} s: {why}");
+    }
+}
+
+/// Takes note of a message that the server will never take.
+fn note_rejected(link: &Link, rejections: &mut Rejections, message: &Outgoing, why: &str) {
+    link.rejected.fetch_add(1, Ordering::Relaxed);
+    if let Some(messages) = rejections.note(Instant::now()) {
+        let (endpoint, topic) = (link.endpoint(), message.topic());
+        tracing::warn!(endpoint, topic, messages, "NATS: rejected, the last of them: {why}");
     }
 }
 
@@ -302,95 +338,6 @@ async fn look_up(connection: &mut Connection, stream: &str) -> Result<bool, Stri
         Err(error) => {
             tracing::debug!(%error, "cannot look up stream {stream}");
             Ok(false)
-        }
-    }
-}
-
-/// What to do about it, where nobody takes what is sent.
-fn explained(problem: String, stream: &str) -> String {
-    if problem == NOBODY { nobody_stores(stream) } else { problem }
-}
-
-/// Of a server where nobody takes a subject.
-const NOBODY: &str = "no responders";
-
-/// What that means: the next connection looks which, as far as it may.
-fn nobody_stores(stream: &str) -> String {
-    format!(
-        "no server stores messages of stream {stream}: it was not created, JetStream is not enabled, or a cluster has no leader now"
-    )
-}
-
-/// Reads the confirmations of messages that were numbered from `first` on, until each has one. What is no confirmation is
-/// for `other`.
-///
-/// # Errors
-/// When some will not come; why.
-async fn confirm(
-    connection: &mut Connection,
-    first: u64,
-    fates: &mut [Option<Fate>],
-    mut other: impl FnMut(&Message),
-) -> Result<(), String> {
-    let mut left = fates.iter().filter(|fate| fate.is_none()).count();
-    while left > 0 {
-        match connection.next().await? {
-            Event::Complaint(complaint) => return Err(format!("the server reports: {complaint}")),
-            Event::Message(message) => {
-                let number = connection.reply_number(&message.subject);
-                if number.is_none() {
-                    other(&message);
-                }
-                let place = number.and_then(|number| usize::try_from(number.checked_sub(first)?).ok());
-                if let Some(fate @ None) = place.and_then(|place| fates.get_mut(place)) {
-                    *fate = Some(fate_of(&message));
-                    left -= 1;
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-fn fate_of(message: &Message) -> Fate {
-    if message.status.as_ref().is_some_and(|(code, _)| *code == 503) {
-        return Fate::Unknown(NOBODY.to_owned());
-    }
-    match check(&message.payload) {
-        Ok(()) => Fate::Stored(stored_as(&message.payload)),
-        Err(error) if error.is(MESSAGE_TOO_LARGE) => Fate::Rejected("message too large for the stream"),
-        Err(error) => Fate::Unknown(format!("cannot store messages: {error}")),
-    }
-}
-
-/// The number in the stream that a confirmation names; 0 where it does not.
-fn stored_as(confirmation: &[u8]) -> u64 {
-    #[derive(Deserialize)]
-    struct Stored {
-        #[serde(default)]
-        seq: u64,
-    }
-    serde_json::from_slice(confirmation).map_or(0, |Stored { seq }| seq)
-}
-
-#[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-
-    use super::*;
-
-    #[test]
-    fn only_what_the_server_confirms_is_stored_and_only_what_it_never_takes_is_given_up() {
-        let fate = |status: Option<u16>, payload: &'static str| {
-            let status = status.map(|code| (code, String::new()));
-            let payload = Bytes::from_static(payload.as_bytes());
-            fate_of(&Message { subject: String::new(), reply: None, status, head: Bytes::new(), payload })
-        };
-        assert_eq!(fate(None, r#"{"stream":"power","seq":7}"#), Fate::Stored(7));
-        assert_eq!(fate(Some(503), ""), Fate::Unknown(NOBODY.to_owned()));
-        assert!(matches!(fate(None, r#"{"error":{"err_code":10054}}"#), Fate::Rejected(_)));
-        for other in [r#"{"error":{"err_code":10077,"description":"maximum bytes exceeded"}}"#, "", "OK"] {
-            assert!(matches!(fate(None, other), Fate::Unknown(_)), "{other}");
         }
     }
 }

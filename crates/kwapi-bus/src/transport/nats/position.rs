@@ -5,10 +5,12 @@
 //! `%position.<consumer>.<spool>`, which no stream stores and no probe has:
 //! `1 <consumer> <spool> <durable> <taken> <missing> <Unix µs> <key id> <MAC>`.
 //!
+//! A batch has one place, that of its last message: those before it have the numbers before, as many as it holds.
+//!
 //! Numbers are decimal. The MAC is HMAC-SHA256 in hex over the text before it, by a key of the site: of the header over the
 //! message as well, so that a place cannot be moved to another message.
 
-use kwapi_core::Timestamp;
+use kwapi_core::{Pattern, Timestamp};
 use parking_lot::RwLock;
 
 use crate::key::{Key, KeyError, KeyedMac, Scheme};
@@ -16,8 +18,9 @@ use crate::message::topic_length;
 
 /// The header of a message.
 pub(super) const HEADER: &str = "Kwapi-Position";
-/// What is hashed first, so that neither text is taken for the other.
+/// What is hashed first, so that no text is taken for another.
 const SENT: &[u8] = b"kwapi-position-1\0";
+const SENT_BATCH: &[u8] = b"kwapi-position-batch-1\0";
 const REPORTED: &[u8] = b"kwapi-standing-1\0";
 /// The first word of a report, and of its subject. A stream's name has no `%`.
 const VERSION: &str = "1";
@@ -52,6 +55,17 @@ impl PositionKeys {
         Ok(())
     }
 
+    /// The probes that they may speak for, each once.
+    pub(super) fn probes(&self) -> Vec<Pattern> {
+        let mut probes = Vec::new();
+        for (key, _) in self.0.read().iter() {
+            if !probes.contains(&key.probes) {
+                probes.push(key.probes.clone());
+            }
+        }
+        probes
+    }
+
     /// The one to sign with at `now`: of those that are valid, the one that began last.
     fn with_valid<T>(&self, now: Timestamp, then: impl FnOnce(&KeyedMac) -> T) -> Option<T> {
         let keys = self.0.read();
@@ -71,12 +85,34 @@ pub(crate) struct SentPosition<'a> {
     /// The spool's identity.
     pub(crate) spool: &'a str,
     pub(crate) number: u64,
-    /// The number of the message before it that the site has: what lies between, nobody can be given any more.
+    /// The number of the message before it that the site has, of a batch before its first: what lies between, nobody can be
+    /// given any more.
     pub(crate) before: u64,
     /// Changes whenever the site goes back to an earlier place.
     pub(crate) pass: u64,
     /// The consumers that the site keeps messages for, with commas between.
     pub(crate) consumers: &'a str,
+}
+
+/// What is at a place.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Placed<'a> {
+    /// The topic of its probe, or what the topics of a batch begin with.
+    pub(super) topic: &'a str,
+    /// As it travels.
+    pub(super) payload: &'a [u8],
+    pub(super) is_batch: bool,
+    /// How many messages it is.
+    pub(super) count: u64,
+}
+
+impl Placed<'_> {
+    /// What is signed, after `text`.
+    fn with_parts<T>(&self, text: &str, then: impl FnOnce(&[&[u8]]) -> T) -> T {
+        let Self { topic, payload, is_batch, count: _ } = self;
+        let (topic, kind) = (topic.as_bytes(), if *is_batch { SENT_BATCH } else { SENT });
+        then(&[kind, text.as_bytes(), b"\0", &topic_length(topic), topic, payload])
+    }
 }
 
 /// A place that was signed.
@@ -91,17 +127,11 @@ pub(super) struct SignedPosition<'a> {
 
 impl<'a> SentPosition<'a> {
     /// As the header of a message; `None` where no key is valid at `now`.
-    pub(super) fn write(
-        &self,
-        keys: &PositionKeys,
-        now: Timestamp,
-        topic: &[u8],
-        payload: &[u8],
-    ) -> Option<String> {
+    pub(super) fn write(&self, keys: &PositionKeys, now: Timestamp, message: Placed<'_>) -> Option<String> {
         let Self { spool, number, before, pass, consumers } = self;
         keys.with_valid(now, |key| {
             let mut text = format!("{spool} {number} {before} {pass} {consumers} {}", key.id);
-            let mac = key.sign(&[SENT, text.as_bytes(), b"\0", &topic_length(topic), topic, payload]);
+            let mac = message.with_parts(&text, |parts| key.sign(parts));
             push_mac(&mut text, &mac);
             text
         })
@@ -111,8 +141,7 @@ impl<'a> SentPosition<'a> {
     pub(super) fn read(
         text: &'a str,
         keys: &PositionKeys,
-        topic: &str,
-        payload: &[u8],
+        message: Placed<'_>,
     ) -> Option<SignedPosition<'a>> {
         let (signed, mac) = text.rsplit_once(' ').filter(|_| text.len() <= TEXT_BYTES_MAX)?;
         let words: Vec<&str> = signed.split(' ').collect();
@@ -126,11 +155,19 @@ impl<'a> SentPosition<'a> {
         };
         let probes = keys.with_id(key, |key, keyed| {
             // Whether the key may speak for this probe is for the message to be judged by: its place is a place all the same.
-            let length = topic_length(topic.as_bytes());
-            let parts: [&[u8]; 6] = [SENT, signed.as_bytes(), b"\0", &length, topic.as_bytes(), payload];
-            keyed.verify(&parts, mac).then(|| key.probes.to_string())
+            let is_right = message.with_parts(signed, |parts| keyed.verify(parts, mac));
+            is_right.then(|| key.probes.to_string())
         })??;
-        (sent.before < sent.number).then_some(SignedPosition { sent, key, probes })
+        // Each message of a batch has a number of its own.
+        let first = sent.number.checked_sub(message.count.checked_sub(1)?)?;
+        (sent.before < first).then_some(SignedPosition { sent, key, probes })
+    }
+
+    /// The place of the message of a batch that so many come after; this is that of its last.
+    pub(super) fn before_last(self, after: u64, is_first: bool) -> Self {
+        let number = self.number.saturating_sub(after);
+        let before = if is_first { self.before } else { number.saturating_sub(1) };
+        Self { number, before, ..self }
     }
 
     /// Whether the site keeps messages for `consumer`.

@@ -82,7 +82,7 @@ impl NatsSite {
 
     /// The subjects of its probes in `stream`.
     pub fn subjects(&self, stream: &str) -> String {
-        subject::filters(stream, std::slice::from_ref(&self.probes)).concat()
+        subject::of_pattern(stream, &self.probes)
     }
 
     /// Where its server sends what a stream of ours takes from it: subjects that no stream of ours can have, and no other

@@ -1,5 +1,8 @@
 //! Subjects: the stream's name and the probe's id, a word for each part of its path (`kwapi.lyon.rack3.web1`). What a
 //! subject cannot have is written as `%` and two digits, an empty part as `%` alone, so that no id means another's.
+//!
+//! A [batch](super::batch) of several probes has the words that they have in common, and `%batch`: `kwapi.lyon.%batch`. There
+//! is none at the root, since what takes from a site takes subjects below its first word at least (ADR 0056).
 
 use std::fmt::Write as _;
 
@@ -7,6 +10,9 @@ use kwapi_core::Pattern;
 
 /// A consumer with more subjects than that is slower than one that is given all.
 const FILTERS_MAX: usize = 100;
+
+/// The last word of the subject of a batch. No id is written so: `%` is followed by two capital hexadecimal digits, or nothing.
+const BATCH: &str = "%batch";
 
 /// The subject of a probe whose id is `id`.
 pub(super) fn of(stream: &str, id: &str) -> String {
@@ -46,8 +52,32 @@ pub(super) fn topic(stream: &str, subject: &str) -> Option<String> {
     (of(stream, topic.strip_suffix('.')?) == subject).then_some(topic)
 }
 
-/// The subjects that bring the probes of `patterns`; none overlaps another, which the server would refuse. Where there are
-/// many, all subjects of the stream: the subscriber looks again.
+/// The subject of a batch of probes whose topics begin with `begin`, which ends with a dot.
+pub(super) fn of_batch(stream: &str, begin: &str) -> String {
+    format!("{}.{BATCH}", of(stream, begin.strip_suffix('.').unwrap_or(begin)))
+}
+
+/// What all topics in a batch with this subject begin with; `None` where it is no subject of a batch of several probes.
+pub(super) fn batch_begin(stream: &str, subject: &str) -> Option<String> {
+    topic(stream, subject.strip_suffix(BATCH)?.strip_suffix('.')?)
+}
+
+/// Whether a server complains of the subject of a batch.
+pub(super) fn is_batch_complaint(complaint: &str) -> bool {
+    complaint.contains(BATCH)
+}
+
+/// The subjects of the probes of a pattern, and of all batches of such probes alone.
+pub(super) fn of_pattern(stream: &str, pattern: &Pattern) -> String {
+    match pattern {
+        Pattern::All => format!("{stream}.>"),
+        Pattern::Exact(probe) => of(stream, probe.as_str()),
+        Pattern::Below(root) => format!("{}.>", of(stream, root.as_str())),
+    }
+}
+
+/// The subjects that bring the probes of `patterns`, also those that come in batches with others; none overlaps another,
+/// which the server would refuse. Where there are many, all subjects of the stream: the subscriber looks again.
 pub(super) fn filters(stream: &str, patterns: &[Pattern]) -> Vec<String> {
     let all = || vec![format!("{stream}.>")];
     let mut filters = Vec::new();
@@ -59,11 +89,18 @@ pub(super) fn filters(stream: &str, patterns: &[Pattern]) -> Vec<String> {
         if patterns.iter().enumerate().any(covers) {
             continue;
         }
-        filters.push(match pattern {
+        let id = match pattern {
             Pattern::All => return all(),
-            Pattern::Exact(probe) => of(stream, probe.as_str()),
-            Pattern::Below(root) => format!("{}.>", of(stream, root.as_str())),
-        });
+            Pattern::Exact(probe) | Pattern::Below(probe) => probe.as_str(),
+        };
+        filters.push(of_pattern(stream, pattern));
+        // What is above a pattern lies within no other of them, which would have the pattern within it as well.
+        for (dot, _) in id.match_indices('.') {
+            let batches = of_batch(stream, id.get(..=dot).unwrap_or_default());
+            if !filters.contains(&batches) {
+                filters.push(batches);
+            }
+        }
         if filters.len() > FILTERS_MAX {
             return all();
         }
@@ -112,6 +149,8 @@ mod tests {
             "other.a",
             "kwapia.b",
             "kwapi.a%2Eb",
+            "kwapi.%batch",
+            "kwapi.a.%batch",
         ] {
             assert_eq!(topic("kwapi", subject), None, "{subject}");
         }
@@ -125,6 +164,10 @@ mod tests {
             let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.%".contains(&byte);
             prop_assert!(subject.bytes().all(is_safe) && !subject.contains("..") && !subject.ends_with('.'));
             prop_assert_eq!(topic("kwapi", &subject), Some(format!("{id}.")));
+            prop_assert_eq!(batch_begin("kwapi", &subject), None);
+            let batch = of_batch("kwapi", &format!("{id}."));
+            prop_assert_eq!(topic("kwapi", &batch), None);
+            prop_assert_eq!(batch_begin("kwapi", &batch), Some(format!("{id}.")));
         }
     }
 
@@ -141,7 +184,40 @@ mod tests {
         check(&["lyon.*", "lyon", "lyon.a"], &["k.lyon.>", "k.lyon"]);
         check(&["a", "a", "b.*", "b.*"], &["k.a", "k.b.>"]);
         check(&["lyon.a.*", "lyon.*", "lyonnais"], &["k.lyon.>", "k.lyonnais"]);
+        check(&["lyon.a.*", "lyon.b.c"], &["k.lyon.a.>", "k.lyon.%batch", "k.lyon.b.c", "k.lyon.b.%batch"]);
+        check(&["lyon.a", "lyon.a.*"], &["k.lyon.a", "k.lyon.%batch", "k.lyon.a.>"]);
         let many: Vec<_> = (0..200).map(|number| format!("n{number}")).collect();
         check(&many.iter().map(String::as_str).collect::<Vec<_>>(), &["k.>"]);
+    }
+
+    /// Whether a subject of a server, with its wildcards, takes another.
+    fn takes(filter: &str, subject: &str) -> bool {
+        let (mut filter, mut subject) = (filter.split('.'), subject.split('.'));
+        loop {
+            match (filter.next(), subject.next()) {
+                (Some(">"), Some(_)) | (None, None) => return true,
+                (Some(one), Some(other)) if one == other => {}
+                _ => return false,
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn each_probe_of_a_pattern_comes_by_one_filter_alone_or_in_any_batch(
+            patterns in prop::collection::vec("(\\*|[ab](\\.[ab]){0,3}(\\.\\*)?)", 1..5),
+            probe in "[ab](\\.[ab]){0,4}",
+        ) {
+            let patterns: Vec<_> = patterns.iter().map(|text| Pattern::new(text).unwrap()).collect();
+            let filters = filters("k", &patterns);
+            let by = |subject: &str| filters.iter().filter(|filter| takes(filter, subject)).count();
+            let is_wanted = patterns.iter().any(|pattern| pattern.matches_id(&probe));
+            prop_assert_eq!(by(&of("k", &probe)), usize::from(is_wanted), "{:?}", filters);
+            for (dot, _) in probe.match_indices('.') {
+                let count = by(&of_batch("k", probe.split_at(dot + 1).0));
+                prop_assert!(count <= 1, "twice by {:?}", filters);
+                prop_assert!(!is_wanted || count == 1, "not by {:?}", filters);
+            }
+        }
     }
 }

@@ -4,8 +4,9 @@ use kwapi_bus::NatsSide;
 
 use super::*;
 
-/// More than a server brings before any of it is acknowledged: as long as nobody does, the history is behind.
-const BACKLOG: u64 = (1 << 16) + 1_000;
+/// More than is handed on before any of it is acknowledged, and is fetched before that: as long as nobody does, the history is
+/// behind.
+const BACKLOG: u64 = (1 << 16) + 30_000;
 
 /// The connection of a side.
 fn side(subscriber: &Subscriber, side: NatsSide) -> NatsLink {

@@ -163,27 +163,29 @@ async fn what_is_lost_at_a_server_without_a_word_is_missed_and_sent_again() {
     if !kwapi_peers::need_python("nats") {
         return;
     }
-    let world = World::new().await;
-    world.make_consumer(ConsumerBegin::Now).await;
-    let (site, history) = (site(&world), centre(&world));
-    publish(&site, 0..100);
-    take(&history, 0..100).await;
-    until_wanting(&world, 0);
-    drop(history);
-    publish(&site, 100..2_000);
-    confirmed(&site, 2_000);
-    let first = world.stranger().request("$JS.API.STREAM.INFO.power", b"")["state"]["first_seq"].as_u64();
-    let request = format!("{{\"seq\":{}}}", first.expect("a stream with messages") + 1_700);
-    let purged = world.stranger().request("$JS.API.STREAM.PURGE.power", request.as_bytes());
-    assert_eq!(purged["purged"], 1_700, "{purged}");
-    let history = centre(&world);
-    take(&history, 100..2_000).await;
-    publish(&site, 2_000..2_100);
-    take(&history, 2_000..2_100).await;
-    released(&site);
-    let received = link(history.nats_links());
-    assert!(received.early >= 300 && received.misplaced == 0, "{received:?}");
-    assert_eq!(spool(&site).0.dropped, 0);
+    // By themselves and in batches.
+    for (batch_messages_max, kept) in [(Some(1), 300), (None, 5)] {
+        let world = World { batch_messages_max, ..World::new().await };
+        world.make_consumer(ConsumerBegin::Now).await;
+        let (site, history) = (site(&world), centre(&world));
+        publish(&site, 0..100);
+        take(&history, 0..100).await;
+        until_wanting(&world, 0);
+        drop(history);
+        publish(&site, 100..2_000);
+        confirmed(&site, 2_000);
+        let request = format!("{{\"keep\":{kept}}}");
+        let purged = world.stranger().request("$JS.API.STREAM.PURGE.power", request.as_bytes());
+        assert!(purged["purged"].as_u64().is_some_and(|count| count > 20), "{purged}");
+        let history = centre(&world);
+        take(&history, 100..2_000).await;
+        publish(&site, 2_000..2_100);
+        take(&history, 2_000..2_100).await;
+        released(&site);
+        let received = link(history.nats_links());
+        assert!(received.early >= kept && received.misplaced == 0, "{received:?}");
+        assert_eq!(spool(&site).0.dropped, 0);
+    }
 }
 
 #[tokio::test]

@@ -27,6 +27,16 @@ impl Stranger {
         Self(BufReader::new(stream), answers)
     }
 
+    /// Listens to a subject, and does nothing with what comes.
+    pub(super) fn listen(&mut self, subject: &str) {
+        write!(self.0.get_mut(), "SUB {subject} 2\r\nPING\r\n").expect("sent");
+        let mut line = String::new();
+        while !line.starts_with("PONG") {
+            line.clear();
+            self.0.read_line(&mut line).expect("an answer");
+        }
+    }
+
     /// Sends a message that nobody answers.
     pub(super) fn send(&mut self, subject: &str, payload: &[u8]) {
         let stream = self.0.get_mut();

@@ -98,7 +98,9 @@ impl Rests {
         match around {
             Some(around) if drawn.shares.is_empty() => drawn.shares.clone_from(&around.shares),
             Some(around) => {
-                drawn.shares.iter_mut().zip(&around.shares).for_each(|(own, share)| *own *= share)
+                for (own, share) in drawn.shares.iter_mut().zip(&around.shares) {
+                    *own *= share;
+                }
             }
             None => {}
         }

@@ -183,24 +183,26 @@ async fn in_the_summary_a_meter_is_the_whole_of_what_is_below_it() {
     let (mut compared, mut exceeded) = (0, 0);
     for index in 0..300 {
         let values = names.map(|name| row(name, index));
-        let [Some(a), Some(b), Some(x), Some(y), Some(c), Some(z)] = values else { continue };
-        assert!(is_same(stacked.total.watts[before + index].unwrap(), a + z), "{index}: {values:?}");
+        let [Some(whole), Some(inner), Some(first), Some(second), Some(beside), Some(alone)] = values else {
+            continue;
+        };
+        assert!(is_same(stacked.total.watts[before + index].unwrap(), whole + alone), "{index}: {values:?}");
         let drawn = names.map(|name| {
             let band = stacked.bands.iter().find(|band| band.name == name).unwrap();
             band.watts[before + index].unwrap()
         });
-        assert!(is_same(drawn.iter().sum(), a + z), "{index}: {drawn:?} of {values:?}");
+        assert!(is_same(drawn.iter().sum(), whole + alone), "{index}: {drawn:?} of {values:?}");
         assert!(drawn.iter().all(|watts| *watts >= 0.0), "{index}: {drawn:?}");
         // Each in proportion: the whole of a meter is shared by what is below it as those measured.
-        let share = (a / (b + c)).min(1.0);
-        let share_of_b = share * (b / (x + y)).min(1.0);
+        let share = (whole / (inner + beside)).min(1.0);
+        let share_of_inner = share * (inner / (first + second)).min(1.0);
         let expected = [
-            (a - b - c).max(0.0),
-            (b - x - y).max(0.0) * share,
-            x * share_of_b,
-            y * share_of_b,
-            c * share,
-            z,
+            (whole - inner - beside).max(0.0),
+            (inner - first - second).max(0.0) * share,
+            first * share_of_inner,
+            second * share_of_inner,
+            beside * share,
+            alone,
         ];
         assert!(
             drawn.iter().zip(expected).all(|(one, other)| is_same(*one, other)),

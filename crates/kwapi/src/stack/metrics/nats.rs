@@ -29,6 +29,7 @@ pub(in crate::stack) fn nats(
             }
             out.count("kwapi_nats_connections", &labels, link.connections);
             out.count("kwapi_nats_messages", &labels, link.messages);
+            out.count("kwapi_nats_batches", &labels, link.batches);
             out.count("kwapi_nats_repeated", &labels, link.repeated);
             out.count("kwapi_nats_dropped", &labels, link.dropped);
             out.count("kwapi_nats_rejected", &labels, link.rejected);

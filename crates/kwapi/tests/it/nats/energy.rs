@@ -10,7 +10,7 @@ use super::spool::{copy, keeping, until_stored};
 use super::*;
 
 /// What the meter with a register draws, in watts; it counts in joules.
-const WATTS: f64 = 200.0;
+const WATTS: u64 = 200;
 /// What the meter without one draws.
 pub(super) const PLAIN_WATTS: f64 = 100.0;
 /// Of the register's resolution, what a curve may differ from the truth by (docs/energy-rules.md).
@@ -32,14 +32,16 @@ struct Register {
 
 impl Register {
     fn joules(&self) -> u64 {
-        self.stopped.unwrap_or_else(|| (1e6 + WATTS * self.begun.elapsed().as_secs_f64()) as u64)
+        self.stopped.unwrap_or_else(|| {
+            1_000_000 + WATTS * u64::try_from(self.begun.elapsed().as_millis()).unwrap() / 1_000
+        })
     }
 
     /// What it answers to a reading.
     fn read(&mut self) -> String {
         let joules = self.joules();
         self.first.get_or_insert(joules);
-        let watts = if self.stopped.is_some() { 0.0 } else { WATTS };
+        let watts = if self.stopped.is_some() { 0 } else { WATTS };
         format!("{{\"watts\":{watts},\"joules\":{joules}}}")
     }
 }
@@ -184,8 +186,8 @@ fn after_a_power_failure_and_kills_at_both_ends_energy_is_what_was_used_and_all_
 
 /// That rows of a minute add up to the totals, statuses to the time, and each second has its power.
 fn check_rows(centre: &Kwapi, plain: &Value, used: f64) {
-    let begun = (number(plain, "since").floor() as u64).to_string();
-    let end = (number(plain, "energy_timestamp").ceil() as u64).to_string();
+    let begun = format!("{:.0}", number(plain, "since").floor());
+    let end = format!("{:.0}", number(plain, "energy_timestamp").ceil());
     let span = ["--start", begun.as_str(), "--end", end.as_str()];
     // The clock is past the end.
     let (total, minutes) = wait_until("the end is past", PATIENCE, || {

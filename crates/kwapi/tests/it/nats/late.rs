@@ -36,7 +36,8 @@ fn received(history: &Kwapi, sites: [&Site; 2]) {
 fn of(answer: &Value, kind: &str, name: &str) -> Vec<(Option<u64>, [u64; 4])> {
     let all = answer["energy"].as_array().unwrap_or_else(|| panic!("{answer}"));
     let of_name = all.iter().find(|of| of[kind] == name).unwrap_or_else(|| panic!("no {name}: {answer}"));
-    let thousandths = |value: &Value| value.as_f64().map(|value| (value * 1e3).round() as u64);
+    let thousandths =
+        |value: &Value| value.as_f64().map(|value| format!("{:.0}", value * 1e3).parse().unwrap());
     let row = |row: &Value| {
         let statuses = ["measured", "bridged", "unknown", "absent"];
         let time = statuses.map(|status| thousandths(&row[format!("{status}_seconds")]).unwrap());

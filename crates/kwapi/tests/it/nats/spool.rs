@@ -134,6 +134,25 @@ fn consumers_that_make_no_sense_are_refused_or_reported_with_their_line() {
         "`consumers` is for endpoints that start with nats:// or tls://",
     );
     check(
+        &publish("{ url = 'tcp://*:5556', batch_messages_max = 5 }"),
+        false,
+        "`batch_messages_max` is for endpoints that start with nats:// or tls://",
+    );
+    for count in ["0", "1001"] {
+        check(
+            &publish(&format!("{{ url = 'nats://a/x', batch_messages_max = {count} }}")),
+            false,
+            "`batch_messages_max` must be 1 to 1000",
+        );
+    }
+    check(
+        &format!(
+            "[bus]\nkeys = [{KEY}]\n[api]\nsubscribe = [{{ url = 'nats://a/x', batch_messages_max = 5 }}]\n"
+        ),
+        false,
+        "`batch_messages_max` is for `publish` in [drivers]",
+    );
+    check(
         &publish("{ url = 'nats://a/x', consumers = ['the centre'] }"),
         false,
         "the name of a consumer must be 1 to 64 letters, digits, - or _",

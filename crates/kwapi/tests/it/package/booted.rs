@@ -272,8 +272,8 @@ fn assert_a_wrong_configuration_fails_the_reload(system: &System) {
     for unit in ROLES {
         let reloaded = system.run(&format!("systemctl reload {unit} 2>&1 && echo reloaded || true"));
         assert!(!reloaded.contains("reloaded") && reloaded.contains("failed"), "{unit}: {reloaded}");
-        let has_error = system.booted.run("journalctl", &["--quiet", "--output", "cat", "--unit", unit]);
-        assert!(has_error.contains("unknown driver `rapple`; did you mean `rapl`?"), "{unit}: {has_error}");
+        let log = system.booted.run("journalctl", &["--quiet", "--output", "cat", "--unit", unit]);
+        assert!(log.contains("unknown driver `rapple`; did you mean `rapl`?"), "{unit}: {log}");
         wait_until("the state of the service", PATIENCE, || {
             system.property(unit, "StatusText").contains("configuration not reloaded").then_some(())
         });

@@ -19,9 +19,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::fetched::{Ended, Fetched, FetchedSender, Place, Room, tail};
 use super::sites::{SitePositions, write_positions};
-use super::{Fetched, Place, tail};
-use crate::transport::nats::RETRY_INTERVAL;
 use crate::transport::nats::address::NatsAddress;
 use crate::transport::nats::connection::{Connection, Event, Servers};
 use crate::transport::nats::consumer::{Begin, ConsumerPlan};
@@ -29,6 +28,7 @@ use crate::transport::nats::jetstream::{Delivered, stream_info};
 use crate::transport::nats::link::Link;
 use crate::transport::nats::position::{self, HEADER, PositionKeys, Standing};
 use crate::transport::nats::wire::Message;
+use crate::transport::nats::{RETRY_INTERVAL, batch};
 use crate::transport::wake::Waker;
 use consumer_watch::ConsumerWatch;
 use gaps::Gaps;
@@ -48,7 +48,7 @@ const ACKNOWLEDGEMENT: &[u8] = b"+ACK";
 pub(super) struct Fetcher {
     servers: Servers,
     filters: Vec<String>,
-    fetched: mpsc::Sender<Fetched>,
+    fetched: FetchedSender,
     acknowledgements: mpsc::UnboundedReceiver<Place>,
     waker: Waker,
     link: Arc<Link>,
@@ -87,14 +87,11 @@ struct Known {
     open: BTreeSet<u64>,
 }
 
-/// Nobody takes any more.
-struct Ended;
-
 impl Fetcher {
     pub(super) fn new(
         address: NatsAddress,
         filters: Vec<String>,
-        fetched: mpsc::Sender<Fetched>,
+        fetched: FetchedSender,
         acknowledgements: mpsc::UnboundedReceiver<Place>,
         waker: Waker,
         link: Arc<Link>,
@@ -194,7 +191,10 @@ impl Fetcher {
                     "the stream does not deliver its messages; see the log of the NATS server".to_owned()
                 );
             }
-            requests.fill(connection, plan);
+            if held.is_none() {
+                // What is requested is read without delay.
+                requests.fill(connection, plan);
+            }
             self.sites.request(connection, &plan.stream);
             watch.request(connection, plan);
             connection.flush().await?;
@@ -211,10 +211,10 @@ impl Fetcher {
                         return Ok(Ended);
                     }
                 }
-                room = fetched.reserve(), if held.is_some() => {
+                room = room(&fetched, held.as_ref()) => {
                     let Ok(room) = room else { return Ok(Ended) };
                     if let Some(message) = held.take() {
-                        room.send(message);
+                        room.take(message);
                     }
                     self.waker.wake();
                     // Nothing was read meanwhile.
@@ -237,7 +237,8 @@ impl Fetcher {
                                 && requests.note(number, &message)?
                             {
                                 delivered_at = Instant::now();
-                                held = self.hand_on(message);
+                                let Ok(full) = self.hand_on(message) else { return Ok(Ended) };
+                                held = full;
                             }
                         }
                     }
@@ -264,14 +265,14 @@ impl Fetcher {
     }
 
     /// Hands a message on; returns it where there is no room.
-    fn hand_on(&mut self, message: Message) -> Option<Fetched> {
-        let reply = message.reply.clone()?;
-        // Not one that a consumer brings.
-        let delivered = Delivered::read(&reply)?;
+    fn hand_on(&mut self, message: Message) -> Result<Option<Fetched>, Ended> {
+        let Some(reply) = message.reply.clone() else { return Ok(None) };
+        // Else it is not one that a consumer delivers.
+        let Some(delivered) = Delivered::read(&reply) else { return Ok(None) };
+        let count = self.count(&message);
         if delivered.times > 1 {
-            self.link.repeated.fetch_add(1, Ordering::Relaxed);
+            self.link.repeated.fetch_add(count, Ordering::Relaxed);
         }
-        self.link.messages.fetch_add(1, Ordering::Relaxed);
         self.link.waiting.store(delivered.pending, Ordering::Relaxed);
         self.gaps.note(delivered);
         self.known.newest = self.known.newest.max(delivered.sequence);
@@ -285,15 +286,20 @@ impl Fetcher {
             subject: message.subject,
             payload: message.payload,
         };
-        match self.fetched.try_send(fetched) {
-            Ok(()) => {
-                self.waker.wake();
-                None
-            }
-            Err(mpsc::error::TrySendError::Full(fetched) | mpsc::error::TrySendError::Closed(fetched)) => {
-                Some(fetched)
-            }
+        let Some(room) = self.fetched.room_now(&fetched)? else { return Ok(Some(fetched)) };
+        room.take(fetched);
+        self.waker.wake();
+        Ok(None)
+    }
+
+    /// Takes note of a message that came; says how many measurements it has.
+    fn count(&self, message: &Message) -> u64 {
+        let count = batch::count(&message.payload);
+        self.link.messages.fetch_add(count, Ordering::Relaxed);
+        if count > 1 {
+            self.link.batches.fetch_add(1, Ordering::Relaxed);
         }
+        count
     }
 
     fn acknowledge(&mut self, connection: &mut Connection, places: &mut Vec<Place>) {
@@ -306,6 +312,14 @@ impl Fetcher {
                 connection.publish(&reply, None, ACKNOWLEDGEMENT);
             }
         }
+    }
+}
+
+/// Waits until there is room for what is held; for ever, where nothing is.
+async fn room<'a>(fetched: &'a FetchedSender, held: Option<&Fetched>) -> Result<Room<'a>, Ended> {
+    match held {
+        Some(message) => fetched.room(message).await,
+        None => std::future::pending().await,
     }
 }
 

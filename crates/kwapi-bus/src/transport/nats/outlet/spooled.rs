@@ -2,7 +2,8 @@
 //! at each connection whether it still has what it confirmed last: where it does not, what the listed consumers lack is sent
 //! again, before anything newer. A consumer that misses something says so, and is sent that again as well.
 
-use std::collections::BTreeSet;
+mod progress;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,17 +14,22 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until};
 
+use super::batching::Batching;
 use super::listed::{Listed, ListedConsumers};
-use super::{Fate, WINDOW, confirm, explained, look_up};
-use crate::spool::{Spool, SpoolCursor, Spooled, put};
+use super::rejected::Rejections;
+use super::sending::{Fate, Sent, confirmed, explained};
+use super::{WINDOW, look_up, note_refused, note_rejected, note_stored};
+use crate::spool::{Spool, Spooled, put};
+use crate::transport::nats::RETRY_INTERVAL;
 use crate::transport::nats::connection::{Connection, Event, Servers};
 use crate::transport::nats::jetstream::call;
 use crate::transport::nats::link::Link;
-use crate::transport::nats::position::{self, HEADER, PositionKeys, SentPosition};
+use crate::transport::nats::position::{self, HEADER, Placed, PositionKeys, SentPosition};
 use crate::transport::nats::wire::{self, Message};
-use crate::transport::nats::{RESPONSE_TIMEOUT, RETRY_INTERVAL, subject};
+use progress::Confirmed;
+pub(super) use progress::Progress;
 
 /// How often is noted how far things are.
 const NOTE_INTERVAL: Duration = Duration::from_secs(1);
@@ -47,30 +53,8 @@ pub(super) struct SpoolSender {
     /// Their names with commas between.
     pub(super) names: String,
     pub(super) progress: Progress,
-}
-
-/// How far the sender is. It reads no spool and talks to no server.
-#[derive(Debug, Default)]
-pub(super) struct Progress {
-    cursor: SpoolCursor,
-    /// The number of the message sent before, or that the consumers are known to have.
-    before: u64,
-    /// Changes whenever it goes back; never that of another process.
-    pass: u64,
-    /// The greatest number sent.
-    sent: u64,
-    confirmed: Confirmed,
-    rejected: BTreeSet<u64>,
-    noted: Vec<u8>,
-    noted_at: Option<Instant>,
-}
-
-/// The last message that the server has confirmed with all before it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-struct Confirmed {
-    number: u64,
-    /// Its number in the stream; 0 where that is not known.
-    sequence: u64,
+    pub(super) batching: Batching,
+    pub(super) rejections: Rejections,
 }
 
 /// How far things are, in a file, so that a start knows what need not be sent again.
@@ -81,50 +65,6 @@ struct Notes {
     spool: String,
     confirmed: Confirmed,
     consumers: Vec<Listed>,
-}
-
-impl Progress {
-    /// What the server has confirmed last, where that is more than the consumers have.
-    fn confirmed_beyond(&self, durable: u64) -> Option<Confirmed> {
-        (self.confirmed.number > durable).then_some(self.confirmed)
-    }
-
-    /// Begins with a connection: after what the server has confirmed, if it has that still, and after what all consumers have
-    /// on their disks else.
-    fn resume(&mut self, durable: u64, has_confirmed: bool) {
-        match self.confirmed_beyond(durable) {
-            Some(_) if !has_confirmed => self.go_to(durable),
-            confirmed => self.go_on(confirmed.map_or(durable, |confirmed| confirmed.number)),
-        }
-    }
-
-    /// Goes back after this number. What consumers then say of what they were sent before is old.
-    fn go_to(&mut self, number: u64) {
-        self.go_on(number);
-        self.pass += 1;
-        if self.confirmed.number > number {
-            // The stream has later ones, but not all of those between.
-            self.confirmed = Confirmed::default();
-        }
-    }
-
-    fn go_on(&mut self, number: u64) {
-        (self.cursor, self.before) = (SpoolCursor::after(number), number);
-    }
-
-    /// Places a message; returns the number of the one before it. `None` where the server will never take it.
-    fn place(&mut self, number: u64) -> Option<u64> {
-        if self.rejected.contains(&number) {
-            return None;
-        }
-        self.sent = self.sent.max(number);
-        Some(std::mem::replace(&mut self.before, number))
-    }
-
-    /// Takes note that the server has confirmed a message, and all before it.
-    fn confirm(&mut self, number: u64, sequence: u64) {
-        self.confirmed = Confirmed { number, sequence };
-    }
 }
 
 /// A message that is sent: its number, and that of the one before it.
@@ -233,6 +173,11 @@ impl SpoolSender {
             if self.progress.noted_at.is_none_or(|at| at.elapsed() >= NOTE_INTERVAL) {
                 self.note();
             }
+            let waiting = self.spool.readable().saturating_sub(self.progress.cursor.after);
+            let waiting = usize::try_from(waiting).unwrap_or(usize::MAX);
+            if let Some(until) = self.batching.linger_until(waiting, WINDOW) {
+                sleep_until(until).await;
+            }
             // Before what is read: what comes meanwhile is looked for again.
             let (end, is_ended) = (self.spool.readable(), self.spool.is_ended());
             let spooled = self.spool.read(&mut self.progress.cursor, WINDOW);
@@ -289,9 +234,7 @@ impl SpoolSender {
         if self.progress.rejected.len() > REJECTED_MAX {
             self.progress.rejected.pop_first();
         }
-        self.link.rejected.fetch_add(1, Ordering::Relaxed);
-        let endpoint = &self.servers.address().endpoint;
-        tracing::warn!(endpoint, topic = spooled.message.topic(), "NATS: {why}");
+        note_rejected(&self.link, &mut self.rejections, &spooled.message, why);
     }
 
     /// Sends messages and waits for the confirmations.
@@ -301,50 +244,68 @@ impl SpoolSender {
     async fn send_window(&mut self, connection: &mut Connection, window: &[Place]) -> Result<(), String> {
         let stream = self.servers.address().stream.clone();
         let (spool, now) = (self.spool.id().to_owned(), self.now());
-        let mut first = None;
-        for (spooled, before) in window {
+        let of_window = window.iter().map(|(spooled, _)| (spooled.number, &spooled.message));
+        let bytes_max = connection.payload_bytes_max.saturating_sub(HEAD_BYTES);
+        let runs = self.batching.runs(of_window, &self.keys.probes(), bytes_max, Instant::now());
+        let (mut first, mut sent) = (None, Vec::with_capacity(runs.len()));
+        let mut rest = window;
+        for run in &runs {
+            let (places, after) = rest.split_at(run.count.min(rest.len()));
+            rest = after;
+            let (Some((_, before)), Some((last, _))) = (places.first(), places.last()) else { continue };
             let (number, reply) = connection.reply_address();
             first = first.or(Some(number));
-            let (topic, payload) = (spooled.message.topic(), spooled.message.payload());
-            let subject = subject::of(&stream, topic.strip_suffix('.').unwrap_or(topic));
-            let sent = SentPosition {
+            let subject = run.subject(&stream);
+            let payload = run.payload(places.iter().map(|(spooled, _)| &spooled.message));
+            let position = SentPosition {
                 spool: &spool,
-                number: spooled.number,
+                number: last.number,
                 before: *before,
                 pass: self.progress.pass,
                 consumers: &self.names,
             };
-            match sent.write(&self.keys, now, topic.as_bytes(), payload) {
-                Some(header) => connection.publish_with(&subject, &reply, (HEADER, &header), payload),
-                None => connection.publish(&subject, Some(&reply), payload),
+            let (is_batch, count) = (run.is_batch(), run.count as u64);
+            let placed = Placed { topic: &run.begin, payload: &payload, is_batch, count };
+            match position.write(&self.keys, now, placed) {
+                Some(header) => connection.publish_with(&subject, &reply, (HEADER, &header), &payload),
+                None => connection.publish(&subject, Some(&reply), &payload),
             }
+            sent.push(Sent::new(subject, run.is_batch()));
         }
-        let mut fates: Vec<Option<Fate>> = vec![None; window.len()];
         let mut lacks = None;
-        let confirmed = confirm(connection, first.unwrap_or_default(), &mut fates, |message| {
+        let mut problem = confirmed(connection, first.unwrap_or_default(), &mut sent, |message| {
             lacks = self.receive(message).or(lacks);
-        });
-        let mut problem = match timeout(RESPONSE_TIMEOUT, confirmed).await {
-            Ok(Ok(())) => None,
-            Ok(Err(problem)) => Some(problem),
-            Err(_) => Some("the server does not confirm messages; timed out".to_owned()),
-        };
-        let mut is_whole = true;
-        for ((spooled, _), fate) in window.iter().zip(fates) {
-            match fate {
+        })
+        .await;
+        // After which message of the spool to go on, where one was not confirmed.
+        let mut unconfirmed = None;
+        let mut rest = window;
+        for (run, sent) in runs.iter().zip(sent) {
+            let (places, after) = rest.split_at(run.count.min(rest.len()));
+            rest = after;
+            let (Some((_, before)), Some((last, _))) = (places.first(), places.last()) else { continue };
+            match sent.fate {
                 Some(Fate::Stored(sequence)) => {
-                    self.link.messages.fetch_add(1, Ordering::Relaxed);
-                    if is_whole {
-                        self.progress.confirm(spooled.number, sequence);
-                        self.listed.lock().reached = spooled.number;
+                    note_stored(&self.link, &mut self.batching, run);
+                    if unconfirmed.is_none() {
+                        self.progress.confirm(last.number, sequence);
+                        self.listed.lock().reached = last.number;
                     }
+                    continue;
                 }
-                Some(Fate::Rejected(why)) => self.reject(spooled, why),
-                Some(Fate::Unknown(why)) => (is_whole, problem) = (false, problem.or(Some(why))),
-                None => is_whole = false,
+                Some(Fate::Rejected(why)) => {
+                    places.iter().for_each(|(spooled, _)| self.reject(spooled, why));
+                    continue;
+                }
+                Some(Fate::Refused(why)) => note_refused(&self.link, &mut self.batching, &why),
+                Some(Fate::Unknown(why)) => problem = problem.or(Some(why)),
+                None => {}
             }
+            unconfirmed = unconfirmed.or(Some(*before));
         }
-        if let Some(number) = lacks {
+        // A batch that was refused is sent again on this connection, one by one.
+        let unconfirmed = unconfirmed.filter(|_| problem.is_none());
+        if let Some(number) = lacks.into_iter().chain(unconfirmed).min() {
             self.go_to(number);
         }
         problem.map_or(Ok(()), |problem| Err(explained(problem, &stream)))

@@ -3,10 +3,10 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::{Fetched, Fetcher};
+use super::{Ended, Fetched, Fetcher};
 use crate::transport::nats::RETRY_INTERVAL;
 use crate::transport::nats::connection::{Connection, Event};
 use crate::transport::nats::wire::Message;
@@ -74,13 +74,13 @@ impl Fetcher {
                 event = connection.next() => match event? {
                     Event::Complaint(complaint) => return Ok(LiveOutcome::NotAllowed(complaint)),
                     Event::Message(message) => {
-                        self.link.messages.fetch_add(1, Ordering::Relaxed);
+                        let count = self.count(&message);
                         let Message { subject, payload, .. } = message;
                         let fetched = Fetched { subject, payload, place: None, position: None, later: 0 };
                         let is_taken = if is_ahead {
-                            self.show(fetched)
+                            self.show(fetched, count)
                         } else {
-                            self.fetched.send(fetched).await.is_ok()
+                            self.fetched.room(&fetched).await.map(|room| room.take(fetched)).is_ok()
                         };
                         if !is_taken {
                             return Ok(LiveOutcome::Ended);
@@ -104,14 +104,12 @@ impl Fetcher {
     }
 
     /// Hands on what shows the present; where there is no room it is dropped and counted. Whether anybody takes any more.
-    fn show(&self, fetched: Fetched) -> bool {
-        match self.fetched.try_send(fetched) {
-            Ok(()) => true,
-            Err(mpsc::error::TrySendError::Full(_)) => {
-                self.link.dropped.fetch_add(1, Ordering::Relaxed);
-                true
-            }
-            Err(mpsc::error::TrySendError::Closed(_)) => false,
+    fn show(&self, fetched: Fetched, count: u64) -> bool {
+        match self.fetched.room_now(&fetched) {
+            Ok(Some(room)) => room.take(fetched),
+            Ok(None) => _ = self.link.dropped.fetch_add(count, Ordering::Relaxed),
+            Err(Ended) => return false,
         }
+        true
     }
 }

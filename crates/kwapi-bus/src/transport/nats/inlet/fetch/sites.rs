@@ -18,8 +18,8 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 const SILENT_AFTER: Duration = Duration::from_secs(10);
 /// More sites of a stream are not looked at.
 const SITES_MAX: usize = 1_000;
-/// Messages on their way from a site that has a line: a part of a second of a large one.
-const UNDER_WAY_MAX: u64 = 1_000;
+/// Messages on their way from a site that has a line, as servers count them: a second of a large one, in batches.
+const UNDER_WAY_MAX: u64 = 250;
 
 /// What is known of them since this process began.
 pub(super) struct Sites {
@@ -104,7 +104,7 @@ mod tests {
         sites.note(&json!({}), at(0));
         assert!(!link.has_sites() && lacking(0).is_none(), "a stream of its own");
         sites.note(
-            &json!({ "sources": [source("lyon", -1, 0), source("paris", 2_000_000_000, 900)] }),
+            &json!({ "sources": [source("lyon", -1, 0), source("paris", 2_000_000_000, 200)] }),
             at(100),
         );
         assert_eq!(lacking(100), Some(Duration::MAX), "Lyon was never heard");

@@ -1,16 +1,19 @@
 //! A world of a site, a server that loses what it has confirmed, and consumers that are killed: whatever happens, each
-//! consumer comes to have each message once, in order.
+//! consumer comes to have each message once, in order, by itself or in batches.
 
 use bytes::Bytes;
 use kwapi_core::{Timestamp, WallClock};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
+use super::super::batching::Run;
 use super::*;
 use crate::key::Key;
 use crate::spool::{SpoolConfig, SpoolWriter};
 use crate::transport::nats::Outgoing;
+use crate::transport::nats::batch::Contents;
 use crate::transport::nats::inlet::sites::{Judgement, SitePositions};
+use crate::transport::nats::position::SignedPosition;
 
 const NAMES: [&str; 2] = ["centre", "spare"];
 const NOW: Timestamp = Timestamp::from_seconds(1_790_000_000);
@@ -18,6 +21,7 @@ const NOW: Timestamp = Timestamp::from_seconds(1_790_000_000);
 /// A message at the server.
 #[derive(Clone, Debug)]
 struct Stored {
+    subject: String,
     header: String,
     payload: Bytes,
 }
@@ -77,19 +81,28 @@ impl History {
             let Some(stored) = server.get(self.next) else { return };
             let place = self.next;
             self.next += 1;
-            let signed = SentPosition::read(&stored.header, keys, "lyon.a.", &stored.payload).unwrap();
-            let token = self.next_token;
-            self.next_token += 1;
-            if self.sites.judge(&signed, token, false, Duration::ZERO, NOW) == Judgement::Take {
-                let message = String::from_utf8(stored.payload.to_vec()).unwrap().parse().unwrap();
-                self.open.push((place, token, message));
+            let Contents { topic, is_batch, measurements } =
+                Contents::read("k", &stored.subject, &stored.payload).unwrap();
+            let count = measurements.len() as u64;
+            let placed = Placed { topic: &topic.unwrap(), payload: &stored.payload, is_batch, count };
+            let signed = SentPosition::read(&stored.header, keys, placed).unwrap();
+            for (at, (topic, payload)) in (0..count).zip(measurements) {
+                let token = self.next_token;
+                self.next_token += 1;
+                let sent = signed.sent.before_last(count - 1 - at, at == 0);
+                let signed = SignedPosition { sent, ..signed.clone() };
+                if self.sites.judge(&signed, token, false, Duration::ZERO, NOW) == Judgement::Take {
+                    let message = String::from_utf8(payload.to_vec()).unwrap().parse().unwrap();
+                    assert_eq!(topic, topic_of(message));
+                    self.open.push((place, token, message));
+                }
             }
         }
     }
 
-    /// The journal is forced to the disk.
-    fn sync(&mut self) {
-        for (_, token, message) in self.open.drain(..) {
+    /// The journal is forced to the disk, with the first so many of what is under way: that may end within a batch.
+    fn sync(&mut self, count: usize) {
+        for (_, token, message) in self.open.drain(..count.min(self.open.len())) {
             // What comes again after a restart is known to the account, which stands after all it has seen.
             let newest = self.journal.last().copied();
             if newest.is_none_or(|newest| message > newest) {
@@ -99,7 +112,17 @@ impl History {
             }
             self.sites.settle(&(token..=token), true);
         }
-        self.floor = self.next;
+        self.floor = self.open.first().map_or(self.next, |(place, ..)| *place);
+    }
+}
+
+/// Several of one probe, several of one site, and one that has nothing in common with them.
+fn topic_of(message: u64) -> &'static str {
+    match message / 3 % 5 {
+        0 => "lyon.a.",
+        1 => "lyon.b.",
+        2 | 3 => "lyon.r.c.",
+        _ => "nice.a.",
     }
 }
 
@@ -133,7 +156,7 @@ impl World {
 
     fn publish(&mut self, count: u64) {
         let message =
-            |number: u64| Outgoing::from_parts("lyon.a.".to_owned(), Bytes::from(number.to_string()));
+            |number: u64| Outgoing::from_parts(topic_of(number).to_owned(), Bytes::from(number.to_string()));
         let spool = self.spool();
         spool.extend((self.published..self.published + count).map(message));
         while spool.readable() < spool.newest() {
@@ -154,27 +177,49 @@ impl World {
         self.progress.resume(durable, has_confirmed);
     }
 
-    /// A window is sent, of which the server confirms so many.
-    fn send(&mut self, count: usize, confirmed: usize) {
-        let spooled = self.spool().read(&mut self.progress.cursor, count);
+    /// A window is sent, in batches of `batch_max`. The server confirms so many of its messages; of the others none is stored
+    /// where it refuses them, which the site goes back for, or all are, where its answer is lost with the connection.
+    fn send(&mut self, count: usize, batch_max: usize, confirmed: usize, is_refused: bool) {
+        let spool = self.spool();
+        let spooled = spool.read(&mut self.progress.cursor, count);
         let names = NAMES.join(",");
-        let mut is_whole = true;
-        for (place, spooled) in spooled.iter().enumerate() {
-            let before = self.progress.place(spooled.number).unwrap();
-            let spool = self.spool();
-            let (number, pass) = (spooled.number, self.progress.pass);
-            let sent = SentPosition { spool: spool.id(), number, before, pass, consumers: &names };
-            let payload = spooled.message.payload().clone();
-            let header = sent.write(&self.keys, NOW, b"lyon.a.", &payload).unwrap();
-            self.server.push(Stored { header, payload });
-            if place < confirmed {
-                self.progress.confirm(spooled.number, self.server.len() as u64);
-            } else {
-                is_whole = false;
+        let window: Vec<Place> = spooled
+            .into_iter()
+            .map(|spooled| (spooled.clone(), self.progress.place(spooled.number).unwrap()))
+            .collect();
+        let of_window = window.iter().map(|(spooled, _)| (spooled.number, &spooled.message));
+        let runs: Vec<Run> =
+            Batching::new(batch_max).runs(of_window, &self.keys.probes(), 10_000, Instant::now());
+        let (mut unconfirmed, mut rest) = (None, window.as_slice());
+        for (at, run) in runs.iter().enumerate() {
+            let (places, after) = rest.split_at(run.count);
+            rest = after;
+            let (number, before) = (places.last().unwrap().0.number, places[0].1);
+            let sent = SentPosition {
+                spool: spool.id(),
+                number,
+                before,
+                pass: self.progress.pass,
+                consumers: &names,
+            };
+            let payload = run.payload(places.iter().map(|(spooled, _)| &spooled.message));
+            let (is_batch, count) = (run.is_batch(), run.count as u64);
+            let placed = Placed { topic: &run.begin, payload: &payload, is_batch, count };
+            let header = sent.write(&self.keys, NOW, placed).unwrap();
+            // A server may refuse one and take the next.
+            if !(is_refused && at == confirmed) {
+                self.server.push(Stored { subject: run.subject("k"), header, payload });
+            }
+            if at >= confirmed {
+                unconfirmed = unconfirmed.or(Some(before));
+            } else if unconfirmed.is_none() {
+                self.progress.confirm(number, self.server.len() as u64);
             }
         }
-        if !is_whole {
-            self.connect();
+        match unconfirmed {
+            Some(before) if is_refused => self.progress.go_to(before),
+            Some(_) => self.connect(),
+            None => {}
         }
     }
 
@@ -237,8 +282,9 @@ impl World {
         let count = usize::from(count) + 1;
         match what {
             0 | 1 => self.publish(count as u64),
-            2 | 3 => self.send(count, count),
-            4 => self.send(count, count / 2),
+            2 => self.send(count, 1, usize::MAX, false),
+            3 => self.send(count, 1 + count % 7, usize::MAX, false),
+            4 => self.send(count, 1 + count % 3, count / 5, count % 2 == 0),
             5 => self.synced = self.server.len(),
             6 => self.cut(),
             7 => self.restart_site(),
@@ -246,7 +292,7 @@ impl World {
             9 => self.report(true),
             10 => self.report(false),
             11 => self.histories[count % 2].restart(),
-            12 => self.histories[count % 2].sync(),
+            12 => self.histories[count % 2].sync(count),
             13 => self.lose(count),
             _ => {
                 let (server, keys) = (self.server.clone(), &self.keys);
@@ -260,10 +306,10 @@ impl World {
         self.connect();
         self.publish(1);
         for _ in 0..40 {
-            self.send(1_000, 1_000);
+            self.send(1_000, 100, usize::MAX, false);
             for history in &mut self.histories {
                 history.take(&self.server, &self.keys, usize::MAX >> 1);
-                history.sync();
+                history.sync(usize::MAX);
             }
             self.report(true);
         }
@@ -288,10 +334,10 @@ proptest! {
         let mut world = World::new();
         // Each has heard of the site and noted that, before anything goes wrong: to one that has not, it is new.
         world.publish(1);
-        world.send(1, 1);
+        world.send(1, 1, 1, false);
         for history in &mut world.histories {
             history.take(&world.server, &world.keys, 1);
-            history.sync();
+            history.sync(1);
         }
         world.report(true);
         for (what, count) in turns {
