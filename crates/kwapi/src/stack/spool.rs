@@ -44,7 +44,7 @@ impl SpoolReport {
                 endpoint: reader.endpoint.clone(),
                 consumer: consumer.name,
                 lacking: consumer.lacking,
-                received_seconds_ago: consumer.heard.map(|at| now.since(at).as_secs_f64()),
+                received_seconds_ago: consumer.received_at.map(|at| now.since(at).as_secs_f64()),
                 repeated: reader.repeated,
             }));
         }

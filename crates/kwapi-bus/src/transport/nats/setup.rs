@@ -18,7 +18,7 @@ use crate::message::PAYLOAD_BYTES_MAX;
 const MESSAGE_BYTES_MAX: usize = 2 * PAYLOAD_BYTES_MAX;
 /// How long it is waited for sites to be reached, and how often that is looked up.
 const REACHED_WITHIN: Duration = Duration::from_secs(10);
-const ASK_AGAIN: Duration = Duration::from_millis(200);
+const QUERY_AGAIN: Duration = Duration::from_millis(200);
 
 /// How much a stream keeps, and how often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -272,7 +272,7 @@ impl NatsSetup {
             if missing.is_empty() || tokio::time::Instant::now() >= end {
                 return Ok(missing);
             }
-            tokio::time::sleep(ASK_AGAIN).await;
+            tokio::time::sleep(QUERY_AGAIN).await;
         }
     }
 

@@ -28,7 +28,7 @@ pub struct SpoolConsumer {
     /// Messages that it has not said to have on its disk, about.
     pub lacking: u64,
     /// When it said last where it stands, by its own clock.
-    pub heard: Option<Timestamp>,
+    pub received_at: Option<Timestamp>,
 }
 
 impl SpoolReader {
@@ -36,7 +36,7 @@ impl SpoolReader {
         let consumer = |it: &super::outlet::listed::Listed| SpoolConsumer {
             name: it.name.clone(),
             lacking: spool.count_after(it.durable),
-            heard: (it.said_us > 0).then(|| Timestamp::from_micros(it.said_us)),
+            received_at: (it.reported_us > 0).then(|| Timestamp::from_micros(it.reported_us)),
         };
         Self {
             endpoint: endpoint.to_owned(),

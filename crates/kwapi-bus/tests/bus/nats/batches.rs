@@ -71,9 +71,12 @@ async fn fewer_messages_than_measurements_are_stored_and_each_comes_once_and_in_
         let history = world.history();
         take(&history, 0..10_000).await;
         until_wanting(&world, 0);
-        let (sent, heard) = (link(publisher.nats_links()), link(history.nats_links()));
-        assert_eq!((sent.repeated, heard.repeated, heard.misplaced, heard.messages), (0, 0, 0, 10_000));
-        assert!(sent.batches > 0 && sent.batches == heard.batches && sent.batches <= count);
+        let (sent, received) = (link(publisher.nats_links()), link(history.nats_links()));
+        assert_eq!(
+            (sent.repeated, received.repeated, received.misplaced, received.messages),
+            (0, 0, 0, 10_000)
+        );
+        assert!(sent.batches > 0 && sent.batches == received.batches && sent.batches <= count);
         assert_eq!(refused(&history), []);
     }
 }
@@ -216,7 +219,7 @@ async fn a_history_that_is_killed_within_a_batch_is_given_the_rest_of_it() {
 }
 
 #[tokio::test]
-async fn batches_of_strangers_are_refused_by_cause_and_not_brought_again() {
+async fn batches_of_strangers_are_refused_by_cause_and_not_delivered_again() {
     if !kwapi_peers::need_python("nats") {
         return;
     }

@@ -242,7 +242,7 @@ async fn forged_positions_of_a_consumer_are_counted_and_release_nothing() {
         };
         assert_eq!(count, expected, "{cause}");
     }
-    assert_eq!((spool(&site).2.lacking, spool(&site).2.heard), (10, None));
+    assert_eq!((spool(&site).2.lacking, spool(&site).2.received_at), (10, None));
     publish(&site, 10..20);
     confirmed(&site, 20);
 }

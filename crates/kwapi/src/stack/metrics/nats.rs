@@ -63,8 +63,8 @@ pub(in crate::stack) fn spool(publisher: Arc<Publisher>, clock: WallClock) -> im
             for consumer in &reader.consumers {
                 let labels = [endpoint, ("consumer", consumer.name.as_str())];
                 out.count("kwapi_spool_lacking", &labels, consumer.lacking);
-                if let Some(heard) = consumer.heard {
-                    out.sample("kwapi_spool_heard_seconds", &labels, now.since(heard).as_secs_f64());
+                if let Some(received_at) = consumer.received_at {
+                    out.sample("kwapi_spool_heard_seconds", &labels, now.since(received_at).as_secs_f64());
                 }
             }
         }

@@ -219,9 +219,9 @@ fn a_variable_that_a_command_lacks_is_read_where_the_services_have_it_from() {
     let toml = "[bus]\nkey = { id = 'k', secret = { env = 'KWAPI_TEST_OF_SERVICES' } }\n";
     let wrong = |lab: &tempfile::TempDir, expected: &str| {
         for arguments in [&["check"][..], &["check", "--quiet", "--no-files"]] {
-            let told = fails(arguments, lab.path());
+            let text = fails(arguments, lab.path());
             assert_eq!(
-                told,
+                text,
                 format!("kwapi: kwapi.toml:3: environment variable {expected}\n"),
                 "{arguments:?}"
             );

@@ -272,8 +272,8 @@ fn assert_a_wrong_configuration_fails_the_reload(system: &System) {
     for unit in ROLES {
         let reloaded = system.run(&format!("systemctl reload {unit} 2>&1 && echo reloaded || true"));
         assert!(!reloaded.contains("reloaded") && reloaded.contains("failed"), "{unit}: {reloaded}");
-        let told = system.booted.run("journalctl", &["--quiet", "--output", "cat", "--unit", unit]);
-        assert!(told.contains("unknown driver `rapple`; did you mean `rapl`?"), "{unit}: {told}");
+        let log = system.booted.run("journalctl", &["--quiet", "--output", "cat", "--unit", unit]);
+        assert!(log.contains("unknown driver `rapple`; did you mean `rapl`?"), "{unit}: {log}");
         wait_until("the state of the service", PATIENCE, || {
             system.property(unit, "StatusText").contains("configuration not reloaded").then_some(())
         });

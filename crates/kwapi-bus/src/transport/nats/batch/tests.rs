@@ -106,7 +106,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_comes_is_told_apart_and_put_together_again(
+    fn whatever_comes_is_distinguished_and_put_together_again(
         bytes in prop::collection::vec(prop_oneof![3 => 0_u8..5, 1 => any::<u8>()], 0..200),
         is_batch in any::<bool>(),
         subject in "(power\\.lyon\\.(%batch|a)|[a-z.%]{0,20})",

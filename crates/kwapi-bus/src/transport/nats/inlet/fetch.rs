@@ -181,12 +181,12 @@ impl Fetcher {
         // What there was no room for.
         let mut held: Option<Fetched> = None;
         let mut silent_at = Instant::now() + 2 * HEARTBEAT;
-        let mut brought_at = Instant::now();
+        let mut delivered_at = Instant::now();
         let mut report_at = Instant::now();
         let mut report: Option<Report> = None;
         let mut watch = ConsumerWatch::new(self.link.clone());
         loop {
-            if brought_at.elapsed() > STUCK_AFTER && self.is_owed() {
+            if delivered_at.elapsed() > STUCK_AFTER && self.has_waiting() {
                 return Err(
                     "the stream does not deliver its messages; see the log of the NATS server".to_owned()
                 );
@@ -195,7 +195,7 @@ impl Fetcher {
                 // What is requested is read without delay.
                 requests.fill(connection, plan);
             }
-            self.sites.ask(connection, &plan.stream);
+            self.sites.request(connection, &plan.stream);
             watch.request(connection, plan);
             connection.flush().await?;
             tokio::select! {
@@ -219,7 +219,7 @@ impl Fetcher {
                     self.waker.wake();
                     // Nothing was read meanwhile.
                     silent_at = Instant::now() + 2 * HEARTBEAT;
-                    brought_at = Instant::now();
+                    delivered_at = Instant::now();
                 }
                 event = connection.next(), if held.is_none() => {
                     silent_at = Instant::now() + 2 * HEARTBEAT;
@@ -236,7 +236,7 @@ impl Fetcher {
                                 && !watch.takes(number, &message, plan)?
                                 && requests.note(number, &message)?
                             {
-                                brought_at = Instant::now();
+                                delivered_at = Instant::now();
                                 let Ok(full) = self.hand_on(message) else { return Ok(Ended) };
                                 held = full;
                             }
@@ -260,7 +260,7 @@ impl Fetcher {
     }
 
     /// Whether messages wait for us at the server, by the last that came, and none here.
-    fn is_owed(&self) -> bool {
+    fn has_waiting(&self) -> bool {
         self.link.waiting.load(Ordering::Relaxed) > 0 && self.known.open.is_empty()
     }
 

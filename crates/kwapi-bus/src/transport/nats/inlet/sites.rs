@@ -64,7 +64,7 @@ struct SitePosition {
     is_listed: bool,
     /// The key that the site signs with.
     key: String,
-    heard: Timestamp,
+    received_at: Timestamp,
 }
 
 /// Something is missing.
@@ -88,7 +88,8 @@ struct StoredSitePosition {
     spool: String,
     probes: String,
     durable: u64,
-    heard_us: u64,
+    #[serde(rename = "heard_us")]
+    received_us: u64,
 }
 
 impl SitePositions {
@@ -102,9 +103,9 @@ impl SitePositions {
     pub(in crate::transport::nats) fn read(&mut self, file: &Path) {
         match read_file(file) {
             Ok(stored) => {
-                for StoredSitePosition { spool, probes, durable, heard_us } in stored.sites {
-                    let heard = Timestamp::from_micros(heard_us);
-                    let position = SitePosition { taken: durable, heard, ..SitePosition::default() };
+                for StoredSitePosition { spool, probes, durable, received_us } in stored.sites {
+                    let received_at = Timestamp::from_micros(received_us);
+                    let position = SitePosition { taken: durable, received_at, ..SitePosition::default() };
                     self.sites.insert((spool, probes), position);
                 }
             }
@@ -139,7 +140,7 @@ impl SitePositions {
             taken: sent.before,
             ..SitePosition::default()
         });
-        (site.heard, site.is_listed) = (wall, is_listed);
+        (site.received_at, site.is_listed) = (wall, is_listed);
         if site.key != signed.key {
             signed.key.clone_into(&mut site.key);
         }
@@ -168,7 +169,7 @@ impl SitePositions {
 
     fn make_room(&mut self) {
         while self.sites.len() >= SITES_MAX {
-            let Some(oldest) = self.sites.iter().min_by_key(|(_, site)| site.heard) else { return };
+            let Some(oldest) = self.sites.iter().min_by_key(|(_, site)| site.received_at) else { return };
             let name = oldest.0.clone();
             self.sites.remove(&name);
         }
@@ -209,7 +210,7 @@ impl SitePositions {
             spool: spool.clone(),
             probes: probes.clone(),
             durable: site.durable(),
-            heard_us: site.heard.micros(),
+            received_us: site.received_at.micros(),
         };
         let file = SitePositionsFile { version: FILE_VERSION, sites: self.sites.iter().map(site).collect() };
         serde_json::to_vec(&file).unwrap_or_default()

@@ -35,7 +35,8 @@ pub(in crate::transport::nats) struct Listed {
     /// Up to here it has everything on its disk; 0 where it never said.
     pub(in crate::transport::nats) durable: u64,
     /// The stamp of what it said last, Unix µs; 0 where it never did.
-    pub(in crate::transport::nats) said_us: u64,
+    #[serde(rename = "said_us")]
+    pub(in crate::transport::nats) reported_us: u64,
 }
 
 impl ListedConsumers {
@@ -73,7 +74,7 @@ impl ListedConsumers {
     ///
     /// # Errors
     /// When it is not believed, which is counted.
-    pub(super) fn hear(
+    pub(super) fn receive(
         &mut self,
         payload: &[u8],
         keys: &PositionKeys,
@@ -104,13 +105,13 @@ impl ListedConsumers {
         if now.since(standing.at) > AGE_MAX || standing.at.since(now) > AHEAD_MAX {
             return Err(StandingRefusal::Clock);
         }
-        if standing.at.micros() <= listed.said_us {
+        if standing.at.micros() <= listed.reported_us {
             return Err(StandingRefusal::Replayed);
         }
         if standing.taken > newest {
             return Err(StandingRefusal::Ahead);
         }
-        listed.said_us = standing.at.micros();
+        listed.reported_us = standing.at.micros();
         // A journal that was restored has less: what was let go of is gone.
         listed.durable = listed.durable.max(standing.durable);
         // In what an earlier pass brings, anything may be missing.

@@ -105,8 +105,8 @@ impl SpoolSender {
         self.listed.lock().trouble = None;
         while connection.has_early() {
             match connection.next().await? {
-                Event::Complaint(complaint) => self.deaf(&complaint),
-                Event::Message(message) => _ = self.hear(&message),
+                Event::Complaint(complaint) => self.positions_refused(&complaint),
+                Event::Message(message) => _ = self.receive(&message),
             }
         }
         let durable = self.listed.lock().durable();
@@ -123,10 +123,11 @@ impl SpoolSender {
     }
 
     /// The listed consumers cannot be heard: nothing is ever released.
-    fn deaf(&self, complaint: &str) {
+    fn positions_refused(&self, complaint: &str) {
         let endpoint = &self.servers.address().endpoint;
-        tracing::error!(endpoint, "NATS: cannot hear the listed consumers: {complaint}");
-        self.listed.lock().trouble = Some(format!("cannot hear the listed consumers: {complaint}"));
+        tracing::error!(endpoint, "NATS: cannot receive the positions of the listed consumers: {complaint}");
+        self.listed.lock().trouble =
+            Some(format!("cannot receive the positions of the listed consumers: {complaint}"));
     }
 
     /// Whether the server still has what it has confirmed last.
@@ -189,7 +190,7 @@ impl SpoolSender {
                     changed = readable.changed() => if changed.is_err() { return Ok(()) },
                     event = connection.next() => {
                         if let Event::Message(message) = event?
-                            && let Some(number) = self.hear(&message)
+                            && let Some(number) = self.receive(&message)
                         {
                             self.go_to(number);
                         }
@@ -273,7 +274,7 @@ impl SpoolSender {
         }
         let mut lacks = None;
         let mut problem = confirmed(connection, first.unwrap_or_default(), &mut sent, |message| {
-            lacks = self.hear(message).or(lacks);
+            lacks = self.receive(message).or(lacks);
         })
         .await;
         // After which message of the spool to go on, where one was not confirmed.
@@ -311,15 +312,15 @@ impl SpoolSender {
     }
 
     /// Hears what is said of a consumer; returns after which number it lacks something.
-    fn hear(&self, message: &Message) -> Option<u64> {
+    fn receive(&self, message: &Message) -> Option<u64> {
         if !position::is_standing(&message.subject) {
             return None;
         }
         let (now, newest) = (self.now(), self.spool.newest());
         let mut listed = self.listed.lock();
-        let heard = listed.hear(&message.payload, &self.keys, now, self.progress.pass, newest);
+        let received = listed.receive(&message.payload, &self.keys, now, self.progress.pass, newest);
         self.spool.release(self.reader, listed.durable());
-        heard.unwrap_or_else(|cause| {
+        received.unwrap_or_else(|cause| {
             tracing::debug!(cause = cause.name(), "NATS: position refused");
             None
         })

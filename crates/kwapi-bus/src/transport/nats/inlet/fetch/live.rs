@@ -15,7 +15,7 @@ use crate::transport::nats::wire::Message;
 const NOT_ALLOWED_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Why what is published is heard no more, while the connection stands.
-enum Heard {
+enum LiveOutcome {
     /// Nobody takes any more.
     Ended,
     /// The server does not allow it.
@@ -28,9 +28,9 @@ impl Fetcher {
     pub(in super::super) async fn fetch_live(&mut self, mut wanted: watch::Receiver<bool>, is_ahead: bool) {
         loop {
             let mut connection = self.servers.open(&self.link).await;
-            let wait = match self.hear(&mut connection, &mut wanted, is_ahead).await {
-                Ok(Heard::Ended) => return,
-                Ok(Heard::NotAllowed(complaint)) => {
+            let wait = match self.receive(&mut connection, &mut wanted, is_ahead).await {
+                Ok(LiveOutcome::Ended) => return,
+                Ok(LiveOutcome::NotAllowed(complaint)) => {
                     self.link.fails(format!("the server reports: {complaint}"));
                     // Only its configuration changes that, and its record is kept all the same.
                     if is_ahead { NOT_ALLOWED_INTERVAL } else { RETRY_INTERVAL }
@@ -44,25 +44,25 @@ impl Fetcher {
         }
     }
 
-    async fn hear(
+    async fn receive(
         &mut self,
         connection: &mut Connection,
         wanted: &mut watch::Receiver<bool>,
         is_ahead: bool,
-    ) -> Result<Heard, String> {
+    ) -> Result<LiveOutcome, String> {
         // Also where it is not wanted now: whether it is allowed shows before it is needed.
         let mut subscriptions: Vec<u64> =
             self.filters.iter().map(|filter| connection.subscribe(filter)).collect();
         // Once it has read them, it has said what it does not allow.
         connection.settle().await?;
-        let mut is_told = false;
+        let mut is_reported = false;
         let mut places = Vec::new();
         loop {
-            if !connection.has_early() && !std::mem::replace(&mut is_told, true) {
+            if !connection.has_early() && !std::mem::replace(&mut is_reported, true) {
                 self.link.works();
             }
             let is_wanted = *wanted.borrow_and_update();
-            if is_told && is_wanted == subscriptions.is_empty() {
+            if is_reported && is_wanted == subscriptions.is_empty() {
                 if is_wanted {
                     subscriptions = self.filters.iter().map(|filter| connection.subscribe(filter)).collect();
                 } else {
@@ -72,7 +72,7 @@ impl Fetcher {
             }
             tokio::select! {
                 event = connection.next() => match event? {
-                    Event::Complaint(complaint) => return Ok(Heard::NotAllowed(complaint)),
+                    Event::Complaint(complaint) => return Ok(LiveOutcome::NotAllowed(complaint)),
                     Event::Message(message) => {
                         let count = self.count(&message);
                         let Message { subject, payload, .. } = message;
@@ -83,19 +83,19 @@ impl Fetcher {
                             self.fetched.room(&fetched).await.map(|room| room.take(fetched)).is_ok()
                         };
                         if !is_taken {
-                            return Ok(Heard::Ended);
+                            return Ok(LiveOutcome::Ended);
                         }
                         self.waker.wake();
                     }
                 },
                 changed = wanted.changed() => {
                     if changed.is_err() {
-                        return Ok(Heard::Ended);
+                        return Ok(LiveOutcome::Ended);
                     }
                 }
                 count = self.acknowledgements.recv_many(&mut places, 1) => {
                     if count == 0 {
-                        return Ok(Heard::Ended);
+                        return Ok(LiveOutcome::Ended);
                     }
                     places.clear();
                 }

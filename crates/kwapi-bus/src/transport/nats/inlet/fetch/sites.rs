@@ -26,32 +26,32 @@ pub(super) struct Sites {
     link: Arc<Link>,
     looked_at: Option<Instant>,
     /// The number of the request that stands.
-    asked: Option<u64>,
+    requested: Option<u64>,
     /// When all that a site had stored was there last.
     complete: HashMap<String, Instant>,
 }
 
 impl Sites {
     pub(super) fn new(link: Arc<Link>) -> Self {
-        Self { link, looked_at: None, asked: None, complete: HashMap::new() }
+        Self { link, looked_at: None, requested: None, complete: HashMap::new() }
     }
 
     /// Asks for the stream's state when it is time, where it takes from sites.
-    pub(super) fn ask(&mut self, connection: &mut Connection, stream: &str) {
+    pub(super) fn request(&mut self, connection: &mut Connection, stream: &str) {
         let is_due = self.looked_at.is_none_or(|at| at.elapsed() > LOOK_INTERVAL);
         if is_due && self.link.has_sites() {
             let (number, reply) = connection.reply_address();
             connection.publish(&format!("$JS.API.STREAM.INFO.{stream}"), Some(&reply), b"");
-            (self.asked, self.looked_at) = (Some(number), Some(Instant::now()));
+            (self.requested, self.looked_at) = (Some(number), Some(Instant::now()));
         }
     }
 
     /// Whether a message is the answer; it is taken note of.
     pub(super) fn takes(&mut self, number: Option<u64>, message: &Message) -> bool {
-        if number.is_none() || number != self.asked {
+        if number.is_none() || number != self.requested {
             return false;
         }
-        self.asked = None;
+        self.requested = None;
         if let Ok(info) = serde_json::from_slice(&message.payload) {
             self.note(&info, Instant::now());
         }
@@ -69,11 +69,11 @@ impl Sites {
             let Some(name) = name else { continue };
             let waiting = source.get("lag").and_then(Value::as_u64).unwrap_or_default();
             // Negative where it was never heard.
-            let heard = source.get("active").and_then(Value::as_u64).map(Duration::from_nanos);
-            let is_complete = waiting <= UNDER_WAY_MAX && heard.is_some_and(|heard| heard < SILENT_AFTER);
+            let active = source.get("active").and_then(Value::as_u64).map(Duration::from_nanos);
+            let is_complete = waiting <= UNDER_WAY_MAX && active.is_some_and(|active| active < SILENT_AFTER);
             if is_complete {
                 self.complete
-                    .insert(name.to_owned(), now.checked_sub(heard.unwrap_or_default()).unwrap_or(now));
+                    .insert(name.to_owned(), now.checked_sub(active.unwrap_or_default()).unwrap_or(now));
             }
             let complete_at = self.complete.get(name).copied();
             states.push(NatsSiteState { name: name.to_owned(), waiting, is_complete, complete_at });

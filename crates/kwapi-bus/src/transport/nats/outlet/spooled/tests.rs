@@ -53,7 +53,7 @@ struct World {
     synced: usize,
     histories: Vec<History>,
     published: u64,
-    said: u64,
+    reported: u64,
 }
 
 impl History {
@@ -143,7 +143,7 @@ impl World {
             synced: 0,
             histories: NAMES.map(History::new).into(),
             published: 0,
-            said: NOW.micros(),
+            reported: NOW.micros(),
         };
         // A history is there before its site, so that it has a place in the stream.
         world.connect();
@@ -257,20 +257,20 @@ impl World {
     }
 
     /// Every consumer says where it stands; some of it may be lost.
-    fn report(&mut self, is_heard: bool) {
+    fn report(&mut self, is_received: bool) {
         for at in 0..self.histories.len() {
-            self.said += 1;
+            self.reported += 1;
             let history = &mut self.histories[at];
             history.file = history.sites.stored();
-            for (standing, key) in history.sites.standings(Timestamp::from_micros(self.said)) {
+            for (standing, key) in history.sites.standings(Timestamp::from_micros(self.reported)) {
                 let text = standing.write(&self.keys, &key).unwrap();
                 let (pass, newest) = (self.progress.pass, self.spool().newest());
-                let now = Timestamp::from_micros(self.said);
-                if !is_heard {
+                let now = Timestamp::from_micros(self.reported);
+                if !is_received {
                     continue;
                 }
-                let heard = self.listed.hear(text.as_bytes(), &self.keys, now, pass, newest).unwrap();
-                if let Some(number) = heard {
+                let received = self.listed.receive(text.as_bytes(), &self.keys, now, pass, newest).unwrap();
+                if let Some(number) = received {
                     self.progress.go_to(number);
                 }
                 self.spool().release(0, self.listed.durable());
