@@ -70,7 +70,7 @@ fn a_running_service_answers_people_and_programs() {
     let lines: Vec<&str> = table.lines().collect();
     assert!(lines[0].starts_with("TOTAL  FROM") && lines[1].starts_with("total  20"), "{table}");
     assert!(
-        lines.len() == 2 && lines[1].contains(" kWh  ") && lines[1].contains("+0"),
+        lines.len() == 2 && lines[1].contains(" J  ") && lines[1].contains("+0"),
         "in the zone of TZ: {table}"
     );
     let (_, csv, _) = energy(&service, &["--by", "owner", "--format", "csv", "--zone", "UTC"]);
