@@ -76,7 +76,8 @@ impl Site {
     /// One of these members, which began at `begun`.
     pub(super) fn of(url: &str, members: Range<usize>, begun: u64) -> Self {
         let config = PublisherConfig {
-            endpoints: vec![EndpointConfig::new(url)],
+            // One by one: in batches, six hours are read before anybody has looked.
+            endpoints: vec![EndpointConfig { batch_messages_max: Some(1), ..EndpointConfig::new(url) }],
             signature: Scheme::Kwapi1,
             keys: vec![Key::new("lyon", "a secret of sixteen bytes or more")],
             high_water: None,
