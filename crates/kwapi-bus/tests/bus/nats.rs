@@ -12,7 +12,7 @@ mod operators;
 mod spool;
 mod stranger;
 
-use kwapi_bus::{Ack, ConsumerBegin, NatsConfig, NatsLink, NatsSetup, StreamLimits};
+use kwapi_bus::{Ack, ConsumerBegin, NatsConfig, NatsLink, NatsSetup, SpoolConfig, StreamLimits};
 use kwapi_peers::free_port;
 use kwapi_peers::nats::NatsServer;
 use stranger::Stranger;
@@ -84,6 +84,24 @@ impl World {
     fn stranger(&self) -> Stranger {
         Stranger::connect(self.url.trim_start_matches("nats://").trim_end_matches("/power"))
     }
+}
+
+/// A publisher that keeps messages for `centre`.
+fn keeping(world: &World) -> Publisher {
+    let endpoint = EndpointConfig { consumers: vec!["centre".to_owned()], ..world.endpoint() };
+    let config = PublisherConfig {
+        endpoints: vec![endpoint],
+        signature: Scheme::Kwapi1,
+        keys: vec![key()],
+        high_water: None,
+    };
+    let spool = SpoolConfig {
+        directory: world.lab.join("spool"),
+        bytes_max: 1 << 30,
+        age_max: Duration::from_secs(86_400),
+        clock: clocks().wall,
+    };
+    Publisher::start_with_spool(&world.context, &config, 10, spool).expect("a site")
 }
 
 fn link(links: Vec<NatsLink>) -> NatsLink {

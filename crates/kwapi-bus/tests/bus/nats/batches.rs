@@ -3,7 +3,6 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use kwapi_bus::SpoolConfig;
 
 use super::*;
 
@@ -21,24 +20,6 @@ fn publish(publisher: &Publisher, numbers: std::ops::Range<u64>) {
 fn stored_messages(world: &World) -> u64 {
     let info = world.stranger().request("$JS.API.STREAM.INFO.power", b"");
     info["state"]["messages"].as_u64().expect("a stream")
-}
-
-/// A publisher that keeps messages for `centre`.
-fn keeping(world: &World) -> Publisher {
-    let endpoint = EndpointConfig { consumers: vec!["centre".to_owned()], ..world.endpoint() };
-    let config = PublisherConfig {
-        endpoints: vec![endpoint],
-        signature: Scheme::Kwapi1,
-        keys: vec![key()],
-        high_water: None,
-    };
-    let spool = SpoolConfig {
-        directory: world.lab.join("spool"),
-        bytes_max: 1 << 30,
-        age_max: Duration::from_secs(86_400),
-        clock: clocks().wall,
-    };
-    Publisher::start_with_spool(&world.context, &config, 10, spool).expect("a site")
 }
 
 /// A stream that was made by hand, for subjects of its own.

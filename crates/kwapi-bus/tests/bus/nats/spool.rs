@@ -3,27 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use kwapi_bus::{SpoolConfig, SpoolConsumer, SpoolCounters, SpoolReader};
+use kwapi_bus::{SpoolConsumer, SpoolCounters, SpoolReader};
 
 use super::*;
-
-/// A publisher that keeps messages for `centre`.
-fn site(world: &World) -> Publisher {
-    let endpoint = EndpointConfig { consumers: vec!["centre".to_owned()], ..world.endpoint() };
-    let config = PublisherConfig {
-        endpoints: vec![endpoint],
-        signature: Scheme::Kwapi1,
-        keys: vec![key()],
-        high_water: None,
-    };
-    let spool = SpoolConfig {
-        directory: world.lab.join("spool"),
-        bytes_max: 1 << 30,
-        age_max: Duration::from_secs(86_400),
-        clock: clocks().wall,
-    };
-    Publisher::start_with_spool(&world.context, &config, 10, spool).expect("a site")
-}
 
 /// A history that keeps where it stands.
 fn centre(world: &World) -> Subscriber {
@@ -96,7 +78,7 @@ async fn what_a_server_confirmed_and_lost_with_its_power_is_sent_again() {
     }
     let mut world = World::new().await;
     world.make_consumer(ConsumerBegin::Now).await;
-    let site = site(&world);
+    let site = keeping(&world);
     let history = centre(&world);
     publish(&site, 0..500);
     take(&history, 0..500).await;
@@ -125,7 +107,7 @@ async fn a_site_and_a_centre_that_are_killed_beside_it_lose_nothing_either() {
     }
     let mut world = World::new().await;
     world.make_consumer(ConsumerBegin::Now).await;
-    let first = site(&world);
+    let first = keeping(&world);
     publish(&first, 0..1_000);
     confirmed(&first, 1_000);
     let history = centre(&world);
@@ -140,7 +122,7 @@ async fn a_site_and_a_centre_that_are_killed_beside_it_lose_nothing_either() {
     drop(first);
     cut_power(&mut world);
     // Its numbers are greater than before.
-    let second = site(&world);
+    let second = keeping(&world);
     publish(&second, 1_500..1_600);
     let kept = spool(&second).0;
     assert!(kept.bytes > 0 && kept.trouble.is_none(), "{kept:?}");
@@ -167,7 +149,7 @@ async fn what_is_lost_at_a_server_without_a_word_is_missed_and_sent_again() {
     for (batch_messages_max, kept) in [(Some(1), 300), (None, 5)] {
         let world = World { batch_messages_max, ..World::new().await };
         world.make_consumer(ConsumerBegin::Now).await;
-        let (site, history) = (site(&world), centre(&world));
+        let (site, history) = (keeping(&world), centre(&world));
         publish(&site, 0..100);
         take(&history, 0..100).await;
         until_wanting(&world, 0);
@@ -195,7 +177,7 @@ async fn what_the_centre_refuses_is_not_sent_for_ever() {
     }
     let world = World::new().await;
     world.make_consumer(ConsumerBegin::Now).await;
-    let site = site(&world);
+    let site = keeping(&world);
     let lyon = Key { probes: Pattern::new("lyon.*").expect("a pattern"), ..key() };
     let source = SourceConfig { keys: vec![lyon], ..world.source(Some("centre")) };
     let history = subscriber(&world.context, vec![source], &["*"]);
@@ -215,7 +197,7 @@ async fn forged_positions_of_a_consumer_are_counted_and_release_nothing() {
         return;
     }
     let world = World::new().await;
-    let site = site(&world);
+    let site = keeping(&world);
     publish(&site, 0..10);
     confirmed(&site, 10);
     let identity = fs::read_to_string(world.lab.join("spool/identity")).expect("a spool");
@@ -254,7 +236,7 @@ async fn a_message_with_a_place_that_is_not_its_own_moves_nothing() {
     }
     let world = World::new().await;
     world.make_consumer(ConsumerBegin::Now).await;
-    let (site, history) = (site(&world), centre(&world));
+    let (site, history) = (keeping(&world), centre(&world));
     publish(&site, 0..1);
     take(&history, 0..1).await;
     let mut stranger = world.stranger();

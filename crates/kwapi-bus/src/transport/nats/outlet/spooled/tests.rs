@@ -100,6 +100,12 @@ impl History {
         }
     }
 
+    /// The stream ends after `left` messages: what is acknowledged of those behind it moves nothing.
+    fn lose(&mut self, left: usize) {
+        (self.floor, self.next) = (self.floor.min(left), self.next.min(left));
+        self.open.iter_mut().for_each(|(place, ..)| *place = (*place).min(left));
+    }
+
     /// The journal is forced to the disk, with the first so many of what is under way: that may end within a batch.
     fn sync(&mut self, count: usize) {
         for (_, token, message) in self.open.drain(..count.min(self.open.len())) {
@@ -240,7 +246,7 @@ impl World {
     fn cut(&mut self) {
         self.server.truncate(self.synced);
         for history in &mut self.histories {
-            history.floor = history.floor.min(self.synced);
+            history.lose(self.synced);
             history.next = history.floor;
         }
         self.connect();
@@ -251,9 +257,7 @@ impl World {
         let left = self.server.len().saturating_sub(count);
         self.server.truncate(left);
         self.synced = self.synced.min(left);
-        for history in &mut self.histories {
-            (history.floor, history.next) = (history.floor.min(left), history.next.min(left));
-        }
+        self.histories.iter_mut().for_each(|history| history.lose(left));
     }
 
     /// Every consumer says where it stands; some of it may be lost.
