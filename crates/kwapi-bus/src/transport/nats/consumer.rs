@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::connection::Connection;
-use super::jetstream::{CONSUMER_NOT_FOUND, STREAM_NOT_FOUND, call, missing};
+use super::jetstream::{ApiError, CONSUMER_NOT_FOUND, STREAM_NOT_FOUND, call, missing};
 
 /// What is not acknowledged within this time is brought again, while the connection stands. A journal takes a fifth of a
 /// second.
@@ -115,7 +115,7 @@ impl ConsumerPlan {
             Ok(info) => info,
             Err(error) if error.is(CONSUMER_NOT_FOUND) => return Ok(None),
             Err(error) if error.is(STREAM_NOT_FOUND) => return Err(missing(stream)),
-            Err(error) => return Err(format!("cannot look up consumer {name}: {error}")),
+            Err(error) => return Err(self.lookup_problem(&error)),
         };
         if let Some(state) = self.state(&info)? {
             return Ok(Some(state));
@@ -133,6 +133,11 @@ impl ConsumerPlan {
             UNWANTED.iter().for_each(|key| _ = changed.remove(*key));
         }
         self.put(connection, changed, "update").await.map(Some)
+    }
+
+    /// Why it could not be looked up.
+    pub(super) fn lookup_problem(&self, error: &ApiError) -> String {
+        format!("cannot look up consumer {}: {error}", self.name)
     }
 
     /// What is asked for to look it up.

@@ -222,7 +222,6 @@ impl Fetcher {
                     delivered_at = Instant::now();
                 }
                 event = connection.next(), if held.is_none() => {
-                    silent_at = Instant::now() + 2 * HEARTBEAT;
                     match event? {
                         Event::Complaint(complaint) if position::is_complaint(&complaint) => {
                             let endpoint = &self.servers.address().endpoint;
@@ -232,10 +231,12 @@ impl Fetcher {
                         Event::Complaint(complaint) => return Err(format!("the server reports: {complaint}")),
                         Event::Message(message) => {
                             let number = connection.reply_number(&message.subject);
-                            if !self.sites.takes(number, &message)
-                                && !watch.takes(number, &message, plan)?
-                                && requests.note(number, &message)?
-                            {
+                            if self.sites.takes(number, &message) || watch.takes(number, &message, plan)? {
+                                continue;
+                            }
+                            // What other requests are answered does not say that this one still stands.
+                            silent_at = Instant::now() + 2 * HEARTBEAT;
+                            if requests.note(number, &message)? {
                                 delivered_at = Instant::now();
                                 let Ok(full) = self.hand_on(message) else { return Ok(Ended) };
                                 held = full;

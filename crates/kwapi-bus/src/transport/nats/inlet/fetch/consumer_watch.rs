@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::transport::nats::connection::Connection;
 use crate::transport::nats::consumer::ConsumerPlan;
-use crate::transport::nats::jetstream::check;
+use crate::transport::nats::jetstream::{CONSUMER_NOT_FOUND, STREAM_NOT_FOUND, check};
 use crate::transport::nats::link::Link;
 use crate::transport::nats::wire::Message;
 
@@ -43,7 +43,8 @@ impl ConsumerWatch {
     /// Whether a message is the answer; it is taken note of.
     ///
     /// # Errors
-    /// When the consumer is not as it is wanted: the next connection changes it, or tells why it cannot.
+    /// When the consumer is not as it is wanted, or the server cannot tell, as without a leader of its cluster: the next
+    /// connection changes it, or tells why it cannot.
     pub(super) fn takes(
         &mut self,
         number: Option<u64>,
@@ -54,9 +55,12 @@ impl ConsumerWatch {
             return Ok(false);
         };
         self.requested = None;
-        // One that was deleted is told to the request for messages.
-        if check(&message.payload).is_err() {
-            return Ok(true);
+        match check(&message.payload) {
+            Ok(()) => {}
+            Err(_) if message.status.is_some() => return Err("no response from the stream".to_owned()),
+            // One that was deleted is told to the request for messages.
+            Err(error) if error.is(CONSUMER_NOT_FOUND) || error.is(STREAM_NOT_FOUND) => return Ok(true),
+            Err(error) => return Err(plan.lookup_problem(&error)),
         }
         let Ok(info) = serde_json::from_slice(&message.payload) else { return Ok(true) };
         let state = plan.state(&info)?.ok_or("the configuration of the consumer was changed")?;
@@ -65,5 +69,39 @@ impl ConsumerWatch {
             self.link.waiting.store(state.undelivered, Ordering::Relaxed);
         }
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::transport::nats::link::NatsSide;
+
+    fn take(status: Option<u16>, answer: &'static str) -> Result<bool, String> {
+        let link = Arc::new(Link::new("nats://a/power", NatsSide::Subscribe));
+        let mut watch = ConsumerWatch { requested: Some((7, 0)), ..ConsumerWatch::new(link) };
+        let plan =
+            ConsumerPlan { stream: "power".to_owned(), name: "centre".to_owned(), filters: Vec::new() };
+        let status = status.map(|code| (code, String::new()));
+        let payload = Bytes::from_static(answer.as_bytes());
+        let message = Message { subject: String::new(), reply: None, status, head: Bytes::new(), payload };
+        assert_eq!(watch.takes(Some(8), &message, &plan), Ok(false), "another's answer");
+        watch.takes(Some(7), &message, &plan)
+    }
+
+    #[test]
+    fn a_server_that_cannot_tell_is_a_problem_and_a_consumer_that_is_gone_is_told_elsewhere() {
+        let no_leader = r#"{"error":{"code":503,"err_code":10008,"description":"JetStream system temporarily unavailable"}}"#;
+        let problem = take(None, no_leader).unwrap_err();
+        assert!(problem.starts_with("cannot look up consumer centre: JetStream system"), "{problem}");
+        assert!(problem.ends_with("its cluster has no leader now"), "{problem}");
+        assert_eq!(take(Some(503), ""), Err("no response from the stream".to_owned()));
+        assert!(take(None, "").is_err());
+        for gone in [10_014, 10_059] {
+            let answer = format!(r#"{{"error":{{"err_code":{gone},"description":"not found"}}}}"#);
+            assert_eq!(take(None, answer.leak()), Ok(true));
+        }
     }
 }
