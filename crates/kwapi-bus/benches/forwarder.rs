@@ -120,7 +120,7 @@ fn rate(between: fn(&str) -> (Between, String), topics: &[String], stalled: bool
     let stalled = stalled.then(|| subscriber(&context, &url, "site."));
     let ids: Vec<_> = (0..PROBES).map(|number| format!("site.n{number:05}.").into_bytes()).collect();
 
-    // Nothing published before a subscription has arrived is heard: until each has heard something.
+    // Nothing published before a subscription has arrived is received: until each has received something.
     let mut frame = zmq::Message::new();
     let mut silent: Vec<_> = subscribers.iter().collect();
     while !silent.is_empty() {
@@ -189,7 +189,7 @@ fn row(name: &str, mut turns: Vec<(f64, u64)>) -> f64 {
 }
 
 fn main() {
-    // `cargo test --benches` and the like only ask whether it runs.
+    // `cargo test --benches` and the like only check whether it runs.
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }

@@ -14,7 +14,7 @@ use super::subscriptions::{SubscriptionFrame, Subscriptions, subscription_frame}
 use crate::transport::zeromq::{ListenerQueues, OpenSocket};
 use crate::worker::STOP_POLL_MS;
 
-/// How many messages one socket may bring before the next has its turn.
+/// How many messages one socket may deliver before the next has its turn.
 const TURN_MAX: usize = 1_024;
 /// Before the stamp of a message of ours.
 const STAMP: &[u8] = b"\"timestamp_us\":";
@@ -48,7 +48,7 @@ impl Relay {
         Self { upstream, downstream, counts, wall, beacons, subscriptions }
     }
 
-    /// Until told to stop, or the bus fails as a whole.
+    /// Until requested to stop, or the bus fails as a whole.
     pub(super) fn run(&mut self, stop: &AtomicBool) {
         let mut queues = ListenerQueues::new();
         let mut beacon_at = Instant::now();
@@ -99,7 +99,7 @@ impl Relay {
         }
     }
 
-    /// The XPUB socket tells of a topic's first listener and of its last; XSUB counts what several of them want.
+    /// The XPUB socket reports a topic's first subscriber and its last; XSUB counts what several of them require.
     fn pass_subscriptions(&mut self, index: usize) {
         for _ in 0..TURN_MAX {
             let Some(link) = self.downstream.get_mut(index) else { return };

@@ -87,7 +87,7 @@ pub(super) fn write(spooled: &Spooled, out: &mut Vec<u8>) {
 #[derive(Debug, Default)]
 pub(super) struct Piece {
     pub(super) messages: Vec<Spooled>,
-    /// Where to go on.
+    /// Where to continue.
     pub(super) offset: u64,
     /// Stretches that could not be read, with something after them that could.
     pub(super) damaged: u64,

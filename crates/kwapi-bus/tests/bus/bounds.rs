@@ -15,7 +15,7 @@ fn bind() -> EndpointConfig {
     EndpointConfig { attach: Some(Attach::Bind), ..EndpointConfig::new("tcp://127.0.0.1:*") }
 }
 
-/// Sends a message without an end, and says how many of its frames went.
+/// Sends a message without an end, and returns how many of its frames were sent.
 fn send_endless(stranger: &mut Zmtp) -> usize {
     let frame = [b'A'; 1_000];
     (0..FRAMES_MANY).find(|_| stranger.send(&frame, true).is_err()).unwrap_or(FRAMES_MANY)
@@ -42,7 +42,7 @@ async fn a_message_without_an_end_costs_its_sender_the_connection() {
         assert!(sent < FRAMES_MANY && stranger.is_closed(), "{url} took {sent} frames");
         assert!(context.counters().messages_refused > before, "{url}");
     }
-    // Whoever is honest is heard as before.
+    // Honest peers are received as before.
     let connect =
         EndpointConfig { attach: Some(Attach::Connect), ..EndpointConfig::new(&listener.bound()[0]) };
     let honest = publisher(&context, Scheme::None, connect);

@@ -127,7 +127,7 @@ async fn receive(subscriber: &mut Subscriber, count: usize) -> Vec<Received> {
     all
 }
 
-/// Publishes until `done`, since a subscriber hears nothing of before it came.
+/// Publishes until `done`, since a subscriber receives nothing published before it connected.
 fn publish_until<T>(
     what: &str,
     publisher: &Publisher,

@@ -95,7 +95,7 @@ impl Sockets {
     }
 }
 
-/// Receives one message and says how many frames it had; those past the second are let go.
+/// Receives one message and returns how many frames it had; those past the second are dropped.
 fn receive(socket: &zmq::Socket, frames: &mut [Message; 2]) -> Result<usize, zmq::Error> {
     let [topic, payload] = frames;
     socket.recv(topic, zmq::DONTWAIT)?;

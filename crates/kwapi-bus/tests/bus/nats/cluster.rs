@@ -34,7 +34,7 @@ impl Trio {
         Self { _lab: lab, cluster, endpoint, context: BusContext::new() }
     }
 
-    /// Which of the servers leads the stream, as `server` knows it.
+    /// Which of the servers leads the stream, according to `server`.
     fn leader(&self, server: usize) -> usize {
         wait_until("a leader", ELECTION_LIMIT, || {
             let mut stranger = Stranger::connect(&self.cluster.servers[server].address());

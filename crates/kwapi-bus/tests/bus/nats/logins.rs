@@ -65,7 +65,7 @@ async fn a_user_with_credentials_is_let_in_by_its_account() {
     stored(&publisher, 1);
 }
 
-/// The server lets nobody in who logs in as this world does, and no secret is told.
+/// The server lets nobody in with this world's login, and no secret is disclosed.
 async fn is_refused(world: &World) {
     let refused = NatsSetup::connect(&world.endpoint()).await.expect_err("not let in").to_string();
     assert!(refused.ends_with("authentication failed; check the login in `nats`"), "{refused}");

@@ -16,7 +16,7 @@ fn change(world: &World, changes: &Value) {
     assert!(changed["error"].is_null(), "{changed}");
 }
 
-/// What `changes` say of the consumer as it is now.
+/// Whether `changes` hold for the consumer as it is now.
 fn is_changed(world: &World, changes: &Value) -> bool {
     let config = world.stranger().request("$JS.API.CONSUMER.INFO.power.centre", b"")["config"].clone();
     changes.as_object().expect("a table").iter().any(|(key, value)| config.get(key) == Some(value))

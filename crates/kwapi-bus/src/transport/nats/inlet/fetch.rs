@@ -35,9 +35,9 @@ use gaps::Gaps;
 use requests::{HEARTBEAT, Requests};
 use sites::Sites;
 
-/// A stream that has messages for us and brings none of them for so long cannot read them.
+/// A stream that has messages for us and delivers none of them for so long cannot read them.
 const STUCK_AFTER: Duration = Duration::from_secs(15);
-/// How often a consumer says where it stands…
+/// How often a consumer reports its position…
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// …and how often it tries where the server does not let it.
 const FORBIDDEN_INTERVAL: Duration = Duration::from_secs(60);
@@ -60,7 +60,7 @@ pub(super) struct Fetcher {
     gaps: Gaps,
 }
 
-/// What is said to sites of where the consumer stands.
+/// Reports to sites of the consumer's position.
 pub(super) struct Reporting {
     pub(super) sites: Arc<Mutex<SitePositions>>,
     /// Where it is kept.
@@ -71,7 +71,7 @@ pub(super) struct Reporting {
     pub(super) stored: Vec<u8>,
 }
 
-/// What is to be said once the file is written.
+/// What is to be reported once the file is written.
 type Report = (Vec<(Standing, String)>, JoinHandle<()>);
 
 /// What is known of the stream since this process began.
@@ -81,9 +81,9 @@ struct Known {
     generation: u64,
     /// When it was created.
     created: Option<Value>,
-    /// The number of the newest message brought.
+    /// The number of the newest message delivered.
     newest: u64,
-    /// Those that were brought and not acknowledged.
+    /// Those that were delivered and not acknowledged.
     open: BTreeSet<u64>,
 }
 
@@ -134,8 +134,8 @@ impl Fetcher {
         }
     }
 
-    /// Sees to it that the consumer is there. One that has never been begins with what is published from now on: what is
-    /// older comes into a history by an operator's word alone. One that was deleted meanwhile goes on where it was.
+    /// Ensures that the consumer exists. One that never existed begins with what is published from now on: what is
+    /// older enters a history only if an operator configures it. One that was deleted meanwhile resumes where it was.
     async fn bind(&mut self, connection: &mut Connection, plan: &ConsumerPlan) -> Result<(), String> {
         let info = stream_info(connection, &plan.stream).await?;
         self.sites.note(&info, Instant::now());
@@ -234,7 +234,7 @@ impl Fetcher {
                             if self.sites.takes(number, &message) || watch.takes(number, &message, plan)? {
                                 continue;
                             }
-                            // What other requests are answered does not say that this one still stands.
+                            // Responses to other requests do not show that this one still stands.
                             silent_at = Instant::now() + 2 * HEARTBEAT;
                             if requests.note(number, &message)? {
                                 delivered_at = Instant::now();
@@ -293,7 +293,7 @@ impl Fetcher {
         Ok(None)
     }
 
-    /// Takes note of a message that came; says how many measurements it has.
+    /// Takes note of a message received; returns how many measurements it has.
     fn count(&self, message: &Message) -> u64 {
         let count = batch::count(&message.payload);
         self.link.messages.fetch_add(count, Ordering::Relaxed);
@@ -308,7 +308,7 @@ impl Fetcher {
             if generation == self.known.generation {
                 self.known.open.remove(&number);
             }
-            // What came on an earlier one is brought again.
+            // What was received on an earlier one is delivered again.
             if of == self.connections {
                 connection.publish(&reply, None, ACKNOWLEDGEMENT);
             }
@@ -324,7 +324,7 @@ async fn room<'a>(fetched: &'a FetchedSender, held: Option<&Fetched>) -> Result<
     }
 }
 
-/// Waits until a report can be published: what it says; for ever, where there is none.
+/// Waits until a report can be published, and returns it; waits for ever, where there is none.
 async fn written(report: &mut Option<Report>) -> Vec<(Standing, String)> {
     let Some((_, written)) = report else { return std::future::pending().await };
     _ = written.await;
@@ -344,7 +344,7 @@ impl Reporting {
             if let Some(file) = file
                 && let Err(error) = write_positions(&file, &stored)
             {
-                // All it says is so; a start will know less, and be sent more.
+                // All it holds is true; after a restart less is on record, and more is sent again.
                 tracing::warn!(%error, file = %file.display(), "cannot write the positions of this consumer");
             }
         });
@@ -361,8 +361,8 @@ impl Reporting {
 }
 
 impl Known {
-    /// Takes note of the stream as it is now, by when it was created; says where a consumer that is made now begins.
-    /// `last` is the number of its newest message: one that is less than was brought has lost messages.
+    /// Takes note of the stream as it is now, by when it was created; returns where a consumer created now begins.
+    /// `last` is the number of its newest message: one that is less than was delivered has lost messages.
     fn meet(&mut self, created: Value, last: u64) -> Begin {
         match self.created.replace(created) {
             None => Begin::Now,

@@ -53,7 +53,7 @@ pub(super) async fn confirmed(
         Err(_) => {
             let mut is_by_batches = false;
             for sent in sent.iter_mut().filter(|sent| sent.is_batch && sent.fate.is_none()) {
-                // Where somebody else listens to its subject, nobody says that no stream does.
+                // Where somebody else listens to its subject, nobody reports that no stream does.
                 sent.fate = Some(Fate::Refused("not confirmed within 5 s".to_owned()));
                 is_by_batches = true;
             }

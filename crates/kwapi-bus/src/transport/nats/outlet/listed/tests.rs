@@ -21,7 +21,7 @@ fn standing(consumer: &str, durable: u64, missing: u64, at: u64) -> Standing {
     Standing { consumer, spool, durable, taken: durable + 1, missing, at: NOW.after(Duration::from_secs(at)) }
 }
 
-/// Hears it now, in pass 7, with numbers up to 100.
+/// Receives it now, in pass 7, with numbers up to 100.
 fn receive(
     listed: &mut ListedConsumers,
     standing: &Standing,

@@ -1,4 +1,5 @@
-//! How far a sender is in the spool: what it sends next, and from where it goes on. It reads no spool and talks to no server.
+//! How far a sender is in the spool: what it sends next, and from where it resumes. It reads no spool and uses no
+//! connection.
 
 use std::collections::BTreeSet;
 
@@ -46,7 +47,7 @@ impl Progress {
         }
     }
 
-    /// Goes back after this number. What consumers then say of what they were sent before is old.
+    /// Goes back after this number. What consumers then report of earlier deliveries is old.
     pub(super) fn go_to(&mut self, number: u64) {
         self.go_on(number);
         self.pass += 1;
