@@ -1,7 +1,7 @@
 //! Kwapi's vocabulary, and the arithmetic people are billed by.
 //!
-//! Pure by manifest and by lint: this crate does no I/O, reads no clock and knows no async runtime. Every other
-//! crate speaks in these types.
+//! Pure by manifest and by lint: this crate does no I/O, reads no clock and uses no async runtime. Every other
+//! crate uses these types.
 //!
 //! The data's way through them: a driver fills a [`Reading`]; the driver manager derives what the meter left out,
 //! feeds an [`Integrator`] and sends a [`Measurement`]; a plugin credits it to a probe's [`Account`].

@@ -11,7 +11,7 @@ use crate::{ProbeId, Watts};
 
 /// The load never draws more than this.
 pub(crate) const WATTS_MAX: u64 = 400;
-/// What an absurd sample says.
+/// What an absurd sample reports.
 const ABSURD: Watts = Watts(10_000_000.0);
 
 /// What may happen.
@@ -28,7 +28,7 @@ pub(crate) enum WorldFault {
     Power,
     /// The meter does not answer.
     Link,
-    /// It says its power, and not its register.
+    /// It reports its power, and not its register.
     Unread,
     /// The wall clock is set, by half a second to two hours, either way.
     Step,
@@ -301,7 +301,8 @@ impl World {
         self.resets.iter().any(|at| (from..=to).contains(at))
     }
 
-    /// What the outlet can draw in so many milliseconds, or so many times what it ever drew, where nobody has told.
+    /// What the outlet can draw in so many milliseconds, or so many times what it ever drew, where no limit is
+    /// configured.
     fn draws(&self, times: f64, elapsed: u64) -> u64 {
         let watts = self.limits.max_watts.map_or(WATTS_MAX as f64 * times, |Watts(watts)| watts);
         (watts * elapsed as f64) as u64

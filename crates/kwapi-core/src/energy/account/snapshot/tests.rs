@@ -36,7 +36,7 @@ fn version_2() -> Vec<(String, Vec<u64>, Account)> {
     golden(include_str!("version_2.txt"), Account::decode_version_2)
 }
 
-/// The accounts of a golden file: name, what is said of them, and the account that is read.
+/// The accounts of a golden file: name, their numbers, and the account that is read.
 fn golden(file: &str, decode: Decode) -> Vec<(String, Vec<u64>, Account)> {
     file.lines()
         .filter(|line| !line.starts_with('#'))
@@ -70,7 +70,7 @@ fn accounts_of_earlier_versions_go_on_with_their_totals() {
 }
 
 /// Credits what comes after unsupported account version 2 was read, and says to which energy (J) and time (measured, unknown; s)
-/// it comes.
+/// it goes.
 fn go_on(name: &str, messages: &[Accounting]) -> (f64, u64, u64) {
     let (_, _, mut account) = version_2().into_iter().find(|(found, ..)| found == name).unwrap();
     account.resume(Duration::from_secs(1_000));
@@ -84,9 +84,9 @@ fn go_on(name: &str, messages: &[Accounting]) -> (f64, u64, u64) {
 #[test]
 fn open_sessions_of_version_2_are_credited_from_where_they_were() {
     assert_eq!(go_on("one-session", &[message(0, 9, 810)]), (540.0, 6, 0));
-    // Known already, and late but within what is told apart.
+    // Known already, and late but within what is distinguished.
     assert_eq!(go_on("one-session", &[message(0, 8, 720), message(0, 7, 630)]), (450.0, 5, 0));
-    // Earlier than all that was heard: it may have been credited since the account began to count. It is not.
+    // Earlier than all that was received: it may have been credited since the account began to count. It is not.
     assert_eq!(go_on("one-session", &[message(0, 2, 180)]), (450.0, 5, 0));
     // A successor, after 91 s of which nothing is known.
     assert_eq!(go_on("one-session", &[message(99, 100, 30)]), (480.0, 6, 91));
@@ -143,7 +143,7 @@ fn an_account_is_read_as_it_was_written() {
     account.encode(&mut bytes);
     let bytes = bytes.strip_prefix(b"before").unwrap();
     let read = Account::decode(bytes).unwrap();
-    // What is known only to this process is the rival and when its publisher was last heard.
+    // What is known only to this process is the rival and when its publisher was last received from.
     assert!(account.has_conflict());
     let kept = Account { rival: None, received_us: 0, is_resumed: false, ..account };
     assert_eq!(read, kept);

@@ -10,7 +10,7 @@ use crate::{
     Timestamp, Watts,
 };
 
-/// A meter that says its serial number, at 100 W.
+/// A meter that reports its serial number, at 100 W.
 fn with_serial(serial: &str) -> Small {
     Small::new(Meter { offset: 5_000_000, serial: Some(serial.to_owned()), ..Meter::exact("m") })
 }
@@ -44,7 +44,7 @@ fn a_serial_number_not_read_once_hides_no_swap_in_a_stop() {
             world.read([50]);
         }
         world.stop();
-        // The next process cannot ask the device at first, or could not to the end of the one before.
+        // The next process cannot query the device at first, or could not to the end of the one before.
         world.meter.serial = None;
         world.read([60, 70]);
         world.stop();
@@ -166,7 +166,7 @@ fn what_an_outlet_without_a_register_draws_is_known_after_a_restart() {
     assert!(!world.source.as_ref().unwrap().session.integrator().unwrap().is_outlier());
 }
 
-/// What a coarse register told of the power is no evidence against that register.
+/// What a coarse register gave of the power is no evidence against that register.
 #[test]
 fn power_derived_from_a_register_does_not_convict_it() {
     let limits =

@@ -1,4 +1,4 @@
-//! What the state is told, when, and what of it must be on disk first.
+//! What the state records, when, and what of it must be on disk first.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -119,7 +119,7 @@ fn a_register_that_is_first_read_is_synced_alone() {
     assert_eq!((record, message.session, message.seq), (ALONE, wall(0), 0));
 }
 
-/// The reading in which the register is first read says no power, and the clock is set back in the next.
+/// The reading in which the register is first read has no power, and the clock is set back in the next.
 #[test]
 fn a_curve_that_begins_unpublished_counts_from_nothing() {
     let mut process = Process::new(Vec::new());

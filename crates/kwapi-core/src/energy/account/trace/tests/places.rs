@@ -7,7 +7,7 @@ fn begin_first() -> Decision {
     Decision::Begin { kind: SegmentKind::First, begin: Timestamp::from_seconds(100), base: Energy::ZERO }
 }
 
-/// Hears messages, each with the cause of what it changes.
+/// Receives messages, each with the cause of what it changes.
 fn causes(book: &mut Book, messages: &[Accounting]) -> Vec<Cause> {
     let mut trace = book.trace.clone();
     let mut pieces = Vec::new();
@@ -153,7 +153,7 @@ fn a_stretch_without_time_of_its_own_covers_none() {
     );
 }
 
-/// A publisher that keeps no record begins anew under an id before ours, when ours is gone.
+/// A publisher that keeps no record starts afresh under an id before ours, when ours is gone.
 #[test]
 fn the_time_before_a_rival_is_in_no_row() {
     let mut book = Book::default();
@@ -219,7 +219,7 @@ proptest::proptest! {
     }
 }
 
-/// A stretch of so many milliseconds of wall and monotonic time: the step it is told in, and how much of it is known.
+/// A stretch of so many milliseconds of wall and monotonic time: the step it is emitted in, and how much of it is known.
 fn lay(wall: u64, monotonic: u64) -> (RowStep, i64) {
     let laid = Laid { from: 0, to: wall, mj: [1, 0, 0], ms: [monotonic, 0, 0], monotonic };
     let mut rows = Vec::new();
