@@ -23,7 +23,7 @@ pub(super) const REBUILDS_MAX: u64 = 64;
 /// A probe's files on their way from the journal.
 #[derive(Debug)]
 pub(super) struct Rebuild {
-    /// Puts samples in order and tells their pace, as when they were new.
+    /// Puts samples in order and determines their pace, as when they were new.
     probe: ProbeFiles,
     /// Samples before this one are taken: it waits for the files, with those after it.
     first: FileSample,

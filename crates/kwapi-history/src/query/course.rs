@@ -85,7 +85,7 @@ impl Courses {
         }
     }
 
-    /// Where in a row its energy lies; `None` where the samples do not tell.
+    /// Where in a row its energy lies; `None` where the samples do not show it.
     pub(super) fn course(&self, probe: &ProbeId, row: Range<u64>, increment: &Increment) -> Option<Course> {
         let (points, settled) = (self.points.get(probe)?, self.settled.get(probe));
         let exact = |points: &Vec<Point>| Course::exact(stretches(points, &row)?, row.clone(), *increment);

@@ -2,7 +2,7 @@
 //!
 //! After a stop a driver manager is sure of a meter's register only once that has moved: until then the messages lack what was
 //! used over the stop (their totals do not rise, at a power that is not 0), and one message later has all of it at once. The
-//! ledger knows which time that is of and lays it there; the totals of samples have it where it came.
+//! ledger records which time that is of and lays it there; the totals of samples have it where it came.
 
 use super::stretch::Point;
 

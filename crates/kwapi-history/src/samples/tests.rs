@@ -90,7 +90,7 @@ impl World {
 
 type Rows = Vec<(ProbeId, SampleRow)>;
 
-/// Tells the first difference alone.
+/// Reports the first difference alone.
 #[track_caller]
 fn assert_same(rows: &Rows, truth: &Rows, what: &str) {
     let differs = rows.iter().zip(truth).find(|(row, true_row)| row != true_row);

@@ -1,4 +1,4 @@
-//! Readers: woken, served from memory or disk, going on where they were, and none in another's way.
+//! Readers: woken, served from memory or disk, continuing where they were, and none in another's way.
 
 use super::*;
 

@@ -37,7 +37,7 @@ fn a_stop_of_less_energy_than_its_end_had_is_found_as_well() {
 
 #[test]
 fn a_register_that_goes_in_steps_makes_up_for_nothing() {
-    // Nobody knows what was used from 2 to 6; the step at 8 is 40 J late.
+    // It is unknown what was used from 2 to 6; the step at 8 is 40 J late.
     check(&[(0, 0), (1, 100), (2, 200), (6, 200), (7, 300), (8, 440)], None);
     check(&[(0, 0), (1, 100), (2, 240), (3, 340)], None);
     check(&[], None);

@@ -76,7 +76,7 @@ fn files_that_cannot_be_read_are_named_and_the_others_answer() {
             page.unreadable.iter().filter(|file| file.cause.contains(all[0].to_str().unwrap())).count();
         assert_eq!((named, page.unreadable.len()), (1, 1), "{:?}", page.unreadable);
         assert!(!page.samples.is_empty() && page.samples.len() < before);
-        // Such a file is left alone, and merging goes on with the others.
+        // Such a file is left alone, and merging continues with the others.
         assert!((0..10).all(|_| samples.merge_one(wall(9 * HOUR))));
         assert_eq!(std::fs::read(&all[0]).unwrap(), spoiled);
     }
@@ -145,6 +145,6 @@ fn bytes_that_are_no_file_of_samples_are_reported_and_never_end_the_process() {
         assert_eq!(error.kind(), io::ErrorKind::InvalidData, "cut at {at}");
         let mut spoiled = bytes.clone();
         spoiled[at] ^= 0x55;
-        _ = read(&spoiled); // Told or not, it returns.
+        _ = read(&spoiled); // Reported or not, it returns.
     }
 }

@@ -78,8 +78,8 @@ impl GroupFold {
         (ends > 0).then(|| (f64::from(of.ends_known) / f64::from(ends)).min(1.0))
     }
 
-    /// The second before which all members of a group have told what they will, but for those that have missed two of their
-    /// turns.
+    /// The second before which all members of a group have delivered what they will, but for those that have missed two
+    /// of their turns.
     fn complete_until(&self, group: usize) -> u64 {
         let within = self.tree.within(group);
         let is_in =
