@@ -110,7 +110,7 @@ impl Listener {
         })
     }
 
-    /// Where it listens; tells the port when it was left to the system.
+    /// Where it listens; with the actual port when that was left to the system.
     pub fn address(&self) -> SocketAddr {
         self.address
     }

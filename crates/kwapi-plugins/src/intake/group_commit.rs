@@ -20,7 +20,7 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 /// Forces to the disk what is in the journal.
 pub(super) type Sync = Box<dyn FnMut() -> io::Result<()> + Send>;
 
-/// A thread that syncs. How much waits is bounded by what a transport brings unacknowledged.
+/// A thread that syncs. How much waits is bounded by what a transport delivers unacknowledged.
 #[derive(Debug)]
 pub(super) struct GroupCommit {
     waiting: Arc<Waiting>,
@@ -62,7 +62,7 @@ impl GroupCommit {
             while let Some(receipts) = theirs.gather() {
                 match sync() {
                     Ok(()) => receipts.into_iter().for_each(|receipt| receipt()),
-                    // The journal tells of it.
+                    // The journal reports it.
                     Err(_) => theirs.put_back(receipts),
                 }
             }
@@ -134,7 +134,7 @@ mod tests {
 
     use super::*;
 
-    /// A disk that answers as it is told, and what came of the receipts.
+    /// A disk that responds as configured, and what came of the receipts.
     struct World {
         answers: mpsc::Sender<io::Result<()>>,
         syncs: mpsc::Receiver<()>,

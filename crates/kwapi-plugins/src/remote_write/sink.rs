@@ -33,8 +33,8 @@ pub struct RemoteWriteTask {
 }
 
 impl RemoteWriteTask {
-    /// Starts to read `journal` where the sink of this name has come to. A probe that is not heard for as long as `gaps` says is
-    /// silent; `accounts` are those of all probes there were before the start.
+    /// Starts to read `journal` where the sink of this name has come to. A probe that is not received for as long as
+    /// `gaps` states is silent; `accounts` are those of all probes there were before the start.
     ///
     /// # Errors
     /// With the key at fault.

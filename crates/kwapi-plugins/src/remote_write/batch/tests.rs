@@ -85,7 +85,7 @@ fn a_probe_that_fell_silent_before_the_start_ends_where_it_was() {
     tracker.go_on(before.map(|(name, at_ms)| (probe(name), now(at_ms))).to_vec(), now(21_000));
     assert_eq!(text(&[tracker.silent(now(21_000))]), "lyon.gone@1001 end end\n");
     assert_eq!(tracker.silent(now(21_000)), Piece::new(), "once");
-    // One that is heard in time has gone on, and one that comes back later is in order.
+    // One that is received in time has continued, and one that comes back later is in order.
     let mut batch = Batch::default();
     batch.add(&[record("lyon.back", 22_000, 2), record("lyon.gone", 23_000, 3)], END, &mut tracker);
     assert_eq!(text(&batch.pieces), "lyon.back@22000 2 2, lyon.gone@23000 3 3\n");
@@ -109,7 +109,7 @@ fn a_silent_probe_ends_once_and_goes_on() {
     let mut batch = Batch::default();
     batch.add(&[record("a", 1_001, 4), record("a", 30_000, 3)], END, &mut tracker);
     assert_eq!(text(&batch.pieces), "a@30000 3 3\n", "1001 is the marker's");
-    // Forgotten after a day, and begun anew.
+    // Forgotten after a day, and started afresh.
     assert_eq!(text(&[tracker.silent(now(86_400_000))]).lines().count(), 1);
     tracker.silent(now(2 * 86_400_000));
     assert!(tracker.probes.is_empty());

@@ -1,5 +1,5 @@
 //! `/meters/`: which meters are ill, since when, and what to try; to who does not see everything, which of their own probes are
-//! silent, since what a meter is called and why it fails tells of others (ADR 0017).
+//! silent, since what a meter is called and why it fails discloses others (ADR 0017).
 
 use std::fmt::Write as _;
 
@@ -105,7 +105,7 @@ pub(super) fn answer(request: &PageRequest<'_>, query: &FormFields) -> Response 
     render(&page, StatusCode::OK, None, conditions)
 }
 
-/// Those that fell silent last come first: somebody may still know what was done then.
+/// Those that fell silent last come first: somebody may still remember what was done then.
 fn silent_probes(
     silent: &[(&ProbeId, Timestamp)],
     now: Timestamp,

@@ -73,7 +73,7 @@ async fn found(site: Router, pages: &[String], size: &str, scheme: u8) -> Vec<St
         if violations != Some("nothing") {
             found.push(format!("{page}: {}", violations.unwrap_or("axe-core did not run")));
         }
-        // A page that is not found says so with its status, which Chromium notes.
+        // A page that is not found states that with its status, which Chromium notes.
         let faults = log.lines().filter(|line| line.contains("CONSOLE") && !line.contains("status of 404"));
         found.extend(faults.map(|line| format!("{page}: {line}")));
     }

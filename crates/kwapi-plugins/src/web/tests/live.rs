@@ -39,7 +39,7 @@ impl Drop for Server {
     }
 }
 
-/// Pages without a login, of probes that measure when they are told to.
+/// Pages without a login, of probes that measure when they are triggered.
 fn pages(names: &[&str]) -> Measured {
     Measured::new(names, 9, None)
 }
@@ -48,7 +48,7 @@ const LIVE: &str = "document.getElementById('live').textContent.startsWith('Live
 const A: &str = "document.querySelector('[data-now=\"A\"] b').textContent";
 
 /// Waits until the server counts so many streams. Requests of the browser pace it: as many are answered long
-/// before the worker takes a tab that says nothing for gone.
+/// before the worker takes a tab that sends nothing for closed.
 fn wait_for_streams(browser: &mut Browser, tab: &Tab, pages: &Measured, expected: u64) {
     for _ in 0..2_000 {
         if pages.count("kwapi_web_streams") == expected {
@@ -87,7 +87,7 @@ fn numbers_change_in_place_as_the_server_would_write_them() {
         assert_eq!(browser.evaluate(&tab, is_same), true, "nothing was loaded anew or replaced");
         browser.close(&tab);
     }
-    // Who says nothing for ten minutes is silent, and uses no watt.
+    // A probe that sends nothing for ten minutes is silent, and uses no watt.
     let tab = browser.open(&server.page("/last/minute/"), false, "");
     browser.wait(&tab, LIVE);
     pages.now.fetch_add(600, Ordering::Relaxed);

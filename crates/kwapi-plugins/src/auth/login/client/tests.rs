@@ -4,7 +4,7 @@ use super::*;
 
 const PROXY: &str = "10.0.0.7";
 
-/// What is told of a request from `peer` with these headers, and the names of those that are left.
+/// What is taken from a request from `peer` with these headers, and the names of those that are left.
 fn take(peer: &str, is_encrypted: bool, lines: &[(&str, &'static str)]) -> (Client, Vec<String>) {
     let trusted = TrustedProxies {
         addresses: vec![PROXY.parse().unwrap()],

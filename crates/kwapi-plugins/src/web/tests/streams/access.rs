@@ -1,4 +1,4 @@
-//! To whom streams say what, and when they end.
+//! To whom streams send what, and when they end.
 
 use super::super::tenants::logins;
 use super::*;
@@ -112,7 +112,7 @@ async fn a_tenant_s_stream_has_theirs_alone_and_another_s_is_as_one_that_is_not_
         }
         assert!(events.iter().all(|event| *event == events[0]), "{turn}: {events:?}");
         assert!(!String::from_utf8_lossy(&events[0]).contains("paris"), "{events:?}");
-        // Paris measures as well, which Lyon hears nothing of.
+        // Paris measures as well, which Lyon receives nothing of.
         pages.measure(2, 1_000.0 + f64::from(turn));
         pages.measure(0, 10.0 + f64::from(turn));
         alone.now.fetch_add(1, Ordering::Relaxed);
