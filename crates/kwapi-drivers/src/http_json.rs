@@ -1,6 +1,6 @@
 //! Any device or program that shows its watts as JSON at a URL.
 //!
-//! One request a round brings all outlets. Source: `json_values.rs`.
+//! One request a round returns all outlets. Source: `json_values.rs`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -65,7 +65,7 @@ impl Driver for HttpJson {
         Self::check(config)?;
         Self::check_outlets(config, outlets)?;
         let outlets = if outlets.wants_all() {
-            // What the outlets of an unknown document are, nobody knows; one probe is the document.
+            // What the outlets of an unknown document are, is unknown; one probe is the document.
             vec![Outlet { key: "1".to_owned(), probe: outlets.only()? }]
         } else {
             outlets.named().to_vec()

@@ -52,7 +52,7 @@ pub struct Nvml {
     thread: Arc<OneThread>,
     loaded: Arc<Loaded>,
     sources: Vec<ReadGpu>,
-    /// When one was found lost; after a while all are opened anew.
+    /// When one was found lost; after a while all are reopened.
     lost_at: Option<Instant>,
     notes: Notes,
     listed: ListedProbes,
@@ -188,7 +188,7 @@ impl Driver for Nvml {
 }
 
 impl Nvml {
-    /// Shuts the library down and opens it anew: it finds a GPU again that was lost only so.
+    /// Shuts the library down and reopens it: it finds a GPU again that was lost only so.
     async fn open_again(&mut self) -> Result<(), DriverError> {
         let before = std::mem::take(&mut self.loaded);
         let name = self.library.to_string_lossy().into_owned();

@@ -73,9 +73,9 @@ impl Outlets {
     }
 
     /// The probes of all outlets that a device lists, each by its key and its name on the device. Outlets of one name (a
-    /// machine with two supplies) are told apart by their keys, `web1.3` and `web1.4`: what is above them on the path,
-    /// `web1`, is then their sum. `None` for an outlet that nobody wants, of whose name the template makes no probe id, or
-    /// that cannot be told from another even so.
+    /// machine with two supplies) are distinguished by their keys, `web1.3` and `web1.4`: what is above them on the path,
+    /// `web1`, is then their sum. `None` for an outlet that is not configured, of whose name the template makes no
+    /// probe id, or that cannot be distinguished from another even so.
     pub fn probes<'a>(
         &self,
         listed: impl IntoIterator<Item = (&'a str, Option<&'a str>)>,

@@ -39,7 +39,7 @@ impl Site {
         Self { driver, keys, state, published: Arc::default(), began: Instant::now(), later: Duration::ZERO }
     }
 
-    /// A manager reads the meter until it has published three times, and is stopped. Says why it did not bridge.
+    /// A manager reads the meter until it has published three times, and is stopped. Returns why it did not bridge.
     async fn read(&self) -> Option<NotBridged> {
         self.read_as("drivers").await
     }
@@ -88,7 +88,7 @@ impl Site {
         }
     }
 
-    /// What a plugin bills that hears all of it as it comes, and how many messages it refused.
+    /// What a plugin bills that receives all of it as it comes, and how many messages it refused.
     fn billed(&self) -> (Energy, usize) {
         let (mut account, mut refused) = (Account::default(), 0);
         let published = self.published.lock();
@@ -100,7 +100,7 @@ impl Site {
     }
 }
 
-/// The hour is told by the register to within two ticks, and nothing is unknown.
+/// The hour is given by the register to within two ticks, and nothing is unknown.
 #[track_caller]
 fn is_bridged(site: &Site, used: Energy, tick: Energy) {
     let (first, last) = site.ends();
@@ -211,7 +211,7 @@ fn bills(site: &Site, least_wh: u64, most_wh: u64) {
     assert_eq!(refused, 0, "an hour between them: each is heard when the other is silent");
 }
 
-/// A manager's state was copied to another host, with its disk, say: both go on from there, one after the other, and
+/// A manager's state was copied to another host, with its disk, say: both continue from there, one after the other, and
 /// each is sure of what the register counted meanwhile.
 #[tokio::test]
 async fn a_copied_state_bills_no_hour_twice() {
@@ -231,8 +231,8 @@ async fn a_copied_state_bills_no_hour_twice() {
     bills(&site, 123, 369);
 }
 
-/// Another manager, which knows nothing of the first, reads the meter for two hours; then the first is back, with a state in
-/// which all three hours are its own stop.
+/// Another manager, which has nothing of the first, reads the meter for two hours; then the first is back, with a state
+/// in which all three hours are its own stop.
 #[tokio::test]
 async fn another_manager_in_between_bills_no_hour_twice() {
     let Some(mut pdu) = Pdu::start() else { return };

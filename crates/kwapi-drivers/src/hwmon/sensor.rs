@@ -1,4 +1,4 @@
-//! One sensor: the files it is read from, and what they said.
+//! One sensor: the files it is read from, and what they held.
 
 use std::path::PathBuf;
 
@@ -26,7 +26,7 @@ pub(crate) struct HwmonSensor {
     pub(super) energy: Option<PathBuf>,
     pub(super) voltage: Option<PathBuf>,
     pub(super) current: Option<PathBuf>,
-    /// Says `suspended` while the device sleeps; reading the others would wake it.
+    /// Holds `suspended` while the device sleeps; reading the others would wake it.
     pub(super) sleep: Option<PathBuf>,
 }
 
@@ -72,7 +72,7 @@ impl HwmonSensor {
 
 type Part = Option<Result<i64, FileTrouble>>;
 
-/// What the files of a sensor said, in their units.
+/// What the files of a sensor held, in their units.
 #[derive(Debug, Default)]
 pub(crate) struct Raw {
     power: Part,

@@ -1,4 +1,5 @@
-//! Answers shaped after what devices of each kind say, in numbers of our own; the device is a socket that speaks as they do.
+//! Answers shaped after what devices of each kind send, in numbers of our own; the device is a socket that responds as
+//! they do.
 
 use std::sync::Arc;
 
@@ -57,7 +58,7 @@ fn what_is_not_reported_is_not_zero() {
     check(&meter(&json!({"power_mw": null, "total_wh": 3})), "10800 J");
 }
 
-/// A device at a port, and what it was asked.
+/// A device at a port, and the requests it received.
 struct Device {
     port: u16,
     requests: Arc<Mutex<Vec<Value>>>,

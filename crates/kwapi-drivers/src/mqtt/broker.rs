@@ -181,7 +181,7 @@ struct Routes {
     exact: HashMap<String, Vec<Arc<Queue>>>,
     /// Filters with `+` or `#`.
     wild: Vec<(String, Arc<Queue>)>,
-    /// Filters in the order their subscriptions were asked for, to tell whose was refused.
+    /// Filters in the order their subscriptions were requested, to find whose was refused.
     unconfirmed: VecDeque<String>,
     end: Option<End>,
 }
@@ -223,7 +223,7 @@ impl Subscription {
         Ok(())
     }
 
-    /// Says no when too many subscriptions wait. Route and request are made under one lock, so that the order of the
+    /// Refuses when too many subscriptions wait. Route and request are made under one lock, so that the order of the
     /// requests is known when their acknowledgements come.
     fn try_add(&mut self, filter: &str) -> Result<bool, DriverError> {
         let mut routes = self.connection.routes.lock();

@@ -69,7 +69,7 @@ fn named(keys: &[&str]) -> Outlets {
     by_key(keys.iter().map(|key| (*key, *key)))
 }
 
-/// What the next `count` readings say, as they come.
+/// What the next `count` readings hold, as they come.
 async fn next(meter: &mut Mqtt, count: usize) -> Vec<String> {
     let mut outcome = Vec::new();
     let mut readings = Readings::default();

@@ -1,4 +1,4 @@
-//! The line a meter talks on: a serial device, or a network converter that passes its bytes on.
+//! The line a meter sends on: a serial device, or a network converter that passes its bytes on.
 
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;

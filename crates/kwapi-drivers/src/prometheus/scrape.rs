@@ -51,7 +51,7 @@ struct Found {
 
 impl Scrape {
     pub(super) fn new(config: &PrometheusConfig) -> Self {
-        // OpenMetrics: the family of `x_total` says in `x_created` when it began.
+        // OpenMetrics: the family of `x_total` states in `x_created` when it began.
         let created = config
             .energy
             .as_ref()
@@ -205,7 +205,7 @@ impl Scrape {
             }
         }
         let get = |place: usize| found.values.get(place).copied().flatten().filter(|_| !is_several(&place));
-        // Not a number is how exporters say "not now".
+        // Not a number is how exporters report "not now".
         let scale = |place: usize| self.scales.get(place).copied().unwrap_or(1.0);
         let number =
             |place: usize| get(place).map(|(value, _)| value * scale(place)).filter(|value| !value.is_nan());

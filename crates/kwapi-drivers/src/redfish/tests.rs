@@ -261,7 +261,7 @@ async fn a_pdu_of_a_room_or_a_shelf_is_read_and_its_total_where_no_outlet_is_mea
         let keys = config(&service.address().to_string(), "password = \"secret\"");
         let outcome = round(&keys, &Outlets::all("hall.{label}")).await;
         assert_eq!(outcome, "hall.total: 9100 W, 43200000 J", "{collection}");
-        // What a chassis says comes before what feeds the room.
+        // What a chassis reports comes before what feeds the room.
         resources["/redfish/v1/"]["Chassis"] = at("/c");
         resources["/c"] = json!({"Members": [at("/c/1")]});
         resources["/c/1"] = json!({"Id": "1", "Power": at("/c/1/Power")});

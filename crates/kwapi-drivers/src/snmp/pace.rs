@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 /// Scales, labels and reset stamps are read again after this long, and at once after a reboot or when a counter falls.
 const SLOW_COLUMNS_INTERVAL: Duration = Duration::from_secs(300);
-/// So long after the last time, it is asked again which outlets there are.
+/// So long after the last time, the agent is queried again for which outlets there are.
 const LISTING_INTERVAL: Duration = Duration::from_secs(300);
 /// The same while outlets that are known or named cannot be read.
 const LISTING_INTERVAL_MISSING: Duration = Duration::from_secs(60);
@@ -131,7 +131,7 @@ mod tests {
         assert_eq!(due_after(HOUR, false, 1, true), Some(60));
         assert_eq!(due_after(Some(2_000), false, 0, true), Some(15));
         assert_eq!(due_after(HOUR, true, 0, true), Some(0));
-        // An agent that does not tell for how long it is up is taken for an old one.
+        // An agent that does not report for how long it is up is taken for an old one.
         assert_eq!(due_after(None, false, 0, true), Some(300));
     }
 

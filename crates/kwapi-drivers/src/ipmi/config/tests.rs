@@ -1,6 +1,6 @@
 use super::*;
 
-/// Parses the keys of a meter and checks them; what is said of them.
+/// Parses the keys of a meter and checks them; the findings.
 #[track_caller]
 fn check(keys: &str, expected: &str) {
     let outcome =

@@ -1,4 +1,4 @@
-//! Against `ipmi_sim` (`OpenIPMI`) and pyghmi, with `ipmitool` and `FreeIPMI` as referees of what the cards say.
+//! Against `ipmi_sim` (`OpenIPMI`) and pyghmi, with `ipmitool` and `FreeIPMI` as referees of what the cards report.
 
 use std::process::Command;
 use std::time::Duration;

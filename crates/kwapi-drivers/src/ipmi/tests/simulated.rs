@@ -64,7 +64,7 @@ async fn an_account_of_any_privilege_is_read_and_the_card_reports_when_it_is_too
     check(&reading_text(&wanted).await, "is not allowed privilege \"operator\"");
     let only_dcmi = IpmiConfig { source: SourceWanted::Dcmi, ..keys(&card) };
     check(&reading_text(&only_dcmi).await, "set privilege to \"operator\" or \"administrator\"");
-    // Its sensors ask for no more than "user".
+    // Its sensors require no more than "user".
     check(&reading_text(&keys(&card)).await, "236 W");
 }
 

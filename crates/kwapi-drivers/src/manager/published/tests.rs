@@ -61,7 +61,7 @@ fn a_probe_reports_how_its_power_came_about_and_whether_its_device_counts() {
     };
     let amperes = Reading { current: Some(Amperes(2.0)), voltage: Some(Volts(230.0)), ..Reading::default() };
     let both = Reading { power: Some(Watts(90.0)), ..counter(70.0) };
-    // A counter that was read once tells no power yet.
+    // A counter that was read once gives no power yet.
     let counted = [counter(500.0), counter(900.0), counter(1_300.0)];
     for (readings, expected) in [
         (vec![], (None, false)),

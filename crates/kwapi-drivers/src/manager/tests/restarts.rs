@@ -1,4 +1,4 @@
-//! A manager that ends and begins again, beside a meter whose register goes on.
+//! A manager that ends and starts again, beside a meter whose register continues.
 
 mod site;
 
@@ -17,7 +17,7 @@ fn stands_at(accounting: &Accounting) -> f64 {
     begin + accounting.totals.energy.joules()
 }
 
-/// The curve goes on over a stop, and what it tells is the truth to within two ticks.
+/// The curve continues over a stop, and what it gives is the truth to within two ticks.
 #[track_caller]
 fn goes_on(messages: &[Accounting], runs: u32) {
     let (first, last) = (messages.first().unwrap(), messages.last().unwrap());
@@ -29,7 +29,7 @@ fn goes_on(messages: &[Accounting], runs: u32) {
     assert!(messages.iter().all(|message| message.totals.is_sound()));
 }
 
-/// What a stop costs where it is not bridged: nothing of it is told, and nothing twice.
+/// What a stop costs where it is not bridged: nothing of it is counted, and nothing twice.
 #[track_caller]
 fn check_afresh(messages: &[Accounting]) {
     let (first, last) = (messages.first().unwrap(), messages.last().unwrap());
@@ -80,7 +80,7 @@ async fn a_reboot_of_the_host_is_bridged_and_not_for_a_register_in_it() {
     check_afresh(&site.of("p"));
 }
 
-/// What happens to the device in a stop of an hour that must not be bridged, and what the manager says of it.
+/// What happens to the device in a stop of an hour that must not be bridged, and what the manager reports of it.
 async fn anew(device: &str, happens: impl FnOnce(&mut Device), expected: NotBridged) {
     let mut site = Site::new(device);
     change(device, |device| device.serial = Some("SN-0417".to_owned()));
@@ -103,7 +103,7 @@ async fn what_is_not_the_same_register_or_did_not_go_on_begins_anew() {
 
 #[tokio::test(start_paused = true)]
 async fn within_the_bound_a_swapped_meter_without_a_serial_number_cannot_be_detected() {
-    // The manual says so: a tenth over the largest watts seen, times the stop and an interval, and a tick.
+    // As in the manual: a tenth over the largest watts seen, times the stop and an interval, and a tick.
     let most = WATTS * 1.1 * 3_602.0 + TICK;
     for (device, excess, expected) in [
         ("below", most - WATTS * 3_600.0 - 300.0, None),

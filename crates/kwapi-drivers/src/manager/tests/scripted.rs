@@ -146,7 +146,7 @@ impl Driver for Sending {
     }
 }
 
-/// The same, read by a thread at each tick of a short interval; it says how often it was read before.
+/// The same, read by a thread at each tick of a short interval; it reports how often it was read before.
 pub(super) struct Sampled(Scripted);
 
 impl Driver for Sampled {

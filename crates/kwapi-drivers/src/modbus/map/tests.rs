@@ -11,7 +11,7 @@ fn words_of<const BYTES: usize>(bytes: [u8; BYTES]) -> Vec<u16> {
     bytes.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect()
 }
 
-/// What an outlet of a map says of registers given as `address: words`.
+/// What an outlet of a map reads from registers given as `address: words`.
 #[track_caller]
 fn check(map: &Map, outlet: &str, words: &[(u16, &[u16])], expected: &str) {
     let registers = words.iter().flat_map(|(at, words)| {

@@ -321,7 +321,7 @@ async fn a_counter_is_known_by_its_property_and_by_the_serial_number_of_its_chas
         assert_eq!((registers[0].serial.as_deref(), registers[0].path.as_deref()), (serial, path));
         assert!(Arc::ptr_eq(&registers[0], &registers[1]), "made once");
     }
-    // Without a counter there is nothing to know.
+    // Without a counter there is nothing to look up.
     let card = Changing::one(json!({"Power": consumed(&json!(120))})).await;
     let mut driver = card.open().await;
     let mut readings = Readings::default();
