@@ -7,7 +7,7 @@ use kwapi_peers::{Lab, Peer, find, need, wait_until};
 
 use crate::harness::{Kwapi, PATIENCE, get, kwapi, request};
 
-/// Starts the demonstration on free ports and waits until it has told where to look.
+/// Starts the demonstration on free ports and waits until it has printed where to look.
 fn start() -> (Peer, Lab, u16, u16) {
     let lab = Lab::empty();
     let mut command = kwapi();

@@ -15,7 +15,7 @@ use crate::harness::{Kwapi, PATIENCE, get, request};
 const PHYSICS: &str = "60527ae8cf728a305487ae87bedf0b1ce4613ece6caa621df5b06ff282e9fe90";
 const BIOLOGY: &str = "31d8359c2201f199cac62b675875f412dbdb3de514e862aa5b1a340fa4015862";
 const STATUS: &str = "[status]\nlisten = '127.0.0.1:@STATUS@'\n";
-/// Prints what it hears, and ends at the first message that is no measurement on its probe's topic.
+/// Prints what it receives, and ends at the first message that is no measurement on its probe's topic.
 const SUBSCRIBE: &str = "import json, sys, zmq\n\
     socket = zmq.Context().socket(zmq.SUB)\n\
     socket.setsockopt(zmq.SUBSCRIBE, b'')\n\
@@ -122,7 +122,7 @@ fn a_meter_of_five_minutes_needs_no_configuration_where_it_is_kept() {
     assert!(found.contains("lyon.seldom") && found.contains("lyon.often"), "{found}");
     let (_, found) = get(kept.web, "/table/day/?label=rack:r2").unwrap();
     assert!(!found.contains("/probe/lyon.seldom/"), "{found}");
-    // What a site says of its probe lets nobody see it.
+    // What a site describes of its probe lets nobody see it.
     let nothing = serde_json::json!({ "probe_ids": [] });
     assert_eq!(get_json(&kept, "biology-token", "/v1/probe-ids/").unwrap(), nothing);
     wait_until("power between its measurements", PATIENCE, || {
@@ -135,7 +135,7 @@ fn a_meter_of_five_minutes_needs_no_configuration_where_it_is_kept() {
     });
     assert!(!other.log().contains("Error"), "{}", other.log());
 
-    // Killed, it knows as much before it has heard anything again.
+    // Killed, it has as much before it has received anything again.
     drop(socket);
     drop(drivers);
     let Kwapi { process, lab, .. } = kept;

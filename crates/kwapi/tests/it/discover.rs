@@ -270,7 +270,7 @@ fn a_modbus_meter_takes_a_map_that_makes_sense_and_without_one_is_reported_with_
     assert!(found.starts_with("# 1 found: Eastron SDM120/230, 1 outlet, 100.2 W now\n"), "{found}");
     assert!(found.contains("map = \"eastron-sdm120\"\nprobe = \"{host}\"\n"), "{found}");
     accepted(&found, folder.path());
-    // The other meter of that line says watts and no voltage to judge them by.
+    // The other meter of that line reports watts and no voltage to judge them by.
     let (found, _) = printed(&["127.0.0.1", &at], folder.path());
     assert!(found.contains("with \"feeds\", but: "), "{found}");
 

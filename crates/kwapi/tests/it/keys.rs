@@ -143,7 +143,7 @@ fn who_may_connect_and_what_is_signed_with_change_by_a_reload_and_it_is_recorded
     assert_eq!(counted(&listener, "kwapi_bus_received_total"), 0.0, "its key is not in the list");
     reconfigure(&without, &drivers(&[&other.1, &plugin.1], old));
     grows(&listener, "kwapi_bus_verified_total");
-    // Both sides know the new key before it signs, and the old one goes last.
+    // Both sides have the new key before it signs, and the old one goes last.
     reconfigure(&listener, &api(&format!("[{old}, {new}]")));
     reconfigure(&without, &drivers(&[&other.1, &plugin.1], &format!("[{old}, {new}]")));
     grows(&listener, "kwapi_bus_verified_total");
@@ -156,7 +156,7 @@ fn who_may_connect_and_what_is_signed_with_change_by_a_reload_and_it_is_recorded
     grows(&listener, "kwapi_bus_verified_total");
     assert_eq!(counted(&listener, "kwapi_bus_refused_total"), 0.0, "nothing was lost");
     assert_eq!(counted(&listener, "kwapi_collector_lost_messages"), 0.0);
-    // Who is taken off the list hears nothing more.
+    // Who is taken off the list receives nothing more.
     reconfigure(&without, &drivers(&[&other.1], &format!("[{new}]")));
     wait_until("the plugin is dropped", PATIENCE, || {
         let before = counted(&listener, "kwapi_bus_received_total");

@@ -21,7 +21,7 @@ fn measure(service: &Kwapi, arguments: &[&str]) -> Command {
     command
 }
 
-/// The report in a file, and what was said.
+/// The report in a file, and what was printed.
 fn report(service: &Kwapi, arguments: &[&str], job: &[&str]) -> (Option<i32>, Value, String) {
     let arguments = [&["--json", "--output", "r.json"], arguments, &["--"], job].concat();
     let output = measure(service, &arguments).output().unwrap();
@@ -56,7 +56,7 @@ fn a_command_gets_its_energy_and_its_exit_status_stands() {
     let accuracy = all["accuracy_percent"].as_f64().unwrap();
     assert!((accuracy - (100.0_f64.powi(2) + 100.0_f64.powi(2)).sqrt() / 150.0).abs() < 0.02, "{accuracy}");
     assert_eq!(all["eehpcwg"]["level"], 0, "two seconds are no core phase");
-    // Ledger and samples tell it to the instant, as anybody may ask them.
+    // Ledger and samples have it to the instant, as anybody may query them.
     for probe in ["a", "b"] {
         let path = format!(
             "/v2/energy?probe={probe}&start={:.6}&end={:.6}",

@@ -211,7 +211,7 @@ fn sends_old(port: u16) -> Kwapi {
     service
 }
 
-/// What the server says of a probe now.
+/// What the server has of a probe now.
 fn value(port: u16, probe: &str) -> Option<Vec<Value>> {
     query_prometheus(port, &format!("kwapi_probe_power_watts{{probe=\"{probe}\"}}"))
 }

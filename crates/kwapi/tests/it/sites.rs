@@ -8,8 +8,8 @@
 //!                                   └─ [Paris.B, Lyon.D]
 //! ```
 //!
-//! The same story is told twice: over relays on loopback, which read along and always run, and between network namespaces,
-//! where the kernel's counters say what crossed.
+//! The same course is run twice: over relays on loopback, which read along and always run, and between network
+//! namespaces, where the kernel's counters show what crossed.
 
 mod namespaces;
 mod processes;
@@ -65,7 +65,7 @@ trait Network {
     fn bytes(&self, link: Link) -> u64;
     /// What was read along of `link` since the last call, where that is possible: probe, session and seq of each message.
     fn messages(&self, link: Link) -> Option<Vec<(String, String)>>;
-    /// Nothing passes any more, and nobody is told.
+    /// Nothing passes any more, and nobody is notified.
     fn cut(&self, link: Link);
     /// What connects from now on passes.
     fn heal(&self, link: Link);

@@ -1,4 +1,4 @@
-//! Totals over restarts: what was published never goes back, and a restart loses no more than it says.
+//! Totals over restarts: what was published never goes back, and a restart loses no more than it reports.
 
 use kwapi_peers::{need, wait_until};
 

@@ -1,4 +1,4 @@
-//! What a released version left on disk is opened by this one: totals go on, history stays.
+//! What a released version left on disk is opened by this one: totals continue, history stays.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! Which commit a release build says it is of: also where it is built without a repository.
+//! Which commit a release build records that it is of: also where it is built without a repository.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use kwapi_peers::{Lab, need, output};
 
-/// What the build script tells the compiler of the commit, run in `folder` for a release.
+/// What the build script passes to the compiler of the commit, run in `folder` for a release.
 fn commit_of(script: &Path, folder: &Path, given: Option<&str>) -> String {
     let mut command = Command::new(script);
     command.current_dir(folder).env("PROFILE", "release").env_remove("KWAPI_COMMIT");

@@ -1,5 +1,5 @@
 //! Configuration files as OpenStack's services have them (oslo.config): `[section]`, `key = value`, a key several times
-//! where it has several values, and lines that go on with a space.
+//! where it has several values, and lines that continue with a space.
 
 /// A file: its sections in order, `DEFAULT` among them.
 #[derive(Clone, Debug, Default)]

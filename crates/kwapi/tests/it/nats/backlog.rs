@@ -146,7 +146,7 @@ impl Site {
         });
     }
 
-    /// Goes on by the clock, until it is told to stop.
+    /// Continues by the clock, until it is requested to stop.
     fn go_on(mut self, stop: Arc<AtomicBool>) -> JoinHandle<Self> {
         std::thread::spawn(move || {
             while !stop.load(Ordering::Relaxed) {
@@ -203,7 +203,7 @@ fn check_files(history: &Kwapi, begun: u64) {
             for (end, watts) in rows.into_iter().filter(|(end, _)| (span.0 + 900..=span.1).contains(end)) {
                 let [before, after] = [end - resolution, end].map(|at| sum(at - begun, members.clone()));
                 let truth = (after - before) / resolution as f64;
-                // A sample says what held since the one before: a step comes a second early.
+                // A sample states what held since the one before: a step comes a second early.
                 let step = 60.0 * members.len() as f64 * (1.0 + STOP_SECONDS as f64) / resolution as f64;
                 assert!(
                     (watts - truth).abs() <= step + 1e-6,

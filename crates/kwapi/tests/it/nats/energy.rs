@@ -16,7 +16,7 @@ const PLAIN_WATTS: f64 = 100.0;
 /// Of the register's resolution, what a curve may differ from the truth by (docs/energy-rules.md).
 pub(super) const TICKS_MAX: f64 = 3.0;
 
-/// A meter with a register, over HTTP: it goes on counting whoever is killed. It ends with the process.
+/// A meter with a register, over HTTP: it continues counting whoever is killed. It ends with the process.
 pub(super) struct RegisterMeter {
     port: u16,
     register: Arc<Mutex<Register>>,
@@ -130,7 +130,7 @@ fn after_a_power_failure_and_kills_at_both_ends_energy_is_what_was_used_and_all_
     for name in ["lyon.plain", "lyon.register"] {
         centre.probe(name);
     }
-    // From then on it knows where it stands.
+    // From then on it has a position.
     wait_until("the centre is heard", PATIENCE, || {
         get(first.status, "/metrics").filter(|(_, text)| text.contains("kwapi_spool_heard_seconds{"))
     });
