@@ -10,7 +10,7 @@ pub(super) const OK: u8 = 0x00;
 const NO_SUCH_COMMAND: u8 = 0xC1;
 
 impl Machine {
-    /// Answers a command within a session of `privilege`; `asked` is how often the session has asked for power before.
+    /// Answers a command within a session of `privilege`; `asked` is how often the session has requested power before.
     pub(super) fn execute(
         &mut self,
         function: u8,
