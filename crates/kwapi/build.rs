@@ -1,6 +1,6 @@
 //! Records in a release build which commit it is built from, where that is known.
 
-#![allow(clippy::disallowed_methods, reason = "it asks git; nothing of it is in the program")]
+#![allow(clippy::disallowed_methods, reason = "it queries git; nothing of it is in the program")]
 
 use std::path::Path;
 use std::process::Command;

@@ -127,7 +127,7 @@ mod optional_millis {
 
     use serde::{Deserialize, Deserializer, Serializer};
 
-    #[expect(clippy::ref_option, reason = "serde asks for this")]
+    #[expect(clippy::ref_option, reason = "serde requires this")]
     pub(super) fn serialize<S: Serializer>(
         duration: &Option<Duration>,
         serializer: S,

@@ -13,7 +13,7 @@
         clippy::cast_possible_wrap,
         clippy::cast_sign_loss,
         clippy::unchecked_time_subtraction,
-        reason = "tests know the sizes of their numbers"
+        reason = "the sizes of numbers in tests are known"
     )
 )]
 

@@ -21,7 +21,7 @@ url_config! {
         pub values: Values,
     }
     const KEYS = [
-        url: "what to ask for, once a round",
+        url: "what to request, once a round",
         DriverKey::required("values", "where the values are in the answer"),
     ];
 }

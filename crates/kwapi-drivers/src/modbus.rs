@@ -101,9 +101,9 @@ impl Driver for Modbus {
         DriverKey::new("maps", "directory of your own maps, looked into first")
             .naming(Names::Definitions { chosen_by: "map" }),
         DriverKey::new("framing", "tcp, or rtu for a plain serial-to-network converter").or("tcp"),
-        DriverKey::new("baud", "bits a second on the line").in_unit("bit/s").otherwise("as the map says"),
-        DriverKey::new("parity", "none, even or odd").otherwise("as the map says"),
-        DriverKey::new("stop_bits", "1 or 2").otherwise("as the map says"),
+        DriverKey::new("baud", "bits a second on the line").in_unit("bit/s").otherwise("as in the map"),
+        DriverKey::new("parity", "none, even or odd").otherwise("as in the map"),
+        DriverKey::new("stop_bits", "1 or 2").otherwise("as in the map"),
     ];
     type Config = ModbusConfig;
     type Shared = Lines;

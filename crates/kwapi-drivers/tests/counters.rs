@@ -1,6 +1,6 @@
 //! A meter's own counter, from an SNMP agent over UDP through the manager to what is published.
 
-#![allow(clippy::expect_used, reason = "helpers of tests say what they expect by failing")]
+#![allow(clippy::expect_used, reason = "helpers of tests state what they expect by failing")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

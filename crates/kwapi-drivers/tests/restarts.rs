@@ -1,8 +1,8 @@
 //! The driver manager away for an hour, beside registers that we did not write: snmpsim's PDU and pymodbus' meter. The
 //! hour passes on the clocks that the manager is given; what the register shows then is put into the peer.
 
-#![allow(clippy::expect_used, reason = "helpers of tests say what they expect by failing")]
-#![allow(clippy::disallowed_methods, reason = "a test starts the peer it talks to")]
+#![allow(clippy::expect_used, reason = "helpers of tests state what they expect by failing")]
+#![allow(clippy::disallowed_methods, reason = "a test starts the peer it uses")]
 
 use std::fs;
 use std::net::UdpSocket;
@@ -208,7 +208,7 @@ fn bills(site: &Site, least_wh: u64, most_wh: u64) {
     let ticks = Energy::from_watt_hours(3);
     let (least, most) = (Energy::from_watt_hours(least_wh), Energy::from_watt_hours(most_wh));
     assert!(billed.saturating_add(ticks) >= least && billed <= most.saturating_add(ticks), "{billed:?}");
-    assert_eq!(refused, 0, "an hour between them: each is heard when the other is silent");
+    assert_eq!(refused, 0, "an hour between them: each is received when the other is silent");
 }
 
 /// A manager's state was copied to another host, with its disk, say: both continue from there, one after the other, and
@@ -246,8 +246,8 @@ async fn another_manager_in_between_bills_no_hour_twice() {
     }
     let (first, last) = site.ends();
     let (first, last) = (first.curve.expect("a curve"), last.curve.expect("a curve"));
-    assert_eq!((last.id, last.run), (first.id, 2), "the first manager goes on with its curve");
-    assert!(last.begin >= Energy::from_watt_hours(366), "and says that all three hours are in it: {last:?}");
+    assert_eq!((last.id, last.run), (first.id, 2), "the first manager continues its curve");
+    assert!(last.begin >= Energy::from_watt_hours(366), "and all three hours are in it: {last:?}");
     bills(&site, 123, 369);
 }
 

@@ -31,7 +31,7 @@ use table::{EnergySubject, EnergyTable};
 pub use watch::RestWatch;
 
 /// The answer of a process without a ledger.
-pub(crate) const NO_LEDGER: &str = "This process keeps no ledger; ask the one that does (kwapi run, or kwapi rrd), or set enabled = true in [ledger].";
+pub(crate) const NO_LEDGER: &str = "This process keeps no ledger; query the one that does (kwapi run, or kwapi rrd), or set enabled = true in [ledger].";
 
 /// An answer is handed over in parts of about so many bytes.
 const PART_BYTES: usize = 64 << 10;

@@ -79,7 +79,7 @@ impl Describer {
 
 impl fmt::Debug for Describer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Describer").field("told", &self.sent.len()).finish_non_exhaustive()
+        f.debug_struct("Describer").field("sent", &self.sent.len()).finish_non_exhaustive()
     }
 }
 

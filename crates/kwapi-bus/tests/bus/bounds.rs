@@ -96,7 +96,7 @@ async fn a_flood_of_subscriptions_is_refused_and_shuts_nobody_out() {
     });
     assert!(refused_since(before) <= 3 * FLOOD - 20_000);
     let listener = subscriber(&context, vec![plain(&url)], &["A", "B", "lyon.*"]);
-    publish_until("all is heard that was asked for", &published, &["A", "B", "lyon.c"], || {
+    publish_until("all is received that was subscribed to", &published, &["A", "B", "lyon.c"], || {
         (listener.counters().verified > 30).then_some(())
     });
     assert_eq!(listener.counters().unwanted, 0);

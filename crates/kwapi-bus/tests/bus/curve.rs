@@ -59,11 +59,11 @@ fn pyzmq_with_the_right_key_is_let_in_and_nobody_else() {
         others.iter().all(|peer| peer.log().contains("connected")).then_some(())
     });
     let right = listen(&[&server.public, &friend.public, &friend.secret]);
-    publish_until("the friend hears much", &publisher, &["A"], || {
-        (right.log().matches("heard A. \"A\" 97.5 True").count() > 20).then_some(())
+    publish_until("the friend receives much", &publisher, &["A"], || {
+        (right.log().matches("received A. \"A\" 97.5 True").count() > 20).then_some(())
     });
     for peer in &others {
-        assert!(!peer.log().contains("heard"), "{}", peer.log());
+        assert!(!peer.log().contains("received"), "{}", peer.log());
     }
 }
 
@@ -87,7 +87,7 @@ async fn a_forwarder_encrypts_on_both_sides() {
     };
     let refused = subscriber(&context, vec![source(&publisher.bound()[0], &driver)], &["*"]);
     let mut allowed = subscriber(&context, vec![source(&running.bound()[0], &forwarder)], &["*"]);
-    publish_until("the plugin hears", &publisher, &["A"], || {
+    publish_until("the plugin receives", &publisher, &["A"], || {
         (allowed.counters().verified > 20).then_some(())
     });
     assert_eq!(receive(&mut allowed, 1).await[0].key.as_deref(), Some("test-1"));
@@ -126,7 +126,7 @@ fn keys_on_the_wrong_side_are_a_mistake() {
 /// Whether each of `subscribers` receives what is published from now on, within so many rounds.
 fn check_received(publisher: &Publisher, subscriber: &Subscriber) {
     let before = subscriber.counters().verified;
-    publish_until("it hears", publisher, &["A"], || {
+    publish_until("it receives", publisher, &["A"], || {
         (subscriber.counters().verified > before + 3).then_some(())
     });
 }

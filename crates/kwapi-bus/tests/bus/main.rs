@@ -4,7 +4,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "what tests share says what it expects by failing, too"
+    reason = "what tests share states what it expects by failing, too"
 )]
 
 mod attach;

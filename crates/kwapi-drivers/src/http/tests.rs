@@ -1,6 +1,6 @@
 //! Faults are simulated; TLS is checked against openssl's own server.
 
-#![allow(clippy::disallowed_methods, reason = "a test starts the peer it talks to")]
+#![allow(clippy::disallowed_methods, reason = "a test starts the peer it uses")]
 
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -169,7 +169,7 @@ impl IpmiConfig {
             .otherwise("empty")
             .secret(),
         DriverKey::new("kg", "the BMC's K-g key, as text or 0x and hexadecimal digits").secret(),
-        DriverKey::new("version", "the version to speak: 2.0 or 1.5").login().otherwise("as the BMC reports"),
+        DriverKey::new("version", "version of IPMI: 2.0 or 1.5").login().otherwise("as the BMC reports"),
         DriverKey::new("cipher_suite", "17 or 3").login().otherwise("17, else 3"),
         DriverKey::new("privilege", "user, operator or administrator")
             .login()

@@ -1,7 +1,7 @@
 //! The driver as a whole: against programs we did not write, and against our simulated cards for the faults those never
 //! show.
 
-#![expect(clippy::disallowed_methods, reason = "tests start the programs they talk to")]
+#![expect(clippy::disallowed_methods, reason = "tests start the programs they use")]
 
 mod hostile;
 mod peers;
@@ -69,5 +69,5 @@ fn impatient_keys(card: &Card) -> IpmiConfig {
 /// Checks what an operator sees of a card.
 #[track_caller]
 fn check(text: &str, expected: &str) {
-    assert!(text.contains(expected), "{text:?} should say {expected:?}");
+    assert!(text.contains(expected), "{text:?} should contain {expected:?}");
 }

@@ -1,6 +1,6 @@
 //! Mosquitto is the broker; its own `mosquitto_pub` is the other publisher.
 
-#![allow(clippy::disallowed_methods, reason = "a test starts the peer it talks to")]
+#![allow(clippy::disallowed_methods, reason = "a test starts the peer it uses")]
 
 use std::process::Command;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! upsd with dummy-ups is the server.
 
-#![allow(clippy::disallowed_methods, reason = "a test starts the peer it talks to")]
+#![allow(clippy::disallowed_methods, reason = "a test starts the peer it uses")]
 
 mod hostile;
 
@@ -66,7 +66,7 @@ async fn first_round(meter: &mut Nut) -> String {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    panic!("upsd never heard from dummy-ups");
+    panic!("upsd never received data from dummy-ups");
 }
 
 #[tokio::test]

@@ -117,7 +117,7 @@ async fn a_lost_gpu_costs_itself_alone_and_is_read_again_when_it_is_back() {
     tokio::time::advance(LOST_PAUSE).await;
     assert_eq!(read(&mut meter).await.unwrap(), "pgpu0: 70 W, 1 J; pgpu1: 80 W, 0.01 J");
     library.set(0, &[StandInGpu { code: 15, ..gpu(0x3b, 0, 0) }, lost]);
-    assert!(matches!(read(&mut meter).await, Err(DriverError::Link(_))), "the manager opens it anew");
+    assert!(matches!(read(&mut meter).await, Err(DriverError::Link(_))), "the manager reopens it");
 }
 
 #[tokio::test]

@@ -80,7 +80,7 @@ impl Search<'_> {
             } else {
                 if outlets.wants_all() && !metered.is_empty() {
                     let count = metered.len();
-                    self.note("outlets", format!("{count} without power"), "the total says it");
+                    self.note("outlets", format!("{count} without power"), "power is reported by the total");
                     metered.clear();
                 }
                 metered.push(total);

@@ -172,7 +172,7 @@ impl Search<'_> {
                 self.note(
                     format!("{id}: {}", whole.path),
                     format!("±{percent} %"),
-                    "its accuracy, as the card says",
+                    "its accuracy, as the BMC reports it",
                 );
             }
             sources.push(RedfishSource { name: whole.path.clone(), energy_path, accuracy, ..source });

@@ -128,7 +128,7 @@ impl SnmpConfig {
             .in_unit("s")
             .or("2.0"),
         DriverKey::new("retransmits", "retransmissions within that time").or("1"),
-        DriverKey::new("max_varbinds", "objects per request").otherwise("as the profile says"),
+        DriverKey::new("max_varbinds", "objects per request").otherwise("as in the profile"),
         DriverKey::new("voltage_and_current", "request them also if the PDU reports watts").or("false"),
     ];
 

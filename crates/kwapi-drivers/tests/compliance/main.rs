@@ -8,7 +8,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::match_same_arms,
-    reason = "helpers of tests say what they expect by failing, and list a protocol answer by answer"
+    reason = "helpers of tests state what they expect by failing, and list a protocol answer by answer"
 )]
 
 mod dummy;

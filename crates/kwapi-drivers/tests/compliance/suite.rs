@@ -110,9 +110,9 @@ async fn a_healthy_device_is_read_and_explained<D: Device>(device: D) {
     let wanted = device.outlets();
     for (probe, reading) in &received {
         let reading = reading.as_ref().unwrap_or_else(|error| panic!("{}: {probe}: {error}", D::DRIVER));
-        assert!(!reading.is_empty(), "{}: {probe} says nothing", D::DRIVER);
+        assert!(!reading.is_empty(), "{}: {probe} has no reading", D::DRIVER);
         let is_wanted = wanted.wants_all() || wanted.named().iter().any(|outlet| outlet.probe == *probe);
-        assert!(is_wanted, "{}: nobody asked for {probe}", D::DRIVER);
+        assert!(is_wanted, "{}: {probe} is not configured", D::DRIVER);
     }
     let findings = session.findings();
     assert!(findings.iter().any(|finding| finding.is_used), "{}: {findings:?}", D::DRIVER);
@@ -176,7 +176,7 @@ async fn what_is_not_reported_is_not_zero<D: Device>(mut device: D) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    timeout(NOTICE, nothing).await.unwrap_or_else(|_| panic!("{}: goes on saying watts", D::DRIVER));
+    timeout(NOTICE, nothing).await.unwrap_or_else(|_| panic!("{}: continues to report watts", D::DRIVER));
 }
 
 /// The first error, or outlet without a reading, which is how a driver of many outlets may report garbage.

@@ -100,7 +100,7 @@ mod tests {
             schedule.add(probe);
         }
         let mut counts = vec![0; all.len()];
-        assert!(schedule.due(Duration::from_secs(1_000)).is_empty(), "nobody knows yet since when");
+        assert!(schedule.due(Duration::from_secs(1_000)).is_empty(), "it is not known yet since when");
         for seconds in looked_at {
             for probe in schedule.due(Duration::from_secs_f64(1_000.0 + seconds)) {
                 counts[probe.number as usize] += 1;

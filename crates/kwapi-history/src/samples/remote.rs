@@ -240,7 +240,7 @@ mod tests {
         assert_eq!(
             shelf.reads.load(Ordering::Relaxed),
             2 * BLOCKS_MAX as u64,
-            "the first was asked for once"
+            "the first was requested once"
         );
     }
 

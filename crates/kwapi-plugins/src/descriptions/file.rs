@@ -61,7 +61,7 @@ impl DescriptionsFile {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return opened,
             Err(error) => {
-                tracing::warn!(%error, path = %path.display(), "cannot read what probes are; they will say it again");
+                tracing::warn!(%error, path = %path.display(), "cannot read the descriptions of probes; they are unknown until published again");
                 return opened;
             }
         };
@@ -73,7 +73,7 @@ impl DescriptionsFile {
                 opened.bytes_anew = opened.bytes;
             }
             Contents::Damaged(lines) => {
-                tracing::warn!(lines, path = %path.display(), "damaged lines skipped; probes will say again what they are");
+                tracing::warn!(lines, path = %path.display(), "damaged lines skipped; these descriptions are unknown until published again");
             }
             Contents::OfLater => {
                 tracing::warn!(path = %path.display(), "written by a later version; set aside as descriptions.later");
@@ -131,7 +131,7 @@ impl DescriptionsFile {
     pub(super) fn note_failure(&mut self, error: &io::Error) {
         if !std::mem::replace(&mut self.has_failed, true) {
             let path = self.directory.join(NAME);
-            tracing::error!(%error, path = %path.display(), "cannot write down what probes are; after a restart they must say it again");
+            tracing::error!(%error, path = %path.display(), "cannot write the descriptions of probes; after a restart they are unknown until published again");
         }
     }
 }

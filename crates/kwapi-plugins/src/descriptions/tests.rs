@@ -89,7 +89,7 @@ fn what_is_reported_counts_at_once_and_after_a_restart() {
         descriptions.note(&message(id, 200, Ok(description(650))));
         descriptions.of(&probe(id)).unwrap().description.clone()
     });
-    assert!(Arc::ptr_eq(&first, &second), "what is said alike takes room once");
+    assert!(Arc::ptr_eq(&first, &second), "equal descriptions take room once");
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn a_line_that_was_cut_off_or_spoiled_costs_no_other() {
     assert_eq!(["a", "b", "c"].map(|id| gaps.of(&probe(id)).as_secs()), [700, 10, 10]);
     again.note(&message("b", 131, Ok(description(700))));
     let lines = file(&lab);
-    assert_eq!(lines.lines().count(), 3, "it was written anew: {lines}");
+    assert_eq!(lines.lines().count(), 3, "it was rewritten: {lines}");
     let (_, gaps) = open(&lab);
     assert_eq!(["a", "b", "c"].map(|id| gaps.of(&probe(id)).as_secs()), [700, 700, 10]);
     std::fs::write(lab.join("descriptions"), "kwapi descriptions 2\n{}\n").unwrap();

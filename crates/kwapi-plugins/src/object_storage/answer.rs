@@ -79,7 +79,7 @@ pub(super) fn read_list(body: &str) -> Result<ObjectList, String> {
         list.objects.push((key, size));
     }
     if text(&root, "IsTruncated").as_deref() == Some("true") {
-        let next = text(&root, "NextContinuationToken").ok_or("the list of objects does not go on")?;
+        let next = text(&root, "NextContinuationToken").ok_or("the list of objects does not continue")?;
         list.next = Some(next);
     }
     Ok(list)

@@ -181,7 +181,7 @@ impl S3Bucket {
         let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
         let bytes = text(header::CONTENT_LENGTH.as_str()).and_then(|bytes| bytes.parse().ok());
         let bytes =
-            bytes.ok_or_else(|| S3Error::Failed("the server does not tell an object's size".to_owned()))?;
+            bytes.ok_or_else(|| S3Error::Failed("the server does not report an object's size".to_owned()))?;
         let etag = text(header::ETAG.as_str()).unwrap_or_default().trim_matches('"').to_owned();
         Ok(Some(ObjectHead { bytes, etag, sha256: text(CHECKSUM).map(str::to_owned) }))
     }

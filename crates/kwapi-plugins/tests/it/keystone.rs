@@ -104,7 +104,7 @@ async fn valid_ones(reader: &Reader<'_>, auth: &Auth) {
         all.spawn(async { request.send().await.unwrap().status().as_u16() });
     }
     assert_eq!(all.join_all().await, [200; 20]);
-    assert_eq!(auth.keystone_requests() - before, 1, "one asks, all get the answer");
+    assert_eq!(auth.keystone_requests() - before, 1, "one queries, all get the answer");
     assert_eq!(reader.status("/v1/probes/", &[("x-storage-token", &token)]).await, 200);
     assert_eq!(reader.status("/v1/probes/A/w/", &[("authorization", &format!("Bearer {token}"))]).await, 200);
     let system = json!({ "system": { "all": true } });

@@ -116,7 +116,7 @@ Examples:
 Prices are the [[tariff]] tables of the configuration, months and hours those of `zone` in [bill]. Energy is the difference
 of two readings of the probe's register, which are rounded down to watt-hours. What a tariff charges a probe is rounded once,
 halves away from zero; owners and lines add up to that. `bridged` energy is known by amount, but not by time: it is spread
-evenly over the gap, and the line says what it would cost at the lowest and at the highest price in that time.";
+evenly over the gap, and the line shows what it would cost at the lowest and at the highest price in that time.";
 
 #[derive(Args, Debug)]
 pub(crate) struct BillArgs {

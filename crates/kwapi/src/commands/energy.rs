@@ -152,7 +152,7 @@ fn read(
     refuse_newer(directory).map_err(|error| chain(&error))?;
     let home: PathBuf = directory.join("history");
     let ledger = StoppedLedger::open(&home).map_err(|error| match &error {
-        OpenError::InUse(in_use) => format!("{in_use}, or ask it with --address"),
+        OpenError::InUse(in_use) => format!("{in_use}, or query it with --address"),
         OpenError::Io(..) => chain(&error),
     })?;
     // Labels are the configuration's; without one there are none.

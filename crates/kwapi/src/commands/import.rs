@@ -73,7 +73,7 @@ pub(crate) fn import(arguments: &cli::ImportArgs, named: Option<&Path>) -> Resul
     importer.finish().map_err(|error| format!("cannot write the records: {error}"))?;
     report.end(&importer.gained(), &state);
     if is_stopped {
-        return Err("stopped; run the same command again to go on".to_owned());
+        return Err("stopped; run the same command again to continue".to_owned());
     }
     report.verdict()
 }

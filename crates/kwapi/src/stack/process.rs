@@ -33,7 +33,7 @@ impl Process {
 }
 
 /// The system's clock; below the binary, nothing else reads it.
-#[expect(clippy::disallowed_methods, reason = "the one place that asks the wall clock")]
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
 pub(crate) fn wall_clock() -> WallClock {
     WallClock::new(|| {
         let since_epoch =

@@ -140,7 +140,7 @@ fn a_service_that_goes_on_from_a_backup_credits_everything_once() {
     let lab = stop(service, 15);
     let after = registers(&lab.join("state/history"));
     for (probe, register) in &before {
-        assert!(after[probe] > *register, "{probe} did not go on");
+        assert!(after[probe] > *register, "{probe} did not continue");
     }
     // A byte that has changed since is reported, and nothing is touched.
     let list: serde_json::Value =

@@ -179,7 +179,7 @@ fn the_program_runs_as_that_user_in_a_root_that_cannot_be_written_to() {
         wait_until("readiness", PATIENCE, || get(status, "/readyz").filter(|(status, _)| *status == 200));
     assert!(ready.1.contains("ready"), "{}", service.log());
     // There are no certificates of authorities in it: a device without one is queried nevertheless.
-    let plug = wait_until("an attempt to ask", PATIENCE, || {
+    let plug = wait_until("an attempt to query", PATIENCE, || {
         let (_, meters) = get(status, "/meters")?;
         let meters: serde_json::Value = serde_json::from_str(&meters).ok()?;
         meters[1]["last_error"].as_str().map(ToOwned::to_owned)

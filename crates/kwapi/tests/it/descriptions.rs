@@ -24,7 +24,7 @@ const SUBSCRIBE: &str = "import json, sys, zmq\n\
     \x20   topic, payload = socket.recv_multipart()\n\
     \x20   message = json.loads(payload)\n\
     \x20   assert topic.decode() == message['probe_id'] + '.', topic\n\
-    \x20   print('heard', message['probe_id'], float(message['w']), flush=True)\n";
+    \x20   print('received', message['probe_id'], float(message['w']), flush=True)\n";
 
 /// What the API answers to somebody, as JSON.
 fn get_json(kwapi: &Kwapi, token: &str, path: &str) -> Option<Value> {
@@ -92,7 +92,7 @@ fn a_meter_of_five_minutes_needs_no_configuration_where_it_is_kept() {
     wait_until("all to listen", PATIENCE, || {
         push(r#"{"outlet":"2","watts":50}"#);
         let is_received = get_json(&kept, "physics-token", "/v2/probes/lyon.often/").is_some();
-        (is_received && other.log().contains("heard lyon.often 50.0")).then_some(())
+        (is_received && other.log().contains("received lyon.often 50.0")).then_some(())
     });
     // Two measurements as far apart as a message may be old.
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
@@ -131,7 +131,7 @@ fn a_meter_of_five_minutes_needs_no_configuration_where_it_is_kept() {
     assert!(sample(&kept, "kwapi_bus_descriptions_total{plugin=\"api\"}").unwrap() >= 2.0);
     assert!(sample(&drivers, "kwapi_bus_publish_described_total").unwrap() >= 2.0);
     wait_until("it at the other subscriber", PATIENCE, || {
-        other.log().contains("heard lyon.seldom 30.0").then_some(())
+        other.log().contains("received lyon.seldom 30.0").then_some(())
     });
     assert!(!other.log().contains("Error"), "{}", other.log());
 
@@ -142,7 +142,7 @@ fn a_meter_of_five_minutes_needs_no_configuration_where_it_is_kept() {
     drop(process);
     let again = Kwapi::start_in(lab, &["run"], &centre);
     let described = "kwapi_described_probes{plugin=\"api\"}";
-    wait_until("what was said before", PATIENCE, || sample(&again, described).filter(|count| *count == 2.0));
+    wait_until("the description of before", PATIENCE, || sample(&again, described).filter(|count| *count == 2.0));
     wait_until("power between its measurements", PATIENCE, || {
         known_share(&again, "lyon.seldom", from, to).filter(|share| *share > 0.99)
     });

@@ -161,7 +161,7 @@ fn a_redfish_service_is_found_over_tls_and_one_that_is_not_trusted_gets_no_passw
     let requests = emulator.log().matches("/redfish/v1").count();
     let (_folder, toml) = found("password = 'secret'\n");
     assert!(toml.contains("answers redfish with \"bmc\", but: ") && toml.contains("sha256:"), "{toml}");
-    assert_eq!(emulator.log().matches("/redfish/v1").count(), requests, "nothing is told to a stranger");
+    assert_eq!(emulator.log().matches("/redfish/v1").count(), requests, "nothing is sent to a stranger");
 
     let (_folder, toml) = found("password = 'wrong'\ntls = 'insecure'\n");
     assert!(toml.contains("# no meter found\n") && toml.contains("check username and password"), "{toml}");
@@ -237,7 +237,7 @@ async fn plugs_are_found_with_and_without_a_password_and_no_other_web_server_get
     assert_eq!(found.matches("credentials = \"plugs\"").count(), 2, "{found}");
     assert!(found.contains("17.0 W now") && !found.contains("plugpass"), "{found}");
     let requests = stranger.requests();
-    assert!(!requests.is_empty(), "it was asked");
+    assert!(!requests.is_empty(), "it was queried");
     for request in requests {
         assert!(
             request.header("authorization").is_none() && !request.target.contains("password"),

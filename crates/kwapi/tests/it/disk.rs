@@ -130,7 +130,7 @@ fn on_a_disk_that_runs_full_it_reports_it_goes_on_by_itself_and_loses_nothing() 
     wait_until("readiness", PATIENCE, || service.ready().filter(|(status, _)| *status == 200));
     for _ in 0..2 {
         let mut filler = Filler::in_directory(&service.state);
-        wait_until("being told", PATIENCE, || {
+        wait_until("a report of it", PATIENCE, || {
             filler.fill();
             let (status, reply) = service.ready()?;
             (status == 503 && reply.contains("cannot write the journal") && reply.contains("No space left"))
@@ -153,7 +153,7 @@ fn on_a_disk_that_runs_full_it_reports_it_goes_on_by_itself_and_loses_nothing() 
         drop(filler);
         wait_until("readiness", PATIENCE, || service.ready().filter(|(status, _)| *status == 200));
         let shown =
-            wait_until("energy goes on", PATIENCE, || service.kwh().filter(|kwh| *kwh > before + 0.002));
+            wait_until("energy continues", PATIENCE, || service.kwh().filter(|kwh| *kwh > before + 0.002));
         wait_until("the ledger", PATIENCE, || service.joules().filter(|joules| *joules >= shown * 3.6e6));
     }
     let log = fs::read_to_string(&service.log).unwrap();
@@ -201,7 +201,7 @@ fn a_state_directory_or_a_file_that_is_read_only_is_reported_and_the_rest_goes_o
     let reply = check(&lab, &all);
     assert!(reply.contains("not writable by this user (Read-only file system"), "{reply}");
     let service = start(&lab, &all);
-    let (_, waiting) = wait_until("being told", PATIENCE, || {
+    let (_, waiting) = wait_until("a report of it", PATIENCE, || {
         service.ready().filter(|(status, body)| *status == 503 && body.contains("cannot write the journal"))
     });
     assert!(waiting.contains("Read-only file system") && waiting.contains("history_directory"), "{waiting}");
@@ -225,7 +225,7 @@ fn a_state_directory_or_a_file_that_is_read_only_is_reported_and_the_rest_goes_o
         "{reply}"
     );
     let service = start(&lab, &one);
-    let (_, waiting) = wait_until("being told of the file", PATIENCE, || {
+    let (_, waiting) = wait_until("a report of the file", PATIENCE, || {
         service.ready().filter(|(status, body)| *status == 503 && body.contains("cannot write RRD files"))
     });
     assert!(
@@ -234,7 +234,7 @@ fn a_state_directory_or_a_file_that_is_read_only_is_reported_and_the_rest_goes_o
     );
     assert!(!waiting.contains("journal") && !waiting.contains("ledger"), "{waiting}");
     let shown = service.joules().unwrap();
-    wait_until("energy goes on", PATIENCE, || service.joules().filter(|joules| *joules > shown + 3_600.0));
+    wait_until("energy continues", PATIENCE, || service.joules().filter(|joules| *joules > shown + 3_600.0));
     drop(service.process);
     // And as soon as it may be written, all is as it should be.
     let service = start(&lab, "true");

@@ -310,7 +310,7 @@ fn published() -> Option<PathBuf> {
 #[test]
 fn published_registers_give_the_published_mean() {
     let Some(data) = published() else {
-        kwapi_peers::skip("no published registers here; ./test --long eehpc says how to have them");
+        kwapi_peers::skip("no published registers here; ./test --long eehpc prints how to have them");
         return;
     };
     let folder = tempfile::tempdir().unwrap();

@@ -136,14 +136,14 @@ fn signals_reach_the_command_and_the_report_is_still_printed() {
     for (signal, name, expected) in
         [(libc::SIGINT, "INT", 130), (libc::SIGTERM, "TERM", 143), (libc::SIGUSR1, "USR1", 3)]
     {
-        let (ready, file) = (service.file("ready"), service.file("told.json"));
+        let (ready, file) = (service.file("ready"), service.file("report.json"));
         _ = std::fs::remove_file(&ready);
         let job = if name == "USR1" {
             "trap 'exit 3' USR1; touch ready; while :; do sleep 0.1; done"
         } else {
             "touch ready; exec sleep 60"
         };
-        let arguments = ["--probes", "a", "--json", "--output", "told.json", "--", "sh", "-c", job];
+        let arguments = ["--probes", "a", "--json", "--output", "report.json", "--", "sh", "-c", job];
         let mut child = measure(&service, &arguments).spawn().unwrap();
         wait_until("the command", PATIENCE, || ready.exists().then_some(()));
         std::thread::sleep(Duration::from_secs(1));

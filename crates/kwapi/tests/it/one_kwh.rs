@@ -84,7 +84,7 @@ fn numbers(text: &str, unit: &str) -> BTreeSet<String> {
 #[track_caller]
 fn only_kwh(what: &str, text: &str) -> Option<String> {
     let (kwh, cost) = (numbers(text, " kWh"), numbers(text, " EUR"));
-    assert!(kwh.len() <= 1 && cost.len() <= 1, "{what} says {kwh:?} and {cost:?}");
+    assert!(kwh.len() <= 1 && cost.len() <= 1, "{what} shows {kwh:?} and {cost:?}");
     kwh.into_iter().next()
 }
 

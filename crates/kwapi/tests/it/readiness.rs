@@ -43,7 +43,7 @@ fn a_plugin_is_ready_once_it_has_received_something_and_stays_so() {
     becomes_ready(&api);
     becomes_ready(&rrd);
     drop(drivers);
-    assert_eq!(ready(&api), (200, json!({ "status": "ready" })), "another API would hear nothing either");
+    assert_eq!(ready(&api), (200, json!({ "status": "ready" })), "another API would receive nothing either");
 }
 
 #[test]

@@ -98,7 +98,7 @@ fn a_changed_file_restarts_the_meters_that_changed_and_no_other() {
     watched.wait_for_log("configuration reloaded", 3);
     let count = watched.of("new").len();
     watched.assert_kept();
-    assert!(watched.of("new").len() <= count + 1, "a meter that is gone says no more");
+    assert!(watched.of("new").len() <= count + 1, "a meter that is gone sends no more");
 }
 
 #[test]

@@ -246,7 +246,7 @@ fn a_probe_that_fell_silent_while_nobody_read_has_no_value_after_the_start() {
     service.process.signal(15);
     let Kwapi { process, lab, .. } = service;
     process.ended(PATIENCE);
-    assert_eq!(value(port, "old").unwrap().len(), 1, "nobody has told yet");
+    assert_eq!(value(port, "old").unwrap().len(), 1, "nothing has been sent yet");
     let service = Kwapi::start_in(lab, &["run"], &site(port, ""));
     // Without a marker, Prometheus would show it for five minutes.
     wait_until("no value", PATIENCE * 2, || value(port, "old").filter(Vec::is_empty));

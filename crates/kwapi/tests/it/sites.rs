@@ -78,7 +78,7 @@ fn story(network: &impl Network) {
     let lyon = sites.plugin(Site::Karlsruhe, &["Lyon.*"]);
     let lyon_e = sites.plugin(Site::Karlsruhe, &["Lyon.E"]);
     let all = [&paris_a, &both, &lyon, &lyon_e];
-    all.iter().for_each(|plugin| plugin.check_received("everybody hears"));
+    all.iter().for_each(|plugin| plugin.check_received("everybody receives"));
 
     // The picture.
     let lyon_clock: &[_] = &[(3, &lyon_e)];
@@ -87,7 +87,7 @@ fn story(network: &impl Network) {
     sites.check(&picture);
     // More who want the same take nothing more; who wants everything, does, until they leave.
     let more = [Site::Stuttgart, Site::Stuttgart].map(|site| sites.plugin(site, &["Paris.A"]));
-    more.iter().for_each(|plugin| plugin.check_received("more hear"));
+    more.iter().for_each(|plugin| plugin.check_received("more receive"));
     sites.check(&picture);
     let everything = sites.plugin(Site::Karlsruhe, &["*"]);
     wait_until("all probes", PATIENCE, || (everything.probes().len() == 6).then_some(()));

@@ -100,7 +100,7 @@ fn the_records_of_version_0_1_0_are_kept_and_come_back() {
     let restore = ["--config", &config, "restore", kept.to_str().unwrap(), "--replace"];
     let (is_well, output) = run(&restore, lab.path());
     assert!(is_well, "{output}");
-    assert!(!lab.join("state/version").exists(), "version 0.1.0 did not say");
+    assert!(!lab.join("state/version").exists(), "version 0.1.0 did not record it");
     assert!(!lab.join("state/history/accounts").exists(), "that version had none");
     // RRD files are as they were, and are put back.
     copy(&lab.join("state/history.before-1/rrd"), &lab.join("state/history/rrd"));

@@ -31,7 +31,7 @@ fn a_release_names_its_commit_from_a_repository_a_tarball_or_its_builder() {
 
     let bare = lab.join("bare");
     fs::create_dir(&bare).unwrap();
-    assert_eq!(commit_of(&script, &bare, None), "", "a tree of unknown origin says nothing");
+    assert_eq!(commit_of(&script, &bare, None), "", "a tree of unknown origin has none");
     assert_eq!(commit_of(&script, &bare, Some("0123456789abcdef")), " (0123456)");
     assert_eq!(commit_of(&script, &bare, Some("main")), "", "a branch is no commit");
 

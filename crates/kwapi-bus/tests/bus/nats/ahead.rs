@@ -87,7 +87,7 @@ async fn a_history_that_may_not_listen_reports_it_and_keeps_what_is_stored() {
     world.make_stream().await;
     world.make_consumer(ConsumerBegin::Now).await;
     let (publisher, history) = (world.publisher(), world.history());
-    wait_until("it is told", LIMIT, || {
+    wait_until("it is reported", LIMIT, || {
         side(&history, NatsSide::Live)
             .problem
             .filter(|problem| problem.to_lowercase().contains("permissions"))

@@ -88,7 +88,7 @@ async fn what_a_site_has_stored_reaches_the_centre_in_order_after_the_link_was_c
     while timeout(Duration::from_millis(200), live.recv()).await.is_err() {
         publisher.publish(measurement("lyon.a", begun));
         begun += 1;
-        assert!(begun < 100, "nothing is heard live");
+        assert!(begun < 100, "nothing is received live");
     }
     (begun..100).for_each(|number| publisher.publish(measurement("lyon.a", number)));
     let (mut numbers, acks) = receive(&history, 100).await;

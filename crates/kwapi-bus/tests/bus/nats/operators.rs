@@ -113,7 +113,7 @@ async fn a_consumer_that_is_paused_while_it_is_in_use_is_reported_with_the_comma
     };
     assert_eq!(pause("2100-01-01T00:00:00Z")["paused"], true);
     publisher.publish(measurement("a", 1));
-    let problem = wait_until("the pause is told", LIMIT, || link(history.nats_links()).problem);
+    let problem = wait_until("the pause is reported", LIMIT, || link(history.nats_links()).problem);
     assert_eq!(
         problem,
         "consumer centre is paused until 2100-01-01T00:00:00Z; to resume it: nats consumer resume power centre"

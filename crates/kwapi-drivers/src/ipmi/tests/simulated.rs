@@ -224,7 +224,7 @@ async fn a_card_slower_than_the_first_repetition_opens() {
     drop(meter);
     let wrong = card.wrong_proofs();
     Ipmi::open(&impatient_keys(&card), &outlets(), &shared).await.unwrap();
-    assert_eq!(card.wrong_proofs(), wrong, "known as slow, it is asked once");
+    assert_eq!(card.wrong_proofs(), wrong, "known as slow, it gets each request once");
 }
 
 #[tokio::test]

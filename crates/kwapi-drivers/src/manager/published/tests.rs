@@ -94,7 +94,7 @@ fn a_clock_set_back_begins_a_session_that_goes_on_where_the_last_ended() {
     let mut source = source();
     let before = ledger_of(&mut source, 100, 0, &Reading::watts(100.0));
     let after = ledger_of(&mut source, 101, -50, &Reading::watts(100.0));
-    assert!(after.session > before.timestamp, "a plugin would not know which came first");
+    assert!(after.session > before.timestamp, "a plugin could not determine which came first");
     assert_eq!((after.seq, after.totals.energy.joules()), (0, 100.0));
     let on = ledger_of(&mut source, 102, -50, &Reading::watts(100.0));
     assert_eq!((on.session, on.seq, on.totals.energy.joules()), (after.session, 1, 200.0));

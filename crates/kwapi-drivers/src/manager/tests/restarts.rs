@@ -152,7 +152,7 @@ async fn a_probe_renamed_and_back_shares_no_joule_with_the_other() {
     let of_x = site.of("x");
     let curves: std::collections::BTreeSet<_> =
         of_x.iter().map(|message| message.curve.unwrap().id).collect();
-    assert_eq!(curves.len(), 2, "the second x does not go on where the first ended");
+    assert_eq!(curves.len(), 2, "the second x does not continue where the first ended");
     assert!(of_x.last().unwrap().totals.energy.joules() <= WATTS * 60.0 + TICK);
 }
 

@@ -107,7 +107,7 @@ pub(super) struct Sending(Scripted);
 
 impl Driver for Sending {
     const NAME: &'static str = "sending";
-    const SUMMARY: &'static str = "follows a script, unasked";
+    const SUMMARY: &'static str = "follows a script, by itself";
     const CADENCE: crate::driver::Cadence = crate::driver::Cadence::Pushed;
     const KEYS: &'static [DriverKey] = &[DriverKey::required("script", "what it does")];
     type Config = Config;

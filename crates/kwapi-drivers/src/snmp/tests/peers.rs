@@ -1,6 +1,6 @@
 //! The driver against agents we did not write: Net-SNMP's snmpd, and snmpsim with walks of several families.
 
-#![allow(clippy::disallowed_methods, reason = "a test starts the agents it talks to")]
+#![allow(clippy::disallowed_methods, reason = "a test starts the agents it uses")]
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;

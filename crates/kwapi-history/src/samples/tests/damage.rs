@@ -108,7 +108,7 @@ fn the_others_of_an_hour_are_merged_without_those_that_are_damaged_or_gone() {
     assert!((0..20).all(|_| samples.merge_one(wall(2 * HOUR + 1_200))));
     assert_eq!(list(folder).len(), 2, "the damaged one, and the others as one");
     assert_eq!(std::fs::read(&all[1]).unwrap(), b"PAR1 no, it is not PAR1");
-    assert_eq!(samples.counters().files_damaged, 2, "told once each");
+    assert_eq!(samples.counters().files_damaged, 2, "reported once each");
     let after = page();
     assert_eq!((after.samples, after.unreadable.len()), (before.samples, 2));
 }

@@ -86,7 +86,7 @@ fn a_flipped_bit_costs_the_one_record_it_hits_and_is_reported() {
         if !flipped.starts_with(b"kwapi accounts 1\n") && !flipped.starts_with(b"kwapi accounts 2\n") {
             assert_eq!(text, expected, "bit {bit}");
         }
-        assert!(contents != AccountsContents::default(), "bit {bit} is not told");
+        assert!(contents != AccountsContents::default(), "bit {bit} is not reported");
     }
 }
 

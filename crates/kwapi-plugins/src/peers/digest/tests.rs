@@ -116,7 +116,7 @@ proptest! {
             for (probe, theirs) in &others {
                 let theirs = theirs.constant().unwrap();
                 let is_known = of_ours(probe) == Some(theirs) || settled.contains(&(of_ours(probe), theirs, probe.clone()));
-                prop_assert!(is_known || standings.iter().any(|(standings, _)| standings == probe), "{probe} is not told");
+                prop_assert!(is_known || standings.iter().any(|(standings, _)| standings == probe), "{probe} is not sent");
             }
             let wanted: Vec<ProbeId> = standings.iter().map(|(probe, _)| probe.clone()).filter(|_| is_wanted).collect();
             if wanted.is_empty() {

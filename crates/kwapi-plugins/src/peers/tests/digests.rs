@@ -56,7 +56,7 @@ async fn of_a_hundred_thousand_probes_that_agree_a_few_bytes_are_exchanged() {
         let opened = keys.open(&answer, SealedKind::Answer, Timestamp::from_seconds(NOW)).unwrap();
         let standings = read_standings(opened.payload, 200_000).unwrap();
         println!(
-            "asked {request_bytes} bytes, told {} bytes, {} standings, {:?}",
+            "requested {request_bytes} bytes, received {} bytes, {} standings, {:?}",
             answer.len(),
             standings.len(),
             begun.elapsed()

@@ -15,8 +15,8 @@ const STEPS: &str = "
     library.src = '/axe.js';
     await new Promise((loaded) => { library.onload = loaded; document.head.append(library); });
     const { violations } = await axe.run(document, { resultTypes: ['violations'] });
-    const told = ({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map((node) => node.html.slice(0, 200)).join(' + ')}`;
-    document.body.dataset.found = violations.map(told).join(' | ') || 'nothing';";
+    const line = ({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map((node) => node.html.slice(0, 200)).join(' + ')}`;
+    document.body.dataset.found = violations.map(line).join(' | ') || 'nothing';";
 
 /// The library, as the environment `axe` has it.
 fn library() -> Option<String> {

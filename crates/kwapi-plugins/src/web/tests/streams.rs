@@ -36,7 +36,7 @@ impl OpenStream {
     /// The data and the id of the next event.
     async fn event(&mut self) -> (serde_json::Value, String) {
         loop {
-            let text = String::from_utf8(self.next().await.expect("the stream goes on").to_vec()).unwrap();
+            let text = String::from_utf8(self.next().await.expect("the stream continues").to_vec()).unwrap();
             let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name).map(str::to_owned));
             if let (Some(data), Some(id)) = (field("data: "), field("id: ")) {
                 return (serde_json::from_str(&data).unwrap(), id);
@@ -298,6 +298,6 @@ async fn what_makes_no_sense_is_refused() {
     assert_eq!(
         pages.count("kwapi_web_stream_encodings_total"),
         0,
-        "who asks for the head alone opens no stream"
+        "a request for the head alone opens no stream"
     );
 }

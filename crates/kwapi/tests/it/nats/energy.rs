@@ -131,7 +131,7 @@ fn after_a_power_failure_and_kills_at_both_ends_energy_is_what_was_used_and_all_
         centre.probe(name);
     }
     // From then on it has a position.
-    wait_until("the centre is heard", PATIENCE, || {
+    wait_until("the centre is received from", PATIENCE, || {
         get(first.status, "/metrics").filter(|(_, text)| text.contains("kwapi_spool_heard_seconds{"))
     });
     let Kwapi { lab: centre_home, process, .. } = centre;
@@ -176,7 +176,7 @@ fn after_a_power_failure_and_kills_at_both_ends_energy_is_what_was_used_and_all_
     assert!((joules - used).abs() <= TICKS_MAX, "/v2/ has {joules} J, not {used}");
     assert_eq!(number(&registered["time"], "unknown_seconds"), 0.0, "the register bridges it: {registered}");
     let plain = probe(&centre, "lyon.plain");
-    assert!(number(&plain["time"], "unknown_seconds") > 0.0, "nothing tells of the kill: {plain}");
+    assert!(number(&plain["time"], "unknown_seconds") > 0.0, "nothing shows the kill: {plain}");
     check_plain(&plain);
     assert_eq!(number(&plain, "messages_lost") + number(&registered, "messages_lost"), 0.0);
     check_rows(&centre, &plain, used);

@@ -176,9 +176,9 @@ fn every_sample_of_two_sites_arrives_once_and_in_order_whatever_is_cut() {
     until_more("both sites' history comes", 60.0, || received(&history));
     country.link.cut();
     until_more("Lyon stores for itself", 90.0, || stored(&lyon));
-    until_more("Paris goes on", 60.0, || received(&history));
+    until_more("Paris continues", 60.0, || received(&history));
     assert_eq!(waiting(lyon.status), Some(Value::Null), "Lyon has all it needs");
-    wait_until("Lyon is told, and Paris is not", 2 * PATIENCE, || {
+    wait_until("Lyon is reported, and Paris is not", 2 * PATIENCE, || {
         let (_, text) = get(history.status, "/metrics")?;
         let lacking = |site: &str| {
             let of_site = |line: &&str| {
@@ -200,7 +200,7 @@ fn every_sample_of_two_sites_arrives_once_and_in_order_whatever_is_cut() {
     let history = country.history(home);
     until_more("what was stored comes", 250.0, || received(&history));
     country.lyon.kill();
-    wait_until("it is told", PATIENCE, || waiting(lyon.status)?.get("nats_publish").cloned());
+    wait_until("it is reported", PATIENCE, || waiting(lyon.status)?.get("nats_publish").cloned());
     country.lyon.restart();
     until_more("Lyon stores again", 30.0, || stored(&lyon));
     lyon.process.stop(libc::SIGTERM, PATIENCE);

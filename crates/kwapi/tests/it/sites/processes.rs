@@ -195,7 +195,7 @@ impl<'n, N: Network> Sites<'n, N> {
             crossed.iter().all(|link| link.messages == link.expected).then_some(crossed)
         };
         wait_until("the links carry what is wanted", PATIENCE, crosses);
-        let crossed = wait_until("the links go on to", PATIENCE, crosses);
+        let crossed = wait_until("the links continue to", PATIENCE, crosses);
         for ((link, clocks), crossed) in expected.iter().zip(crossed) {
             if let Some(read) = crossed.probes {
                 let probes = clocks.iter().map(|(probes, _)| probes).sum::<u64>();

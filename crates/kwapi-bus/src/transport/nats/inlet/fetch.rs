@@ -225,7 +225,7 @@ impl Fetcher {
                     match event? {
                         Event::Complaint(complaint) if position::is_complaint(&complaint) => {
                             let endpoint = &self.servers.address().endpoint;
-                            tracing::warn!(endpoint, "NATS: cannot tell sites what is on the disk here: {complaint}");
+                            tracing::warn!(endpoint, "NATS: cannot report to sites what is on the disk here: {complaint}");
                             report_at = Instant::now() + FORBIDDEN_INTERVAL;
                         }
                         Event::Complaint(complaint) => return Err(format!("the server reports: {complaint}")),

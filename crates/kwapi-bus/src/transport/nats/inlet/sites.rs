@@ -114,7 +114,7 @@ impl SitePositions {
             Err(error) => tracing::error!(
                 %error,
                 file = %file.display(),
-                "cannot read the positions of this consumer; it goes on with the next message of each site"
+                "cannot read the positions of this consumer; continuing with the next message of each site"
             ),
         }
     }
@@ -158,7 +158,7 @@ impl SitePositions {
                     spool = sent.spool,
                     after = site.taken,
                     before = sent.number,
-                    "messages of a site are missing; going on without them"
+                    "messages of a site are missing; continuing without them"
                 );
             }
             site.open.insert(sent.number, site.taken);

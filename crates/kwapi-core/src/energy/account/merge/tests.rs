@@ -44,7 +44,7 @@ fn merge(one: &Account, other: &Account) -> Account {
         assert_eq!(
             (again.totals().energy, again.since()),
             (merged.totals().energy, merged.since()),
-            "what it has brings nothing more"
+            "what it has adds nothing more"
         );
     }
     let mut bytes = Vec::new();

@@ -92,7 +92,7 @@ mod tests {
         );
         assert_eq!(deliver(&mut gaps, &[20]), (5, Some(at(20))));
         gaps.begin(&plan("power.>"), state(12), 0);
-        assert_eq!(deliver(&mut gaps, &[13, 14, 20, 21]), (5, Some(at(20))), "brought again");
+        assert_eq!(deliver(&mut gaps, &[13, 14, 20, 21]), (5, Some(at(20))), "delivered again");
         gaps.begin(&plan("power.>"), state(100), 1);
         assert_eq!(deliver(&mut gaps, &[101, 103]), (6, Some(at(103))), "another stream of this name");
     }

@@ -107,7 +107,7 @@ mod tests {
             &json!({ "sources": [source("lyon", -1, 0), source("paris", 2_000_000_000, 200)] }),
             at(100),
         );
-        assert_eq!(lacking(100), Some(Duration::MAX), "Lyon was never heard");
+        assert_eq!(lacking(100), Some(Duration::MAX), "Lyon was never reached");
         sites.note(&json!({ "sources": [source("lyon", 0, 70_000), source("paris", 0, 0)] }), at(110));
         assert_eq!(lacking(110), Some(Duration::MAX), "and is being read");
         sites.note(&json!({ "sources": [source("lyon", 0, 3), source("paris", 0, 0)] }), at(120));
