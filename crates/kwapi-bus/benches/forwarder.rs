@@ -1,6 +1,6 @@
 //! How many messages a second a forwarder passes, beside `zmq_proxy` of libzmq, which does no more than pass them: the
 //! two in turn, in one run. Then with a thousand subscribers that each want something else, and with one more that
-//! wants everything and never reads.
+//! subscribes to everything and never reads.
 //!
 //! `cargo bench -p kwapi-bus --bench forwarder`
 
@@ -106,7 +106,8 @@ fn drain(socket: &zmq::Socket, frame: &mut zmq::Message) -> u64 {
 }
 
 /// Messages a second from one publisher through `between` to subscribers of `topics`, none lost; each message is wanted by
-/// one of them. With `stalled`, one more wants everything and never reads. With the memory of this process then, in MiB.
+/// one of them. With `stalled`, one more subscribes to everything and never reads. With the memory of this process
+/// then, in MiB.
 fn rate(between: fn(&str) -> (Between, String), topics: &[String], stalled: bool) -> (f64, u64) {
     let context = zmq::Context::new();
     context.set_io_threads(1).expect("a number");

@@ -87,7 +87,7 @@ impl Forwarder {
         let open = |endpoint: &EndpointConfig| {
             let open = OpenSocket::open(context, SocketType::XPUB, endpoint, Attach::Bind, high_water)?;
             let counts = LinkCounts::new(endpoint.url.clone(), LinkSide::Downstream);
-            Ok::<_, BusError>(Downstream { open, counts, wants_beacons: false })
+            Ok::<_, BusError>(Downstream { open, counts, receives_beacons: false })
         };
         let downstream: Vec<_> = config.downstream.iter().map(open).collect::<Result<_, _>>()?;
         let upstream: Vec<_> = shared(&config.upstream)?

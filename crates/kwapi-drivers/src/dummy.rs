@@ -96,7 +96,7 @@ impl Driver for Dummy {
 
     async fn open(config: &DummyConfig, outlets: &Outlets, _: &Arc<()>) -> Result<Self, DriverError> {
         Self::check(config)?;
-        let probes = if outlets.wants_all() {
+        let probes = if outlets.selects_all() {
             (1..=config.outlets).filter_map(|outlet| outlets.probe(&outlet.to_string(), None)).collect()
         } else {
             outlets.named().iter().map(|outlet| outlet.probe.clone()).collect()

@@ -34,7 +34,7 @@ pub enum DriverError {
     #[error("refused: {0}")]
     Refused(String),
 
-    /// A device of the driver's kind that wants a login, or another one. Treated as [`DriverError::Refused`];
+    /// A device of the driver's kind that requires a login, or another one. Treated as [`DriverError::Refused`];
     /// `kwapi discover` tries the credentials it has.
     #[error("refused: {0}")]
     Locked(String),

@@ -113,7 +113,7 @@ impl Driver for Fritz {
             return Err(answer.malformed("list of devices"));
         };
         self.plugs = plugs;
-        self.know_registers();
+        self.update_registers();
         let Self { plugs, registers, notes, outlets, listed, .. } = self;
         let all = plugs.iter().enumerate();
         let all = all.map(|(place, plug)| (place, plug.ain.as_str(), Some(plug.name.as_str())));
@@ -122,7 +122,7 @@ impl Driver for Fritz {
             _ => not_listed(),
         };
         listed.hand_out(outlets, all, |key| find(plugs, key), reading, readings);
-        if readings.is_empty() && outlets.wants_all() {
+        if readings.is_empty() && outlets.selects_all() {
             return Err(DriverError::Busy(format!("{}: lists no device with a meter", answer.request_line)));
         }
         Ok(())
@@ -133,7 +133,7 @@ impl Driver for Fritz {
         findings.extend(self.plugs.iter().map(|plug| Finding {
             what: format!("{} ({})", plug.ain, plug.name),
             value: plug.describe(),
-            is_used: self.outlets.wants_all()
+            is_used: self.outlets.selects_all()
                 || self.outlets.named().iter().any(|outlet| self.is(&outlet.key, plug)),
             why: plug.product.clone(),
         }));
@@ -152,7 +152,7 @@ impl Fritz {
     }
 
     /// A plug's counter is known by its AIN, which is burnt into it.
-    fn know_registers(&mut self) {
+    fn update_registers(&mut self) {
         let known = self.registers.iter().map(|register| register.serial.as_deref());
         if known.eq(self.plugs.iter().map(|plug| Some(plug.ain.as_str()))) {
             return;

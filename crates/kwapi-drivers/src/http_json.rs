@@ -64,7 +64,7 @@ impl Driver for HttpJson {
     ) -> Result<Self, DriverError> {
         Self::check(config)?;
         Self::check_outlets(config, outlets)?;
-        let outlets = if outlets.wants_all() {
+        let outlets = if outlets.selects_all() {
             // What the outlets of an unknown document are, is unknown; one probe is the document.
             vec![Outlet { key: "1".to_owned(), probe: outlets.only()? }]
         } else {

@@ -224,7 +224,7 @@ fn sources<S: LocalSensor>(sensors: &[S], outlets: &Outlets) -> Result<Vec<ReadS
 
 /// Which sensor is read for which probe.
 fn choose<S: LocalSensor>(sensors: &[S], outlets: &Outlets) -> Result<Vec<(ProbeId, usize)>, DriverError> {
-    if outlets.wants_all() {
+    if outlets.selects_all() {
         let counted = S::counted(sensors);
         let parts = counted.iter().filter_map(|index| sensors.get(*index));
         let probes = outlets.probes(parts.map(|sensor| (sensor.key(), sensor.label())));

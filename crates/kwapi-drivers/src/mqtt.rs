@@ -140,7 +140,7 @@ fn filters(topic: &str, outlets: &Outlets) -> Result<Vec<String>, ConfigError> {
         return refused("invalid MQTT topic");
     }
     let has_place = topic.contains("{outlet}");
-    if outlets.wants_all() {
+    if outlets.selects_all() {
         let whole_levels = topic.split('/').filter(|level| *level == "{outlet}").count();
         return match (whole_levels, topic.matches("{outlet}").count()) {
             (1, 1) => Ok(vec![topic.replace("{outlet}", "+")]),

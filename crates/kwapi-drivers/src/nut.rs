@@ -191,7 +191,7 @@ impl Nut {
         if !self.measured.is_empty() && !has_changed && listed == self.listed {
             return;
         }
-        if self.outlets.wants_all() {
+        if self.outlets.selects_all() {
             // What was known and is gone has no reading; the whole device is no outlet that could be gone.
             let is_gone = |(key, _): &&(String, Option<String>)| {
                 !key.ends_with("total") && listed.iter().all(|(known, _)| known != key)
@@ -252,7 +252,7 @@ fn listed(variables: &Variables, outlets: &Outlets, rating: &Rating) -> Vec<(Str
         keys
     };
     let mut keys = outlets_of("realpower");
-    if outlets.wants_all() && keys.is_empty() {
+    if outlets.selects_all() && keys.is_empty() {
         let whole = choose(variables, "total", rating).source;
         if whole.as_ref().is_none_or(|source| source.rank() > 0) {
             keys = outlets_of("current");
@@ -261,7 +261,7 @@ fn listed(variables: &Variables, outlets: &Outlets, rating: &Rating) -> Vec<(Str
         if keys.is_empty() && (whole.is_some() || variables.are_of_a_ups()) {
             keys.push("total".to_owned());
         }
-    } else if !outlets.wants_all() {
+    } else if !outlets.selects_all() {
         keys = outlets_of("realpower").into_iter().chain(outlets_of("current")).collect();
         keys.sort();
         keys.dedup();
@@ -282,7 +282,7 @@ fn assigned(
     variables: &Variables,
     rating: &Rating,
 ) -> Vec<(ProbeId, String, Option<String>)> {
-    if outlets.wants_all() {
+    if outlets.selects_all() {
         let probes = outlets.probes(listed.iter().map(|(key, label)| (key.as_str(), label.as_deref())));
         let found = probes.into_iter().zip(listed);
         return found.filter_map(|(probe, (key, _))| Some((probe?, key.clone(), None))).collect();

@@ -145,7 +145,7 @@ impl Driver for Nvml {
             _ = readings.drain().count();
             return Err(error);
         }
-        if self.outlets.wants_all() {
+        if self.outlets.selects_all() {
             self.listed.complete(readings);
         }
         Ok(())
@@ -285,7 +285,7 @@ fn choose(gpus: &[Gpu], outlets: &Outlets) -> Vec<ReadGpu> {
         let last = Err(NoReading::NotReady("not read yet".to_owned()));
         ReadGpu { probe, key: key.to_owned(), gpu: index, register: Arc::new(register), last }
     };
-    if outlets.wants_all() {
+    if outlets.selects_all() {
         let probes = outlets.probes(gpus.iter().map(|gpu| (gpu.key.as_str(), gpu.name.as_deref())));
         let sources = gpus.iter().enumerate().zip(probes);
         return sources

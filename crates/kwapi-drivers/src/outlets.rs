@@ -6,7 +6,7 @@ use kwapi_core::ProbeId;
 
 use crate::config::ConfigError;
 
-/// One outlet of a meter that somebody wants measured.
+/// One outlet of a meter that is to be measured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outlet {
     /// The device's name for it: an outlet number, a sensor name, a metric's label.
@@ -51,7 +51,7 @@ impl Outlets {
     }
 
     /// Whether every outlet the device has is wanted.
-    pub fn wants_all(&self) -> bool {
+    pub fn selects_all(&self) -> bool {
         self.template.is_some()
     }
 
@@ -60,7 +60,7 @@ impl Outlets {
         self.template.as_deref()
     }
 
-    /// The probe of the outlet that the device calls `key` (and `label`, if it has names); `None` if nobody wants it
+    /// The probe of the outlet that the device calls `key` (and `label`, if it has names); `None` if it is not configured
     /// or the template makes no probe id of it.
     pub fn probe(&self, key: &str, label: Option<&str>) -> Option<ProbeId> {
         match &self.template {

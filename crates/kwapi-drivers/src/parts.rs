@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::driver::{Finding, Readings};
 use crate::outlets::{Outlet, Outlets};
 
-/// Watts this little below zero are the noise of a meter without a load. Less than one: −1 is a device's way to say
+/// Watts this little below zero are the noise of a meter without a load. Less than one: −1 is a device's way to report
 /// "not available" (`SNMP`, `NUT`).
 const NOISE_WATTS: f64 = 1.0;
 /// More parts of one device in trouble are not distinguished.
@@ -100,7 +100,7 @@ impl ListedProbes {
         mut reading: impl FnMut(usize) -> Result<Reading, NoReading>,
         readings: &mut Readings,
     ) {
-        if outlets.wants_all() {
+        if outlets.selects_all() {
             let listed: Vec<_> = listed.into_iter().collect();
             let probes = outlets.probes(listed.iter().map(|(_, key, name)| (*key, *name)));
             for (probe, (place, ..)) in probes.into_iter().zip(listed) {

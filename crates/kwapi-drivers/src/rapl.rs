@@ -239,7 +239,7 @@ impl Reads {
 
 /// Which zones make which probe.
 fn choose(zones: &[Zone], outlets: &Outlets) -> Result<Vec<ReadZones>, DriverError> {
-    if outlets.wants_all() {
+    if outlets.selects_all() {
         // Whatever adds up: packages and memory; the platform contains them.
         let parts: Vec<_> = zones.iter().enumerate().filter(|(_, zone)| zone.kind.adds_up()).collect();
         let probes =

@@ -243,7 +243,7 @@ impl Redfish {
     /// Lists the card again where something is wanted that was not there: a blade that was put in, a chassis that shows
     /// itself when the host starts.
     async fn list_again(&mut self) -> Result<(), DriverError> {
-        let is_wanted = self.wanted.wants_all() || !self.missing.is_empty();
+        let is_wanted = self.wanted.selects_all() || !self.missing.is_empty();
         if !is_wanted || self.listed.elapsed() < LIST_AGAIN {
             return Ok(());
         }
@@ -319,7 +319,7 @@ fn assign(outlets: &Outlets, metered: Vec<Metered>) -> Result<Assigned, String> 
     let outlet = |probe, metered| Outlet { probe, metered, last_value: LastValue::default() };
     let keys: Vec<String> = metered.iter().map(|metered| metered.key.clone()).collect();
     let is_named = outlets.named().iter().any(|outlet| keys.contains(&outlet.key));
-    match (outlets.named(), outlets.wants_all() || is_named) {
+    match (outlets.named(), outlets.selects_all() || is_named) {
         // `probe = "web1"` on a server: its one chassis, whatever the card calls it.
         ([only], false) => match <[Metered; 1]>::try_from(with_numbers_first(metered)) {
             Ok([metered]) => Ok((vec![outlet(only.probe.clone(), metered)], Vec::new())),

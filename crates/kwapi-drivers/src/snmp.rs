@@ -117,7 +117,7 @@ impl Driver for Snmp {
     }
 
     async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
-        if self.pace.listing_is_due(Instant::now(), self.outlets.wants_all()) {
+        if self.pace.listing_is_due(Instant::now(), self.outlets.selects_all()) {
             self.look_again().await?;
         }
         let is_first = self.pace.slow_columns_are_unread();

@@ -194,7 +194,7 @@ async fn an_hour_without_the_manager_is_bridged_by_the_register_of_a_pdu() {
 }
 
 #[tokio::test]
-async fn a_pdu_whose_register_was_reset_or_rose_too_far_begins_anew() {
+async fn a_pdu_whose_register_was_reset_or_rose_too_far_starts_afresh() {
     for (shows, expected) in [("12", NotBridged::Fell), ("1310", NotBridged::Jumped)] {
         let Some((site, why)) = pdu(shows).await else { return };
         check_afresh(&site, why, expected);

@@ -56,7 +56,7 @@ pub struct PreparedAnswer {
     is_all: bool,
 }
 
-/// Takes an answer part by part; false: nobody wants the rest.
+/// Takes an answer part by part; false: nobody reads the rest.
 pub type TakePart<'a> = dyn FnMut(Vec<u8>) -> bool + 'a;
 
 impl EnergyAnswers {

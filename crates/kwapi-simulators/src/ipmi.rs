@@ -105,7 +105,7 @@ pub enum Dcmi {
     /// Has no such command (C1h).
     Absent,
     /// Wants this privilege (D4h below it).
-    Wants(u8),
+    Requires(u8),
     /// Fails so often, with "unspecified error", in each session before it works.
     FailsFirst(u8),
     /// Does not answer the command at all.

@@ -24,7 +24,7 @@ pub(super) struct Downstream {
     pub(super) open: OpenSocket,
     pub(super) counts: Arc<LinkCounts>,
     /// Whether a forwarder listens there. Others are sent no beacons.
-    pub(super) wants_beacons: bool,
+    pub(super) receives_beacons: bool,
 }
 
 /// What the thread works with.
@@ -110,7 +110,7 @@ impl Relay {
                     continue;
                 }
                 SubscriptionFrame::Beacons(is_wanted) => {
-                    link.wants_beacons = is_wanted;
+                    link.receives_beacons = is_wanted;
                     if is_wanted {
                         self.send_beacon();
                     }
@@ -204,7 +204,7 @@ impl Relay {
 
     /// Sends a beacon to the forwarders downstream.
     fn send(&self, payload: &[u8]) {
-        for link in self.downstream.iter().filter(|link| link.wants_beacons) {
+        for link in self.downstream.iter().filter(|link| link.receives_beacons) {
             let socket = &link.open.socket;
             let topic = socket.send(beacon::TOPIC, zmq::SNDMORE | zmq::DONTWAIT);
             // One that is lost is followed by the next.

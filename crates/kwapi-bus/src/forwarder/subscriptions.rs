@@ -13,7 +13,7 @@ const SUBSCRIPTION_BYTES_MAX: usize = 256;
 pub(super) enum SubscriptionFrame {
     /// To be passed upstream.
     Pass,
-    /// A forwarder downstream wants beacons (or no longer does): that is between it and us.
+    /// A forwarder downstream requests beacons (or no longer does): that is between it and us.
     Beacons(bool),
     /// No subscription, or too long.
     Refuse,
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_topic_ends_with_the_last_socket_that_wants_it() {
+    fn a_topic_ends_with_the_last_socket_that_subscribes_to_it() {
         let mut subscriptions = Subscriptions::default();
         for frame in [b"\x01a.", b"\x01a.", b"\x01b."] {
             subscriptions.note(frame);

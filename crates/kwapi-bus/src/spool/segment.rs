@@ -125,7 +125,7 @@ pub(super) fn read(
             };
             at += length;
             piece.damaged += u64::from(std::mem::take(&mut is_damaged));
-            // In what was damaged, something may look like a record of before.
+            // In what was damaged, something may look like an earlier record.
             if spooled.number > after {
                 after = spooled.number;
                 piece.messages.push(spooled);

@@ -21,7 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Nor is any for longer than this: whoever signs old stamps for ever holds up no other site's record.
 const WAIT_MAX: Duration = Duration::from_secs(3_600);
 /// Messages that were announced and do not come for so long, with none left by the source's own word, are gone: it was purged,
-/// or they were known already. What was let go of comes again within ten seconds, what a site is to send again within thirty.
+/// or they were known already. What was dropped is delivered again within ten seconds, what a site is to send again
+/// within thirty.
 const GONE_AFTER: Duration = Duration::from_secs(60);
 
 /// A source that keeps its messages until they are safe.

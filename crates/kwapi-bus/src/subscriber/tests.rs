@@ -140,7 +140,7 @@ async fn what_is_confirmed_is_let_go_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn what_nobody_wants_or_trusts_is_let_go_at_once() {
+async fn what_nobody_requests_or_trusts_is_dropped_at_once() {
     let store = Store::default();
     for (token, topic) in [(1, "A."), (2, "B."), (3, "\0own"), (4, "A"), (5, "A.")] {
         store.put(token, topic);

@@ -15,7 +15,7 @@ fn forwarder(context: &BusContext, upstream: &[&str], downstream: &str) -> Forwa
 }
 
 #[tokio::test]
-async fn two_listeners_cost_the_network_one_copy_and_only_of_what_they_want() {
+async fn two_listeners_cost_the_network_one_copy_and_only_of_what_they_request() {
     let context = BusContext::new();
     let publisher = publisher(&context, Scheme::Kwapi1, EndpointConfig::new("tcp://127.0.0.1:*"));
     let forwarder = forwarder(&context, &[&publisher.bound()[0]], "tcp://127.0.0.1:*");
@@ -145,7 +145,7 @@ fn cuts(forwarders: &[Forwarder]) -> Vec<LinkCounters> {
 }
 
 #[tokio::test]
-async fn a_loop_of_forwarders_is_cut_at_one_link_and_all_go_on() {
+async fn a_loop_of_forwarders_is_cut_at_one_link_and_all_continue() {
     let context = BusContext::new();
     let publisher = publisher(&context, Scheme::Kwapi1, EndpointConfig::new("tcp://127.0.0.1:*"));
     let urls: Vec<_> = (0..3).map(|_| format!("tcp://127.0.0.1:{}", free_port())).collect();

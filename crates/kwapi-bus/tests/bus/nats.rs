@@ -215,7 +215,7 @@ async fn what_a_journal_let_go_of_is_delivered_again_to_the_same_process() {
 }
 
 #[tokio::test]
-async fn history_from_before_comes_by_an_operators_word_alone() {
+async fn history_from_before_is_delivered_only_if_an_operator_configures_it() {
     if !kwapi_peers::need_python("nats") {
         return;
     }

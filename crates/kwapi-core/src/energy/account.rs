@@ -15,7 +15,7 @@
 //!
 //! **Time** is wall time from `since` on: the publishers' monotonic milliseconds, laid where they are stamped. A second
 //! counts once, though a clock was set back; what a clock that was set forward passes over is unknown. Unknown time is
-//! not added up but is what is left between [`Account::since`] and [`Account::last`]. `coverage` says which instants are
+//! not added up but is what is left between [`Account::since`] and [`Account::last`]. `coverage` has which instants are
 //! known to be covered; within a run of mixed statuses the statuses are known by their sums and not by place. Whoever kept
 //! every message could lay time more exactly in one case: where messages are lost around the very second in which a clock
 //! was set, by no more than that step.
@@ -272,7 +272,7 @@ impl Account {
     fn take(&mut self, message: &Accounting, place: Place) -> Result<(usize, Stretch), Refused> {
         let to = message.timestamp;
         let (index, opens) = match place {
-            Place::Run(index) => return Ok((index, self.go_on(message, index)?)),
+            Place::Run(index) => return Ok((index, self.extend(message, index)?)),
             Place::Join(index, Lowest::No) => (index, None),
             Place::Join(index, Lowest::Yes) => {
                 // It is the segment's first now, in the place of the one that was.
@@ -306,7 +306,7 @@ impl Account {
     }
 
     /// Takes a message of a known run.
-    fn go_on(&mut self, message: &Accounting, index: usize) -> Result<Stretch, Refused> {
+    fn extend(&mut self, message: &Accounting, index: usize) -> Result<Stretch, Refused> {
         let to = message.timestamp;
         let Some(run) = self.runs.get_mut(index) else { return Err(Refused::SessionClosed) };
         let (low, top) = (run.low().stamp, run.top.stamp);

@@ -32,7 +32,7 @@ pub(crate) struct DeviceClient {
     has_answered: AtomicBool,
 }
 
-/// What the device wants with a request.
+/// What the device requires with a request.
 #[derive(Clone, Debug)]
 enum Scheme {
     Unknown,
@@ -271,8 +271,8 @@ impl fmt::Debug for DeviceClient {
     }
 }
 
-/// The same resource of the same device with a slash more or less at its end, if that is all a redirect wants. No other
-/// redirect is followed.
+/// The same resource of the same device with a slash more or less at its end, if that is all a redirect requires. No
+/// other redirect is followed.
 fn slash_redirect(answer: &HttpResponse, url: &Url) -> Option<Url> {
     if !matches!(
         answer.status,

@@ -31,7 +31,7 @@ pub(crate) struct HwmonSensor {
 }
 
 impl HwmonSensor {
-    /// What it is called where a template wants names.
+    /// What it is called where a template requires names.
     pub(super) fn label(&self) -> &str {
         self.named.as_deref().unwrap_or(&self.chip)
     }

@@ -94,7 +94,7 @@ impl PowerReading {
     }
 }
 
-/// Distinguishes a card whose power measurement has died from one whose machine draws the same power for long.
+/// Distinguishes a card whose power measurement has stopped from one whose machine draws the same power for long.
 ///
 /// Some cards continue to respond with the last value they had. On a card whose stamp moves from reading to reading, a
 /// stamp that stands still for long gives it away; of a card whose stamp seldom moves nothing is concluded.

@@ -58,7 +58,7 @@ pub(super) async fn open(
     suites.sort_by_key(|suite| Some(*suite) != known);
     let mut privileges = config.privileges();
     let mut privilege = privileges.next().unwrap_or(Privilege::User);
-    let mut names_privilege = config.privilege.is_some() || memory.lock().wants_privilege_first;
+    let mut names_privilege = config.privilege.is_some() || memory.lock().requires_privilege_first;
     let mut sends_once = memory.lock().is_slow;
     let mut last = DriverError::Refused(format!("{card}: no cipher suite to try"));
     for suite in suites {
@@ -71,12 +71,12 @@ pub(super) async fn open(
                     let mut memory = memory.lock();
                     memory.suite = Some(suite.id());
                     memory.is_slow = sends_once;
-                    memory.wants_privilege_first = names_privilege && config.privilege.is_none();
+                    memory.requires_privilege_first = names_privilege && config.privilege.is_none();
                     return Ok((session, privilege));
                 }
                 Err(Setback::Suite(error)) => {
                     last = match last {
-                        // That all sessions are taken is more telling than that another suite is not there.
+                        // That all sessions are taken is more significant than that another suite is not there.
                         busy @ DriverError::Busy(_) => busy,
                         _ => error,
                     };

@@ -19,7 +19,7 @@ const SENDING_ENDS_FIFTHS: [u32; 3] = [1, 3, 5];
 
 /// A Close Session that is not acknowledged for so long may be lost, and is sent once more. The end of the process
 /// waits longer.
-const GOODBYE_ANSWERED: Duration = Duration::from_millis(500);
+const CLOSE_ACKNOWLEDGED: Duration = Duration::from_millis(500);
 
 /// What may have happened to a card that does not answer within a session.
 pub(super) const SILENT: &str = "the BMC stopped responding or lost the session, as after a restart";
@@ -56,7 +56,7 @@ impl Link {
         Ok(Self { card, inbox, routes, socket, patience })
     }
 
-    /// Sends requests until `answer` takes a datagram for the answer. `question` makes the datagram anew for each
+    /// Sends requests until `answer` takes a datagram for the answer. `question` makes a new datagram for each
     /// sending, since each carries its own session sequence number.
     pub(super) async fn exchange<T>(
         &self,
@@ -109,10 +109,10 @@ impl Link {
 
     /// Sends a Close Session once more if it is not acknowledged.
     pub(super) async fn resend(&self, datagram: &[u8]) {
-        if timeout(GOODBYE_ANSWERED, self.inbox.take()).await.is_err() {
+        if timeout(CLOSE_ACKNOWLEDGED, self.inbox.take()).await.is_err() {
             self.send(datagram);
             // What comes in answer to it finds somebody to be for.
-            _ = timeout(GOODBYE_ANSWERED, self.inbox.take()).await;
+            _ = timeout(CLOSE_ACKNOWLEDGED, self.inbox.take()).await;
         }
     }
 

@@ -212,7 +212,7 @@ impl PublishedProbe {
             return Outcome::Nothing(no_reading.clone(), None);
         }
         let register = match reading.counter {
-            Some(_) => self.know_register(reading.register.as_ref(), place),
+            Some(_) => self.update_register(reading.register.as_ref(), place),
             None => self.register.as_ref().unwrap_or_else(|| place.no_register()).clone(),
         };
         let reported = power.as_ref().ok();
@@ -301,7 +301,7 @@ impl PublishedProbe {
     }
 
     /// The register, whose name is made where the driver reports something new of it.
-    fn know_register(&mut self, stated: Option<&Arc<Register>>, place: &RegisterPlace) -> Arc<Register> {
+    fn update_register(&mut self, stated: Option<&Arc<Register>>, place: &RegisterPlace) -> Arc<Register> {
         let is_known = match (&self.stated, stated) {
             (Some(before), Some(stated)) => Arc::ptr_eq(before, stated) || before == stated,
             (None, None) => true,

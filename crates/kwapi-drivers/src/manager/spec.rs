@@ -1,4 +1,4 @@
-//! What the operator wants of a meter.
+//! What the operator configures of a meter.
 
 use std::time::Duration;
 

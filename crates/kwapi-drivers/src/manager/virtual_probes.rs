@@ -275,7 +275,7 @@ impl Sum {
         let energy = parts.iter().map(|part| part.energy).chain(begun);
         let energy = energy.fold(Energy::ZERO, Energy::saturating_add);
         let ticks = parts.iter().map(|part| part.tick).fold(Energy::ZERO, Energy::saturating_add);
-        self.know_register(curves.as_deref());
+        self.update_register(curves.as_deref());
         let current: Option<f64> = parts.iter().map(|part| part.current.map(|current| current.0)).sum();
         // The curves do not cover that time; without them `epoch` shows it.
         let is_upset = std::mem::take(&mut self.is_upset) && curves.is_some() && self.source.is_some();
@@ -295,7 +295,7 @@ impl Sum {
     }
 
     /// The sum of other curves is another register.
-    fn know_register(&mut self, curves: Option<&[CurvePoint]>) {
+    fn update_register(&mut self, curves: Option<&[CurvePoint]>) {
         let serial = curves.map(|curves| {
             curves.iter().fold(String::new(), |mut text, curve| {
                 _ = write!(text, "{}+", curve.id.micros());

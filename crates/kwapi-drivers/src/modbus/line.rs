@@ -251,7 +251,7 @@ async fn exchange_rtu(
     request: ModbusRequest,
     silence: Duration,
 ) -> io::Result<ModbusResponse> {
-    let talk = async {
+    let until_silent = async {
         let mut scrap = [0; 256];
         while let Ok(read) = timeout(silence, stream.read(&mut scrap)).await {
             if read? == 0 {
@@ -260,7 +260,7 @@ async fn exchange_rtu(
         }
         Ok(())
     };
-    timeout(SILENCE_TIMEOUT, talk)
+    timeout(SILENCE_TIMEOUT, until_silent)
         .await
         .map_err(|_| io::Error::other("the line is never idle; check for a second master on it"))??;
     stream.write_all(&request.rtu_frame()).await?;

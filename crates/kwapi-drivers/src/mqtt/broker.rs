@@ -174,7 +174,7 @@ impl Drop for Connection {
     }
 }
 
-/// Who wants what.
+/// Who subscribes to what.
 #[derive(Debug, Default)]
 struct Routes {
     /// Topics without wildcards, by far the most.
@@ -265,7 +265,7 @@ impl Drop for Subscription {
             }
             if routes.of_filter(filter).next().is_none() {
                 routes.exact.remove(filter);
-                // If this does not get through, messages that nobody wants are dropped on arrival.
+                // If this does not get through, messages that nobody subscribes to are dropped on arrival.
                 _ = self.connection.client.try_unsubscribe(filter);
             }
         }

@@ -96,7 +96,7 @@ impl Topics {
         let document = serde_json::from_slice(&message.payload);
         let is_about_power = document.as_ref().is_ok_and(|document| values.is_about_power(document, &outlet));
         // A template makes a probe of what carries power, and of nothing else.
-        if !has_room || !is_known && self.outlets.wants_all() && !is_about_power {
+        if !has_room || !is_known && self.outlets.selects_all() && !is_about_power {
             self.passed_over += 1;
             return;
         }

@@ -171,7 +171,7 @@ impl TelegramMeter {
             Some(TelegramProbe { key, outlet, probe, counted, register: None, last: None })
         };
         // A template takes the whole: phases are parts of it.
-        let all = outlets.wants_all().then(|| outlets.probe("total", None)).flatten();
+        let all = outlets.selects_all().then(|| outlets.probe("total", None)).flatten();
         let all = all.and_then(|probe| source("total", probe));
         let named = outlets.named().iter().filter_map(|outlet| source(&outlet.key, outlet.probe.clone()));
         Ok(Self {

@@ -125,7 +125,7 @@ fn the_meters_own_serial_number_names_its_register() {
 }
 
 #[test]
-fn a_meter_that_feeds_back_draws_nothing_and_its_import_goes_on() {
+fn a_meter_that_feeds_back_draws_nothing_and_its_import_continues() {
     let lines = [
         "/KFM5KAIFA-TEST",
         "",

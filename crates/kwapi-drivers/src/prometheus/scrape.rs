@@ -119,7 +119,7 @@ impl Scrape {
             self.decimals.retain(|key, _| found.contains_key(key)); // Labels come and go.
         }
         let keys: Vec<_> = found.keys().cloned().collect();
-        if outlets.wants_all() || self.label.is_none() {
+        if outlets.selects_all() || self.label.is_none() {
             for (key, found) in &found {
                 let probe =
                     if self.label.is_some() { outlets.probe(key, None) } else { Some(outlets.only()?) };
@@ -127,7 +127,7 @@ impl Scrape {
                     readings.push(&probe, self.reading(key, found, now));
                 }
             }
-            if outlets.wants_all() {
+            if outlets.selects_all() {
                 self.listed.complete(readings);
             }
         } else {

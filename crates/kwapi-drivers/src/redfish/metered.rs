@@ -30,7 +30,7 @@ pub(super) struct Metered {
     pub(super) key: String,
     /// What its owner calls it.
     pub(super) label: Option<String>,
-    /// The chassis to search again, and the sensor the operator wants of it; `None` for what has one place only.
+    /// The chassis to search again, and the sensor the operator selects of it; `None` for what has one place only.
     pub(super) chassis: Option<(String, Option<String>)>,
     /// Where its watts may come from, the best first; never empty.
     pub(super) sources: Vec<RedfishSource>,

@@ -152,7 +152,7 @@ async fn a_session_is_opened_once_and_given_back() {
 }
 
 #[tokio::test]
-async fn a_session_that_the_card_forgets_is_opened_anew() {
+async fn a_session_that_the_card_forgets_is_reopened() {
     let valid = Arc::new(std::sync::Mutex::new(0));
     let of_service = Arc::clone(&valid);
     let service = HttpDevice::start(move |request: &HttpRequest| {

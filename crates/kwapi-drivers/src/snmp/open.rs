@@ -82,7 +82,7 @@ async fn plan(
     agent: &mut Agent,
     shared: &SnmpShared,
 ) -> Result<Plan, DriverError> {
-    let needs_profile = if outlets.wants_all() {
+    let needs_profile = if outlets.selects_all() {
         config.oids.is_empty() || config.profile != "auto"
     } else {
         outlets.named().iter().any(|outlet| !config.oids.contains_key(&outlet.key))
@@ -96,7 +96,7 @@ async fn plan(
             agent.limit_varbinds(most);
         }
     }
-    let (used, mut plan) = if outlets.wants_all() {
+    let (used, mut plan) = if outlets.selects_all() {
         points::all(config, outlets, &profiles, agent, shared).await?
     } else {
         let (profile, points) = points::named(config, outlets, &profiles, agent).await?;
@@ -134,7 +134,7 @@ async fn plan(
         what: "outlets".to_owned(),
         value: plan.points.len().to_string(),
         is_used: true,
-        why: if outlets.wants_all() { "all outlets listed by the device" } else { "as configured" }
+        why: if outlets.selects_all() { "all outlets listed by the device" } else { "as configured" }
             .to_owned(),
     });
     findings.extend(plan.points.first().map(|point| sources(&point.section)).unwrap_or_default());

@@ -91,15 +91,15 @@ impl AgentPace {
 
     /// Whether the outlets are to be listed again. Named ones are, to see whether another table has them, only while one
     /// cannot be read.
-    pub(super) fn listing_is_due(&self, now: Instant, wants_all: bool) -> bool {
-        if !wants_all && !self.is_missing {
+    pub(super) fn listing_is_due(&self, now: Instant, selects_all: bool) -> bool {
+        if !selects_all && !self.is_missing {
             return false;
         }
         let interval = match (self.is_young, self.is_missing) {
             // A count that never stands still is not followed more often than this.
             (true, _) => LISTING_INTERVAL_YOUNG,
             (false, _) if self.doubt == Doubt::Counts => LISTING_INTERVAL_YOUNG,
-            (false, true) if wants_all => LISTING_INTERVAL_MISSING,
+            (false, true) if selects_all => LISTING_INTERVAL_MISSING,
             (false, _) => LISTING_INTERVAL,
         };
         self.doubt == Doubt::Restart || now.duration_since(self.listed_at) >= interval
@@ -117,12 +117,12 @@ mod tests {
         up_time: Option<i128>,
         has_rebooted: bool,
         unreadable: usize,
-        wants_all: bool,
+        selects_all: bool,
     ) -> Option<u64> {
         let begin = Instant::now();
         let mut pace = AgentPace::new(begin);
         pace.round(up_time, has_rebooted, false, unreadable, 8);
-        (0..1_000).find(|after| pace.listing_is_due(begin + Duration::from_secs(*after), wants_all))
+        (0..1_000).find(|after| pace.listing_is_due(begin + Duration::from_secs(*after), selects_all))
     }
 
     #[test]

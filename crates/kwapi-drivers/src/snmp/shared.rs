@@ -165,7 +165,7 @@ impl SnmpShared {
         user.with_master_keys(keys).map_err(|error| refused(&error))
     }
 
-    /// DES wants initialisation vectors that no earlier run used with the same key. We keep no state across runs, so
+    /// DES requires initialisation vectors that no earlier run used with the same key. We keep no state across runs, so
     /// each run draws its epoch at random from two thousand million.
     fn des_salt(&self) -> Result<DesSaltState, DriverError> {
         let mut salt = self.des_salt.lock();

@@ -170,7 +170,7 @@ fn device(energy: &'static str) -> impl Fn(&HttpRequest) -> HttpAnswer + Send + 
 }
 
 #[tokio::test]
-async fn a_device_is_read_with_its_password_and_reports_when_it_wants_one() {
+async fn a_device_is_read_with_its_password_and_reports_when_it_requires_one() {
     let one = one();
     let outcome = round(device(PLUG), "password = \"p&é\"", &one).await;
     assert_eq!(outcome, "A: 12 W, 231 V, 0.091 A, 188776800 J");

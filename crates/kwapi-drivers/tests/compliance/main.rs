@@ -1,4 +1,4 @@
-//! One suite for every driver: it opens, reads, explains itself, and meets a device that hangs, babbles or vanishes
+//! One suite for every driver: it opens, reads, explains itself, and meets a device that hangs, sends garbage or vanishes
 //! with the error that determines what the manager does next.
 //!
 //! A driver joins with one file here: a [`suite::Device`] that starts its simulator and inflicts the faults.

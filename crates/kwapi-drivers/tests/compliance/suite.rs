@@ -111,7 +111,7 @@ async fn a_healthy_device_is_read_and_explained<D: Device>(device: D) {
     for (probe, reading) in &received {
         let reading = reading.as_ref().unwrap_or_else(|error| panic!("{}: {probe}: {error}", D::DRIVER));
         assert!(!reading.is_empty(), "{}: {probe} has no reading", D::DRIVER);
-        let is_wanted = wanted.wants_all() || wanted.named().iter().any(|outlet| outlet.probe == *probe);
+        let is_wanted = wanted.selects_all() || wanted.named().iter().any(|outlet| outlet.probe == *probe);
         assert!(is_wanted, "{}: {probe} is not configured", D::DRIVER);
     }
     let findings = session.findings();

@@ -49,7 +49,7 @@ impl Rebuild {
 
     /// Whether a record is one of those that the files are to have. What was stamped by a clock that had not been set yet
     /// (1970) is not, unless it never has been: it lies decades before the rest.
-    fn wants(&self, record: &Credited) -> bool {
+    fn requires(&self, record: &Credited) -> bool {
         let is_set = record.at >= PROGRAM_DATE || self.first.at < PROGRAM_DATE;
         is_set && record.at < self.first.at
     }
@@ -97,7 +97,8 @@ impl History {
         }
         let gaps = &self.config.gaps;
         let replayed = self.replay(Position::default(), |record| {
-            if let Some(rebuild) = rebuilds.get_mut(&record.probe).filter(|rebuild| rebuild.wants(record)) {
+            if let Some(rebuild) = rebuilds.get_mut(&record.probe).filter(|rebuild| rebuild.requires(record))
+            {
                 rebuild.take(record, gaps.of(&record.probe));
             }
         });

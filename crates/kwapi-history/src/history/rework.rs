@@ -72,7 +72,7 @@ impl History {
             }
             self.begin_pass(due, end)
         };
-        if self.go_on(&mut pass, end) {
+        if self.read_on(&mut pass, end) {
             self.late.lock().ended = now;
         } else {
             *going = Some(pass);
@@ -187,7 +187,7 @@ impl History {
 
     /// Reads on up to `end`, where the history has come to, or as far as it may; there, makes rows of some probes again.
     /// Returns whether all are done.
-    fn go_on(&self, pass: &mut Pass, end: Position) -> bool {
+    fn read_on(&self, pass: &mut Pass, end: Position) -> bool {
         let grown = self.journal.bytes_between(std::mem::replace(&mut pass.end, end), end);
         let bytes_max = pass.limits.tick_bytes_max.saturating_add(grown);
         let (mut put_off, cursor) = (Vec::new(), pass.cursor);

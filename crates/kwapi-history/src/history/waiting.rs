@@ -49,8 +49,8 @@ impl OpenSecond {
     /// Takes a sample of the same second that continues from it; whether it did.
     fn take(&mut self, sample: &FileSample) -> bool {
         let folded = &mut self.folded;
-        let goes_on = sample.at.since(folded.at) == sample.held && !sample.is_after_loss;
-        if self.is_closed || !goes_on || store::second_of(sample) != store::second_of(folded) {
+        let continues = sample.at.since(folded.at) == sample.held && !sample.is_after_loss;
+        if self.is_closed || !continues || store::second_of(sample) != store::second_of(folded) {
             return false;
         }
         let held = folded.held + sample.held;

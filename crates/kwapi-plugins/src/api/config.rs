@@ -31,7 +31,7 @@ pub struct ApiConfig {
     pub cors_origins: Vec<String>,
     /// A probe silent for so long leaves the lists; 0: never. Its total is found again when it returns.
     pub cleaning_interval_seconds: u64,
-    /// How often accounts go on record that no client has read; what is read is on record first.
+    /// How often accounts are recorded that no client has read; what is read is on record first.
     pub record_interval_seconds: u64,
     /// How often the record is forced to the disk: what a power loss may cost.
     pub sync_interval_seconds: u64,

@@ -47,7 +47,7 @@ pub(super) struct DescriptionsFile {
     file: Option<File>,
     bytes: u64,
     /// Its size after it was last rewritten.
-    bytes_anew: u64,
+    bytes_rewritten: u64,
     has_failed: bool,
 }
 
@@ -56,7 +56,7 @@ impl DescriptionsFile {
     pub(super) fn open(directory: &Path, each: impl FnMut(ProbeId, Described)) -> Self {
         let path = directory.join(NAME);
         let directory = directory.to_owned();
-        let mut opened = Self { directory, file: None, bytes: 0, bytes_anew: 0, has_failed: false };
+        let mut opened = Self { directory, file: None, bytes: 0, bytes_rewritten: 0, has_failed: false };
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return opened,
@@ -70,7 +70,7 @@ impl DescriptionsFile {
                 opened.file = OpenOptions::new().append(true).open(&path).ok();
                 opened.bytes = bytes.len() as u64;
                 // As if it had just been rewritten: it is soon enough when it has doubled.
-                opened.bytes_anew = opened.bytes;
+                opened.bytes_rewritten = opened.bytes;
             }
             Contents::Damaged(lines) => {
                 tracing::warn!(lines, path = %path.display(), "damaged lines skipped; these descriptions are unknown until published again");
@@ -97,7 +97,7 @@ impl DescriptionsFile {
 
     /// Whether a new file is to be written.
     pub(super) fn is_due_again(&self) -> bool {
-        self.file.is_none() || self.bytes > (self.bytes_anew * 2).max(GROWTH_BYTES_MIN)
+        self.file.is_none() || self.bytes > (self.bytes_rewritten * 2).max(GROWTH_BYTES_MIN)
     }
 
     /// Whether it could last not be written.
@@ -120,7 +120,7 @@ impl DescriptionsFile {
             contents.extend(line(probe, described)?);
         }
         self.file = Some(replace_file(&self.directory.join(NAME), &contents)?);
-        (self.bytes, self.bytes_anew) = (contents.len() as u64, contents.len() as u64);
+        (self.bytes, self.bytes_rewritten) = (contents.len() as u64, contents.len() as u64);
         if std::mem::take(&mut self.has_failed) {
             tracing::info!("what probes are is written again");
         }

@@ -150,7 +150,7 @@ fn a_line_that_was_cut_off_or_spoiled_costs_no_other() {
 }
 
 #[test]
-fn a_file_that_grows_is_written_anew() {
+fn a_file_that_grows_is_rewritten() {
     let lab = Lab::empty();
     let (descriptions, _) = open(&lab);
     for second in 0..8_000 {

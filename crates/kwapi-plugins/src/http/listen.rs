@@ -230,7 +230,7 @@ async fn converse_securely(
     mut phase: watch::Receiver<Phase>,
 ) {
     let handshake = async {
-        if tls::speaks_plainly(&stream).await? {
+        if tls::is_plaintext(&stream).await? {
             return Ok(Err(stream));
         }
         acceptor.accept(stream).await.map(Ok)

@@ -221,7 +221,7 @@ impl ResolvesServerCert for Resolver {
 
 /// Whether a client that has just connected to a TLS port sends something else (RFC 8446, section 5.1: a handshake's
 /// records have type 22).
-pub(super) async fn speaks_plainly(stream: &tokio::net::TcpStream) -> io::Result<bool> {
+pub(super) async fn is_plaintext(stream: &tokio::net::TcpStream) -> io::Result<bool> {
     const HANDSHAKE: u8 = 22;
     let mut first = [0];
     Ok(stream.peek(&mut first).await? == 1 && first != [HANDSHAKE])

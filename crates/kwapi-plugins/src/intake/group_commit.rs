@@ -1,4 +1,4 @@
-//! Receipts that wait until the journal is on the disk: what a transport stores may be let go of there only when a power
+//! Receipts that wait until the journal is on the disk: what a transport stores may be released there only when a power
 //! failure here cannot take it. One sync serves all that came meanwhile.
 
 use std::io;
@@ -115,7 +115,7 @@ impl Waiting {
         Some(std::mem::take(&mut state.receipts))
     }
 
-    /// Keeps receipts for the next sync; at the end they are let go of, and what they are for is delivered again.
+    /// Keeps receipts for the next sync; at the end they are dropped, and what they are for is delivered again.
     fn put_back(&self, receipts: Vec<Receipt>) {
         let mut state = self.state.lock();
         if state.is_ended {

@@ -261,7 +261,7 @@ fn faulty(answer: impl Fn(&str) -> (u16, Vec<u8>, &'static str) + Send + 'static
 }
 
 #[tokio::test]
-async fn a_full_server_is_reported_and_one_that_knows_no_ranges_is_read() {
+async fn a_full_server_is_reported_and_one_that_supports_no_ranges_is_read() {
     let full = b"<Error><Code>QuotaExceeded</Code><Message>No room.</Message></Error>".to_vec();
     let config = faulty(move |line| match line.split(' ').next() {
         Some("put") => (507, full.clone(), ""),

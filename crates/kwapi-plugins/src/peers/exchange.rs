@@ -91,14 +91,14 @@ struct Exchange {
     patterns: Vec<Pattern>,
     peer: ApiPeer,
     compared: Arc<Mutex<Compared>>,
-    /// The process there that does not support digests, if it is one of before.
+    /// The process there that does not support digests, if it is of an earlier version.
     without_digests: Option<String>,
 }
 
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]
 enum Unanswered {
-    /// It is not understood, as by a version of before.
+    /// It is not understood, as by an earlier version.
     #[error("{0}")]
     NotUnderstood(String),
     #[error("{0}")]
@@ -175,7 +175,7 @@ impl Exchange {
         Ok(())
     }
 
-    /// Where accounts stand there that differ from what was `requested` with; all, of an instance of before.
+    /// Where accounts stand there that differ from what was `requested` with; all, of an instance of an earlier version.
     async fn request_standings(&mut self, requested: &Digests) -> Result<Answered, String> {
         if let Some(known) = &self.without_digests {
             let answered = self.request(&PeerRequest::Standings).await.map_err(|error| error.to_string())?;

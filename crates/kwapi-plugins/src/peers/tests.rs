@@ -132,7 +132,7 @@ fn requests(server: &PeerServer, result: &str) -> f64 {
 }
 
 #[tokio::test]
-async fn a_newcomer_takes_the_total_and_goes_on() {
+async fn a_newcomer_takes_the_total_and_continues() {
     let (old, new) = (Instance::new(), Instance::new());
     for seq in 0..10 {
         old.receive(&["A", "B"], seq, seq * 10);

@@ -176,15 +176,15 @@ impl Tracker {
         Self { patterns, gaps, probes: HashMap::new() }
     }
 
-    fn wants(&self, probe: &ProbeId) -> bool {
+    fn includes(&self, probe: &ProbeId) -> bool {
         self.patterns.is_empty() || self.patterns.iter().any(|pattern| pattern.matches(probe))
     }
 
     /// Continues where a process before this one was: with probes of which nothing has come since, and when they were
     /// measured last. To be called once all that was in the journal at the start has been taken.
-    pub(super) fn go_on(&mut self, before: Vec<(ProbeId, Timestamp)>, now: Timestamp) {
+    pub(super) fn resume(&mut self, before: Vec<(ProbeId, Timestamp)>, now: Timestamp) {
         for (probe, at) in before {
-            if now.since(at) < MARKED_WITHIN && self.wants(&probe) {
+            if now.since(at) < MARKED_WITHIN && self.includes(&probe) {
                 let newest_ms = at.micros() / 1_000;
                 let tracked = Tracked { at, newest_ms, interval: Duration::ZERO, has_ended: false };
                 self.probes.entry(probe).or_insert(tracked);
@@ -193,7 +193,7 @@ impl Tracker {
     }
 
     fn take(&mut self, record: &Credited) -> Order {
-        if !self.wants(&record.probe) {
+        if !self.includes(&record.probe) {
             return Order::Unwanted;
         }
         let at_ms = record.at.micros() / 1_000;

@@ -39,7 +39,7 @@ pub(super) enum Answer {
     NotNow {
         /// What keeps it from that, and what to do.
         cause: String,
-        /// When it wants to be tried again.
+        /// When it requests to be tried again.
         retry_after: Option<Duration>,
         /// Whether it may have taken them all the same.
         may_be_taken: bool,

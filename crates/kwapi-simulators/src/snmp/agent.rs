@@ -109,14 +109,14 @@ pub(crate) fn parse_request(bytes: &[u8]) -> bool {
 }
 
 /// What the agent has: where things stand, and their present values.
-pub(super) struct Knowledge<'a> {
+pub(super) struct AgentView<'a> {
     pub layout: &'a Layout,
     pub community: &'a str,
     pub fault: Option<AgentFault>,
     pub value: &'a dyn Fn(ObjectContent) -> Value,
 }
 
-impl Knowledge<'_> {
+impl AgentView<'_> {
     /// Answers a request, or does not: a wrong community gets no answer, as from a real agent.
     pub(super) fn answer(&self, bytes: &[u8]) -> Option<Vec<u8>> {
         let request = Request::parse(bytes)?;

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::net::UdpSocket;
 use tokio::time::Instant;
 
-use super::agent::{AgentFault, Knowledge};
+use super::agent::{AgentFault, AgentView};
 use super::objects::{Layout, ObjectContent, Value, WATT_DIGITS, object_id};
 use super::server::ServerModel;
 
@@ -299,7 +299,7 @@ impl State {
         self.advance();
         let value = |content| self.value(content);
         let knowledge =
-            Knowledge { layout: &self.layout, community: &self.community, fault: self.fault, value: &value };
+            AgentView { layout: &self.layout, community: &self.community, fault: self.fault, value: &value };
         knowledge.answer(request)
     }
 

@@ -51,7 +51,7 @@ enum Answer {
     Nothing(String),
     /// It is a device of this kind, and nothing can be read as it is.
     Unread(String),
-    /// It is a device of this kind, and wants a password.
+    /// It is a device of this kind, and requires a password.
     Locked(String),
     /// It supports the protocol, which does not state what it measures; in brackets, what it reports of itself.
     Unmapped(String),
@@ -107,7 +107,7 @@ pub(crate) async fn discover(arguments: &DiscoverArgs, named: Option<&Path>) -> 
         eprintln!("interrupted after {} of {} hosts; found so far:", progress.probed, progress.hosts);
     }
     let found = std::mem::take(&mut *found.lock());
-    // A reader that went away (head) wants no more.
+    // A reader that has ended (head) reads no more.
     _ = std::io::stdout().write_all((print::configuration(found) + &lines).as_bytes());
     Ok(())
 }

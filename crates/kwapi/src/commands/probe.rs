@@ -148,7 +148,7 @@ pub(super) enum FailureKind {
     Silent,
     /// It is there, and refuses or makes no sense.
     Answered,
-    /// It is of the driver's kind, and wants a login, or another one.
+    /// It is of the driver's kind, and requires a login, or another one.
     Locked,
     /// It is of the driver's kind, and nothing can be read as it is configured.
     NothingToRead,

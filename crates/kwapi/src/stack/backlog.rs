@@ -86,7 +86,7 @@ impl Backlog {
 /// As `/backlog` shows it, and `kwapi bill` reads it.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 pub(crate) struct BacklogReport {
-    /// Up to when nothing is waited for any more, in Unix seconds: what comes of before is a correction.
+    /// Up to when nothing is waited for any more, in Unix seconds: what comes of earlier time is a correction.
     pub(crate) complete_until: u64,
 }
 

@@ -84,7 +84,7 @@ fn stop(service: Kwapi, signal: i32) -> Lab {
 }
 
 #[test]
-fn a_service_that_goes_on_from_a_backup_credits_everything_once() {
+fn a_service_that_continues_from_a_backup_credits_everything_once() {
     let drivers = Kwapi::start(&["drivers"], DRIVERS);
     let configuration = keeper(&drivers.file("bus"));
     let service = Kwapi::start(&["rrd"], &configuration);
@@ -118,7 +118,7 @@ fn a_service_that_goes_on_from_a_backup_credits_everything_once() {
     }
     assert_eq!(before.len(), 20);
 
-    // The machine dies; the last copy takes the place of its records, and receives further.
+    // The machine fails; the last copy takes the place of its records, and receives further.
     let lab = stop(service, 9);
     let (is_well, output) = run(&["--config", &config, "restore", "copy-11"], lab.path());
     assert!(!is_well && output.contains("--replace"), "{output}");

@@ -142,7 +142,9 @@ fn a_meter_of_five_minutes_needs_no_configuration_where_it_is_kept() {
     drop(process);
     let again = Kwapi::start_in(lab, &["run"], &centre);
     let described = "kwapi_described_probes{plugin=\"api\"}";
-    wait_until("the description of before", PATIENCE, || sample(&again, described).filter(|count| *count == 2.0));
+    wait_until("the description of before", PATIENCE, || {
+        sample(&again, described).filter(|count| *count == 2.0)
+    });
     wait_until("power between its measurements", PATIENCE, || {
         known_share(&again, "lyon.seldom", from, to).filter(|share| *share > 0.99)
     });

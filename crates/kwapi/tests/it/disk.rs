@@ -119,7 +119,7 @@ impl Drop for Filler {
 }
 
 #[test]
-fn on_a_disk_that_runs_full_it_reports_it_goes_on_by_itself_and_loses_nothing() {
+fn on_a_disk_that_runs_full_it_reports_it_continues_by_itself_and_loses_nothing() {
     if !may_mount() {
         eprintln!("skipped: no file system of one's own here");
         return;
@@ -180,7 +180,7 @@ fn check(lab: &Lab, prepared: &str) -> String {
 }
 
 #[test]
-fn a_state_directory_or_a_file_that_is_read_only_is_reported_and_the_rest_goes_on() {
+fn a_state_directory_or_a_file_that_is_read_only_is_reported_and_the_rest_continues() {
     if !may_mount() {
         eprintln!("skipped: no file system of one's own here");
         return;

@@ -105,7 +105,7 @@ fn objections(version: &str, dashboard: &str) -> String {
 }
 
 #[test]
-fn grafanas_own_models_know_each_key_of_the_dashboard() {
+fn grafanas_own_models_have_each_key_of_the_dashboard() {
     let dashboard = dashboard();
     for version in ["grafana-10.1", "grafana-11.6"] {
         if !need_python(version) {

@@ -187,7 +187,7 @@ fn registers_with_a_known_answer_give_it_and_twice_gives_no_more() {
 }
 
 #[test]
-fn the_next_file_goes_on_from_the_register_and_a_service_from_there() {
+fn the_next_file_continues_from_the_register_and_a_service_from_there() {
     let folder = tempfile::tempdir().unwrap();
     let log = Log::new();
     // The second file begins an hour after the first has ended, and with ten minutes of it.

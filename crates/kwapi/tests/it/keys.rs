@@ -15,7 +15,7 @@ fn run_keys(lab: &Lab, arguments: &[&str]) -> (bool, String) {
 }
 
 #[test]
-fn a_new_curve_key_is_one_that_libzmq_knows_and_nobody_else_reads() {
+fn a_new_curve_key_is_one_that_libzmq_accepts_and_nobody_else_reads() {
     if !need_python("python") {
         return;
     }
@@ -180,7 +180,7 @@ fn who_may_connect_and_what_is_signed_with_change_by_a_reload_and_it_is_recorded
 }
 
 #[test]
-fn a_site_cannot_speak_for_another() {
+fn a_site_cannot_publish_for_another() {
     let url = format!("tcp://127.0.0.1:{}", free_port());
     let drivers = Kwapi::start(
         &["drivers"],

@@ -108,8 +108,9 @@ fn a_history_that_is_killed_again_and_again_has_every_sample_once() {
         });
         if round == 3 {
             server.kill();
-            let problem =
-                wait_until("the site reports it", PATIENCE, || waiting(site.status)?.get("nats_publish").cloned());
+            let problem = wait_until("the site reports it", PATIENCE, || {
+                waiting(site.status)?.get("nats_publish").cloned()
+            });
             assert!(problem.to_string().contains("127.0.0.1"), "{problem}");
             wait_until("the history reports it", PATIENCE, || {
                 waiting(history.status)?.get("nats_subscribe").cloned()
@@ -251,7 +252,8 @@ fn what_makes_no_sense_over_nats_is_refused_with_its_line() {
 fn a_server_that_is_not_there_is_reported_and_the_api_answers() {
     let url = format!("nats://127.0.0.1:{}/power", free_port());
     let api = Kwapi::start(&["api"], &centre(&url));
-    let problem = wait_until("it is reported", PATIENCE, || waiting(api.status)?.get("nats_subscribe").cloned());
+    let problem =
+        wait_until("it is reported", PATIENCE, || waiting(api.status)?.get("nats_subscribe").cloned());
     wait_until("the reason is reported", PATIENCE, || {
         let problem = waiting(api.status)?.get("nats_subscribe")?.to_string();
         problem.contains("cannot connect").then_some(())

@@ -13,7 +13,7 @@ use crate::harness::{Kwapi, PATIENCE, get, request, run};
 mod victoria;
 
 const PROBES: [&str; 3] = ["lyon.1", "lyon.2", "lyon.3"];
-/// A login that one of the servers wants.
+/// A login that one of the servers requires.
 const LOGIN: &str = "Authorization: Basic a3dhcGk6d2F0dHM=\r\n";
 /// What Prometheus keeps of its password (bcrypt).
 const HASH: &str = "$2b$04$kwapikwapikwapikwapikO5z0obfb.XYRUuhIJE7QN29Jx/lLghjy";

@@ -85,7 +85,7 @@ fn story(network: &impl Network) {
     let picture: [Expected<'_>; 3] =
         [(TO_PARIS, &[(2, &paris_a)]), (TO_LYON, lyon_clock), (TO_STUTTGART, lyon_clock)];
     sites.check(&picture);
-    // More who want the same take nothing more; who wants everything, does, until they leave.
+    // More subscribers to the same take nothing more; subscribers to everything do, until they leave.
     let more = [Site::Stuttgart, Site::Stuttgart].map(|site| sites.plugin(site, &["Paris.A"]));
     more.iter().for_each(|plugin| plugin.check_received("more receive"));
     sites.check(&picture);

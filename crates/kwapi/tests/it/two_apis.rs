@@ -1,4 +1,4 @@
-//! Two instances of `kwapi api` on one publisher: one total, whoever was there first and whoever died.
+//! Two instances of `kwapi api` on one publisher: one total, whichever started first and whichever ended.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 

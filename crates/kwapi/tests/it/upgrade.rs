@@ -55,7 +55,7 @@ fn check_total(kwapi: &Kwapi, probe: &str, joules: f64, since: f64) {
 }
 
 #[test]
-fn totals_of_version_0_1_0_go_on_in_one_process() {
+fn totals_of_version_0_1_0_continue_in_one_process() {
     let toml = format!("{}{METERS}", listeners());
     let kwapi = Kwapi::start_in(left_by_0_1_0(), &["run"], &toml);
     check_total(&kwapi, "desk", 5_900_000.0, 1_795_721_927.791_281);

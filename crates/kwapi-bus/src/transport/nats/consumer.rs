@@ -170,13 +170,13 @@ impl ConsumerPlan {
         let one = present.get("filter_subject").and_then(Value::as_str).filter(|one| !one.is_empty());
         let many = present.get("filter_subjects").and_then(Value::as_array).into_iter().flatten();
         let mut has: Vec<&str> = many.filter_map(Value::as_str).chain(one).collect();
-        let mut wants: Vec<&str> = self.filters.iter().map(String::as_str).collect();
+        let mut required: Vec<&str> = self.filters.iter().map(String::as_str).collect();
         has.sort_unstable();
-        wants.sort_unstable();
+        required.sort_unstable();
         let wanted = self.wanted();
         // The server leaves out what has its default value.
         let is_unwanted = |key: &&str| present.get(*key).is_some_and(|value| *value != json!(false));
-        has == wants
+        has == required
             && ["ack_wait", "max_ack_pending"].iter().all(|key| present.get(key) == wanted.get(key))
             && present.get("max_deliver").and_then(Value::as_i64).is_none_or(|count| count < 0)
             && !UNWANTED.iter().any(is_unwanted)

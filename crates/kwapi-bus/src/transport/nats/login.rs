@@ -63,7 +63,7 @@ impl NatsConfig {
         self.ca.as_ref().map_or(Ok(()), |_| self.tls().map(drop))
     }
 
-    /// What to send after the server's INFO; `nonce` is what it wants signed.
+    /// What to send after the server's INFO; `nonce` is what it requires to be signed.
     ///
     /// # Errors
     /// When the configured keys cannot be used, as text without any secret.

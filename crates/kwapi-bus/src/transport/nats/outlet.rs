@@ -31,7 +31,7 @@ use crate::worker::Worker;
 use batching::{Batching, Run};
 use listed::ListedConsumers;
 use rejected::Rejections;
-use sending::{Fate, Sent, confirmed, explained};
+use sending::{SendOutcome, Sent, confirmed, explained};
 use spooled::{Progress, SpoolSender};
 
 /// Messages under way to the server before their confirmations are waited for.
@@ -273,14 +273,16 @@ impl Sender {
         for (run, sent) in runs.iter().zip(sent) {
             let rest = all.split_off(run.count.min(all.len()));
             let messages = std::mem::replace(&mut all, rest);
-            match sent.fate {
-                Some(Fate::Stored(_)) => note_stored(&self.link, &mut self.batching, run),
-                Some(Fate::Rejected(why)) => messages.iter().for_each(|message| self.reject(message, why)),
-                Some(Fate::Refused(why)) => {
+            match sent.outcome {
+                Some(SendOutcome::Stored(_)) => note_stored(&self.link, &mut self.batching, run),
+                Some(SendOutcome::Rejected(why)) => {
+                    messages.iter().for_each(|message| self.reject(message, why));
+                }
+                Some(SendOutcome::Refused(why)) => {
                     self.unsent.extend(messages);
                     note_refused(&self.link, &mut self.batching, &why);
                 }
-                Some(Fate::Unknown(why)) => {
+                Some(SendOutcome::Unknown(why)) => {
                     self.unsent.extend(messages);
                     problem = problem.or(Some(why));
                 }

@@ -17,7 +17,7 @@ const HEAD_BYTES_MAX: usize = 16 << 10;
 /// What a server sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ServerOp {
-    /// Who it is and what it wants, in JSON.
+    /// Who it is and what it requests, in JSON.
     Info(String),
     Message(Message),
     Ping,

@@ -137,7 +137,7 @@ async fn where_no_stream_takes_a_batch_single_messages_are_sent_also_if_somebody
 }
 
 #[tokio::test]
-async fn whoever_wants_a_probe_gets_it_out_of_batches_and_once() {
+async fn whoever_requests_a_probe_gets_it_out_of_batches_and_once() {
     if !kwapi_peers::need_python("nats") {
         return;
     }

@@ -58,7 +58,7 @@ async fn receive_all(history: &Subscriber, all: &mut Vec<u64>, end: u64) {
 }
 
 #[tokio::test]
-async fn a_cluster_goes_on_without_one_of_its_servers_whichever_that_is() {
+async fn a_cluster_continues_without_one_of_its_servers_whichever_that_is() {
     if !kwapi_peers::need_python("nats") {
         return;
     }

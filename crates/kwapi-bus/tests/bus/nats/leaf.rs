@@ -109,7 +109,7 @@ async fn what_a_site_has_stored_reaches_the_centre_in_order_after_the_link_was_c
 }
 
 #[tokio::test]
-async fn headers_reach_the_centre_and_so_does_what_a_stream_stores_that_was_made_anew() {
+async fn headers_reach_the_centre_and_so_does_what_a_stream_stores_that_was_recreated() {
     if !kwapi_peers::need_python("nats") {
         return;
     }

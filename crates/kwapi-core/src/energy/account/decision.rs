@@ -37,7 +37,7 @@ pub struct Stretch {
 }
 
 /// How an account took a message: all that was decided by the time it arrived, so that who reads it again from a
-/// journal decides nothing anew.
+/// journal need not decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Decision {
     /// It continues a known session, or the curve of one.

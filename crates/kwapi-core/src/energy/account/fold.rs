@@ -94,7 +94,7 @@ pub(super) struct Step {
     /// What is cut from its own sums: it had been credited before.
     pub(super) cut: Energy,
     /// Whether it continues the segment of the run before it.
-    pub(super) goes_on: bool,
+    pub(super) continues: bool,
     /// Whether what is before its lowest message does not count.
     pub(super) is_first: bool,
     /// The curve after it.
@@ -105,7 +105,7 @@ impl Step {
     pub(super) fn new(curve: Option<Curve>, run: &Run) -> Self {
         let at = run.top.begin;
         let is_first = run.opens == Some(SegmentKind::First);
-        let goes_on = run.opens.is_none() && curve.is_some();
+        let continues = run.opens.is_none() && curve.is_some();
         let (stop, cut, counted, before);
         if is_first {
             let lowest = run.low().value();
@@ -113,7 +113,7 @@ impl Step {
             counted = run.top.totals.since(&run.low().totals);
             before = Curve { highest: lowest, lowest: Some(lowest) };
         } else {
-            let former = curve.filter(|_| goes_on).unwrap_or(Curve { highest: run.base, lowest: None });
+            let former = curve.filter(|_| continues).unwrap_or(Curve { highest: run.base, lowest: None });
             let below = former.lowest.map_or(Energy::ZERO, |lowest| lowest.saturating_sub(at));
             stop = at.saturating_sub(former.highest).saturating_add(below);
             cut = former.highest.saturating_sub(at);
@@ -125,7 +125,7 @@ impl Step {
             joules: [measured, estimated, bridged.saturating_add(stop.millijoules())],
             stop,
             cut,
-            goes_on,
+            continues,
             is_first,
             curve: Curve { highest: before.highest.max(run.top.value()), ..before },
         }
@@ -140,7 +140,7 @@ impl Step {
     fn stop(&self, run: &Run, newest: Option<Timestamp>, since: u64) -> Option<Stop> {
         let mut newest = newest?;
         let at = run.start();
-        if !self.goes_on {
+        if !self.continues {
             if self.stop == Energy::ZERO {
                 return None;
             }

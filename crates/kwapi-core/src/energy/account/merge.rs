@@ -32,7 +32,7 @@ struct Opening {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Beginning {
     /// It continues the segment of the run before it.
-    GoesOn,
+    Continues,
     /// It begins a segment.
     Opens(Opening),
 }
@@ -154,7 +154,7 @@ impl Side {
     /// How a run begins that this side has not received, after all that it has.
     fn beginning(&self, run: &Run) -> Option<Beginning> {
         match self.older.last() {
-            Some(last) if last.curve == run.curve && last.number < run.number => Some(Beginning::GoesOn),
+            Some(last) if last.curve == run.curve && last.number < run.number => Some(Beginning::Continues),
             Some(_) | None => Opening::after(run, self.newest()).map(Beginning::Opens),
         }
     }
@@ -217,7 +217,7 @@ fn before(sides: &[Side; 2], first: Option<&Joint>) -> Vec<Before> {
     for (index, side) in sides.iter().enumerate().filter(|(_, side)| has_older(side)) {
         let own = first.and_then(|joint| joint.at.get(index).copied().flatten());
         let known = match (first, own) {
-            (None, _) => Some(Beginning::GoesOn), // There is none.
+            (None, _) => Some(Beginning::Continues), // There is none.
             (Some(_), Some(at)) => side.account.runs.get(at).map(Beginning::of),
             (Some(joint), None) if side.account.runs.is_empty() => side.beginning(&joint.run),
             (Some(_), None) => None,
@@ -291,17 +291,17 @@ fn beginning(joints: &[Joint], index: usize, sides: &[Side; 2]) -> Option<Beginn
     let (joint, before) = (joints.get(index)?, joints.get(index.checked_sub(1)?)?);
     let (run, previous) = (&joint.run, &before.run);
     // Whoever has both next to each other, and received no less of the former than the other, decides.
-    let knows = |(at, side): (&Option<usize>, &Side)| {
+    let decisive = |(at, side): (&Option<usize>, &Side)| {
         let (at, runs) = ((*at)?, &side.account.runs);
         let own = runs.get(at.checked_sub(1)?)?;
         let is_same = own.session == previous.session && own.top.seq == previous.top.seq;
         is_same.then(|| runs.get(at).map(Beginning::of)).flatten()
     };
-    let known: Vec<Beginning> = joint.at.iter().zip(sides).filter_map(knows).collect();
+    let known: Vec<Beginning> = joint.at.iter().zip(sides).filter_map(decisive).collect();
     let is_next_run = previous.curve == run.curve && previous.number < run.number;
     let is_after = run.session >= previous.top.stamp && run.session > previous.session;
-    if is_next_run && (known.contains(&Beginning::GoesOn) || is_after) {
-        return Some(Beginning::GoesOn);
+    if is_next_run && (known.contains(&Beginning::Continues) || is_after) {
+        return Some(Beginning::Continues);
     }
     if let Some(best) = known.into_iter().filter_map(Beginning::opening).max() {
         return Some(Beginning::Opens(best));
@@ -323,7 +323,7 @@ impl Beginning {
     /// What a run is in its account.
     fn of(run: &Run) -> Self {
         let rank = match run.opens {
-            None => return Self::GoesOn,
+            None => return Self::Continues,
             Some(SegmentKind::First) => 0,
             Some(SegmentKind::Follower) => Opening::FOLLOWER,
             Some(SegmentKind::Rival) => Opening::RIVAL,
@@ -333,7 +333,7 @@ impl Beginning {
 
     fn opening(self) -> Option<Opening> {
         match self {
-            Self::GoesOn => None,
+            Self::Continues => None,
             Self::Opens(opening) => Some(opening),
         }
     }

@@ -137,7 +137,7 @@ fn a_clock_set_back_to_before_the_session_began_costs_no_energy() {
 }
 
 #[test]
-fn an_earlier_publisher_that_goes_on_is_not_credited_for_the_time_of_the_later_one() {
+fn an_earlier_publisher_that_continues_is_not_credited_for_the_time_of_the_later_one() {
     // Two live: 81's messages come up to 99, and then both do, of which 100's count until it falls silent at 150.
     let mut account = Account::default();
     for second in 81..=200 {

@@ -118,7 +118,7 @@ impl Trace {
     fn message(&mut self, message: &Accounting, decision: &Decision, pieces: &mut Vec<Piece>) -> Cause {
         let Some(place) = self.account.place_again(message, decision) else { return Cause::Late };
         if let Place::Run(index) = place
-            && self.goes_on(index, message)
+            && self.continues(index, message)
         {
             self.append(index, message, pieces);
             return Cause::Silence;
@@ -167,7 +167,7 @@ impl Trace {
     }
 
     /// Whether a message of the run at `index` yields one stretch after all that was laid.
-    fn goes_on(&self, index: usize, message: &Accounting) -> bool {
+    fn continues(&self, index: usize, message: &Accounting) -> bool {
         let Some(run) = self.account.runs.get(index) else { return false };
         let (from, to) = (milliseconds(run.top.stamp), milliseconds(message.timestamp));
         index + 1 == self.account.runs.len()

@@ -67,7 +67,7 @@ fn message_2(exchange: &Exchange<'_>, password: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn a_card_that_knows_another_password_is_found_out() {
+fn a_card_that_has_another_password_is_found_out() {
     for suite in Suite::ALL {
         let exchange = exchange(suite);
         assert!(matches!(exchange.message_2(&message_2(&exchange, b"secret"), 3), Some(Ok(Some(_)))));

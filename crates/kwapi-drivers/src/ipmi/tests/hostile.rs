@@ -43,7 +43,7 @@ async fn a_suite_that_is_configured_is_not_traded_for_a_weaker_one() {
 }
 
 #[tokio::test]
-async fn whoever_reports_that_a_card_speaks_1_5_only_gets_no_password_and_does_not_hide_2_0() {
+async fn whoever_reports_that_a_card_supports_1_5_only_gets_no_password_and_does_not_hide_2_0() {
     let card =
         card(CardOptions { offer: Offer::LegacyWithoutAuthentication, ..CardOptions::default() }).await;
     // Nothing but "no authentication" is offered, which the configuration would have to allow.
@@ -99,7 +99,7 @@ async fn answers_without_end_that_fit_no_question_are_a_lost_link_in_time() {
 }
 
 #[tokio::test]
-async fn a_good_bye_that_is_lost_is_sent_again() {
+async fn a_close_session_that_is_lost_is_sent_again() {
     let card = card(CardOptions::default()).await;
     let meter = open(&keys(&card)).await.unwrap();
     // Each other datagram is lost from here on, and it is the good-bye's turn.

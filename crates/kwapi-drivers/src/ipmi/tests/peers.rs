@@ -170,7 +170,7 @@ async fn closed_sessions_leave_room_for_others() {
 }
 
 #[tokio::test]
-async fn ipmi_1_5_is_spoken_with_cards_that_know_no_better() {
+async fn ipmi_1_5_is_used_with_cards_that_support_nothing_newer() {
     if !need(&["ipmi_sim", "ipmitool", "gcc", "sdrcomp"]) {
         return;
     }

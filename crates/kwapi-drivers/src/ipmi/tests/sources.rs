@@ -247,7 +247,7 @@ async fn a_lost_reservation_is_renewed() {
 }
 
 #[tokio::test]
-async fn the_repository_is_read_once_and_goes_on_where_it_was_interrupted() {
+async fn the_repository_is_read_once_and_continues_where_it_was_interrupted() {
     let whole = card_with_sensors(supplies()).await;
     check(&reading_text(&keys(&whole)).await, "472 W");
 

@@ -90,7 +90,7 @@ fn a_session_counts_its_messages_and_its_energy() {
 }
 
 #[test]
-fn a_clock_set_back_begins_a_session_that_goes_on_where_the_last_ended() {
+fn a_clock_set_back_begins_a_session_that_continues_where_the_last_ended() {
     let mut source = source();
     let before = ledger_of(&mut source, 100, 0, &Reading::watts(100.0));
     let after = ledger_of(&mut source, 101, -50, &Reading::watts(100.0));

@@ -16,7 +16,7 @@ use super::{Pending, Shared};
 const WRITE_EVERY: Duration = Duration::from_secs(1);
 /// What was written is synced no later than this.
 const SYNC_EVERY: Duration = Duration::from_secs(60);
-/// A manager that is just being stopped lets go of the file within this.
+/// A manager that is just being stopped releases the file within this.
 const LOCK_MAX: Duration = Duration::from_secs(3);
 const LOCK_RETRY: Duration = Duration::from_millis(50);
 

@@ -138,7 +138,7 @@ fn a_bank_is_an_outlet_and_the_group_of_all_is_the_whole() {
 }
 
 #[test]
-fn what_the_operator_knows_makes_an_estimate_of_a_load() {
+fn what_the_operator_configures_makes_an_estimate_of_a_load() {
     let watts = Rating { nominal_watts: Some(480.0), power_factor: None };
     rated(
         &["ups.load=25", "ups.realpower.nominal=5"],

@@ -148,7 +148,7 @@ async fn a_place_without_its_property_is_waited_for_and_a_new_place_is_found() {
 }
 
 #[tokio::test]
-async fn zero_gives_way_to_a_place_that_knows_better() {
+async fn zero_gives_way_to_a_place_with_a_number() {
     let supplies = json!({"PowerControl": [{"PowerConsumedWatts": 0}],
         "PowerSupplies": [{"PowerInputWatts": 17}, {"PowerInputWatts": 15}]});
     assert_eq!(Changing::one(json!({"Power": supplies})).await.reading().await, "web1: 32 W (estimated)");

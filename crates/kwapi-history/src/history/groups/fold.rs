@@ -19,7 +19,7 @@ use crate::journal::Credited;
 
 /// A publisher may be ahead by as many seconds before it is refused (docs/manual/bus.md, `future`).
 const AHEAD_SECONDS: u64 = 60;
-/// What is waited for besides: messages under way.
+/// What is waited for besides: messages in flight.
 const SLACK_SECONDS: u64 = 5;
 /// So long after a sample the seconds that it may cover are open, whatever the gaps are.
 pub(super) const WAITED_SECONDS: u64 = AHEAD_SECONDS + SLACK_SECONDS;

@@ -27,7 +27,7 @@ fn a_spoiled_snapshot_is_made_again_from_the_one_before() {
 }
 
 #[test]
-fn a_journal_that_was_lost_goes_on_after_what_the_ledger_has() {
+fn a_journal_that_was_lost_continues_after_what_the_ledger_has() {
     let (lab, world) = (Lab::empty(), World::of_a_day());
     let position = {
         let journal = journal(&lab);

@@ -86,7 +86,7 @@ fn a_window_shows_what_the_question_repeated_does_with_late_messages_and_restart
 }
 
 #[test]
-fn what_goes_on_in_a_window_is_reported_without_reading_files() {
+fn what_happens_in_a_window_is_reported_without_reading_files() {
     let watched = Watched::new();
     watched.take(&records("a", 0, 90_000, 40));
     watched.ledger.write(at(0)).unwrap();
@@ -108,7 +108,7 @@ fn what_goes_on_in_a_window_is_reported_without_reading_files() {
 }
 
 #[test]
-fn a_probe_that_the_ledger_does_not_know_has_no_total_and_no_energy() {
+fn a_probe_that_the_ledger_does_not_have_has_no_total_and_no_energy() {
     let watched = Watched::new();
     watched.take(&records("a", 0, 100, 40));
     let answer = watched.windows.energy(&[probe("b"), probe("a")], &windows(at(100).seconds()), at(100));

@@ -36,7 +36,7 @@ fn with_no_place_at_all_the_journals_own_is_good_enough() {
 }
 
 #[test]
-fn a_journal_that_was_lost_goes_on_after_what_the_samples_have() {
+fn a_journal_that_was_lost_continues_after_what_the_samples_have() {
     for has_places in [true, false] {
         let (lab, world) = (Lab::empty(), World::of_some_hours());
         {

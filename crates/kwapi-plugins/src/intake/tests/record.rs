@@ -33,7 +33,7 @@ fn what_was_shown_is_on_record_without_any_interval_passing() {
         bench.receive("B", 2, 90);
         bench.live.probe("B").unwrap();
     }
-    // The publisher died too, and its new session has nothing of the old one's energy.
+    // The publisher was killed too, and its new session has nothing of the old one's energy.
     let bench = Bench::in_directory(directory.path());
     for probe in ["A", "B"] {
         let accounting = Accounting {

@@ -80,7 +80,7 @@ fn opening_writes_nothing_so_that_a_full_disk_prevents_no_start() {
 }
 
 #[test]
-fn a_record_of_a_version_before_is_written_anew_before_it_is_appended_to() {
+fn a_record_of_a_version_before_is_rewritten_before_it_is_appended_to() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join(NAME), b"kwapi accounts 2\n").unwrap();
     let mut store = AccountsFile::open(directory.path(), &mut Vec::new());

@@ -91,7 +91,7 @@ fn a_flipped_bit_costs_the_one_record_it_hits_and_is_reported() {
 }
 
 #[test]
-fn a_version_this_program_does_not_know_is_reported_and_kept() {
+fn a_version_this_program_does_not_support_is_reported_and_kept() {
     let mut later = file(&[("A", 1.0)]);
     let mut unknown = AccountsWriter::default();
     unknown.record(9, |payload| payload.extend_from_slice(b"who knows"));

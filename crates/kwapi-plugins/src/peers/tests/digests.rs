@@ -7,7 +7,7 @@ fn hall(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("hall.rack{}.node-{}", number / 40, number % 40)).collect()
 }
 
-/// A server that answers as one of before: it does not support digests.
+/// A server that answers as one of an earlier version: it does not support digests.
 fn of_before(server: PeerServer) -> Router {
     Router::new().fallback(async move |request: Request<Body>| {
         let body = to_bytes(request.into_body(), usize::MAX).await.unwrap();

@@ -82,7 +82,7 @@ fn a_probe_that_fell_silent_before_the_start_ends_where_it_was() {
     batch.add(&[record("lyon.here", 20_000, 1)], END, &mut tracker);
     let probe = |name: &str| ProbeId::new(name).unwrap();
     let before = [("lyon.here", 500), ("lyon.gone", 1_000), ("lyon.back", 15_000), ("paris.gone", 1_000)];
-    tracker.go_on(before.map(|(name, at_ms)| (probe(name), now(at_ms))).to_vec(), now(21_000));
+    tracker.resume(before.map(|(name, at_ms)| (probe(name), now(at_ms))).to_vec(), now(21_000));
     assert_eq!(text(&[tracker.silent(now(21_000))]), "lyon.gone@1001 end end\n");
     assert_eq!(tracker.silent(now(21_000)), Piece::new(), "once");
     // One that is received in time has continued, and one that comes back later is in order.
@@ -95,12 +95,12 @@ fn a_probe_that_fell_silent_before_the_start_ends_where_it_was() {
 fn what_ended_long_before_the_start_is_not_touched() {
     let mut tracker = tracker();
     let probe = ProbeId::new("a").unwrap();
-    tracker.go_on(vec![(probe, now(0))], now(3_000_000));
+    tracker.resume(vec![(probe, now(0))], now(3_000_000));
     assert_eq!(tracker.silent(now(3_000_000)), Piece::new());
 }
 
 #[test]
-fn a_silent_probe_ends_once_and_goes_on() {
+fn a_silent_probe_ends_once_and_continues() {
     let (mut batch, mut tracker) = (Batch::default(), tracker());
     batch.add(&[record("a", 0, 1), record("a", 1_000, 1), record("b", 9_000, 2)], END, &mut tracker);
     assert_eq!(text(&[tracker.silent(now(11_000))]), "\n");

@@ -144,7 +144,7 @@ struct Watcher {
 
 impl Watcher {
     /// Whether the same request would get the same stream now. After a reload each has to be requested again.
-    async fn may_go_on(&self) -> bool {
+    async fn may_continue(&self) -> bool {
         if !Arc::ptr_eq(&self.configured, &self.site.directory.configured()) {
             return false;
         }
@@ -174,7 +174,7 @@ impl Watcher {
                 biased;
                 () = events.closed() => return,
                 _ = checks.tick() => {
-                    if !self.may_go_on().await {
+                    if !self.may_continue().await {
                         return;
                     }
                 }

@@ -51,7 +51,7 @@ impl OpenStream {
     }
 
     /// Whether it is still open after ten seconds.
-    async fn goes_on(&mut self) -> bool {
+    async fn continues(&mut self) -> bool {
         let ended = async { while self.next().await.is_some() {} };
         tokio::time::timeout(Duration::from_secs(10), ended).await.is_err()
     }

@@ -84,7 +84,7 @@ impl Protocol {
         self.entry.name == "snmp"
     }
 
-    /// Whether it failed as a device of its kind does that wants a password, rather than as any web server.
+    /// Whether it failed as a device of its kind does that requires a password, rather than as any web server.
     pub(super) fn requires_password(&self, failure: &Failure) -> bool {
         LOCKABLE.contains(&self.entry.name) && failure.kind == FailureKind::Locked
     }

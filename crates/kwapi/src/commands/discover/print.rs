@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_that_speak_modbus_are_reported_with_what_to_configure() {
+    fn hosts_with_modbus_are_reported_with_what_to_configure() {
         let unmapped = |host: &str| Found {
             credentials: None,
             answer: Answer::Unmapped("does not identify itself".to_owned()),

@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn between_two_marks_far_apart_the_first_goes_on_with_its_watts() {
+    fn between_two_marks_far_apart_the_first_continues_with_its_watts() {
         let used = used(&[-400], &[], &[3_600_500, 3_601_500], 3_600_000);
         check(&used, 360_000.0, 0.0);
         assert_eq!(used.readings, 0);

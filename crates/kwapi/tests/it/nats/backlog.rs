@@ -147,7 +147,7 @@ impl Site {
     }
 
     /// Continues by the clock, until it is requested to stop.
-    fn go_on(mut self, stop: Arc<AtomicBool>) -> JoinHandle<Self> {
+    fn run_until(mut self, stop: Arc<AtomicBool>) -> JoinHandle<Self> {
         std::thread::spawn(move || {
             while !stop.load(Ordering::Relaxed) {
                 self.pass(now() - self.begun);
@@ -234,7 +234,7 @@ fn six_hours_with_ten_restarts_are_read_behind_the_present_and_all_of_them_is_ke
     assert_eq!(site.next, HOURS_SECONDS);
     let end = (begun + HOURS_SECONDS) as f64;
     let stop = Arc::new(AtomicBool::new(false));
-    let site = site.go_on(Arc::clone(&stop));
+    let site = site.run_until(Arc::clone(&stop));
 
     let history = Kwapi::start(&["rrd"], &centre);
     let is_ahead = |(present, recorded): (f64, Option<f64>)| {

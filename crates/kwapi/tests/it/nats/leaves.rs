@@ -246,7 +246,7 @@ fn what_a_site_stored_before_the_centre_was_reached_comes_when_it_is() {
 }
 
 #[test]
-fn lyon_cannot_speak_for_paris_not_even_by_a_server_that_lets_anybody_in() {
+fn lyon_cannot_publish_for_paris_not_even_by_a_server_that_lets_anybody_in() {
     if !kwapi_peers::need_python("nats") {
         return;
     }
@@ -262,8 +262,8 @@ fn lyon_cannot_speak_for_paris_not_even_by_a_server_that_lets_anybody_in() {
     country.lyon.configure(text.split_once("authorization").unwrap().0);
     country.lyon.restart();
     // As if the key did not state whose probes it is good for.
-    let believing = centre_of(&country.url("centre")).replace("probes = 'lyon.*'", "probes = '*'");
-    let api = Kwapi::start(&["api"], &with(&believing, &country.login("centre", "power-live")));
+    let trusting = centre_of(&country.url("centre")).replace("probes = 'lyon.*'", "probes = '*'");
+    let api = Kwapi::start(&["api"], &with(&trusting, &country.login("centre", "power-live")));
     // By themselves, so that those of the two can be counted.
     let url = country.url("lyon");
     let single = site_of("lyon", &url)
@@ -285,7 +285,7 @@ fn lyon_cannot_speak_for_paris_not_even_by_a_server_that_lets_anybody_in() {
 }
 
 #[test]
-fn a_centre_of_three_servers_takes_what_a_site_stores_and_goes_on_without_one_of_them() {
+fn a_centre_of_three_servers_takes_what_a_site_stores_and_continues_without_one_of_them() {
     if !kwapi_peers::need_python("nats") {
         return;
     }

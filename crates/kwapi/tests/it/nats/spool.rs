@@ -106,7 +106,8 @@ fn a_full_disk_at_the_site_is_reported_and_messages_pass_without_it() {
     let mut command = within(&lab, "mount -t tmpfs -o size=160k none \"$1\"");
     command.args(["drivers", "--config"]).arg(lab.join("site.toml"));
     let process = kwapi_peers::Peer::start(&mut command, lab.join("site.log"));
-    let problem = wait_until("the full disk is reported", PATIENCE, || waiting(status)?.get("spool").cloned());
+    let problem =
+        wait_until("the full disk is reported", PATIENCE, || waiting(status)?.get("spool").cloned());
     assert!(problem.to_string().contains("cannot write the spool: No space left"), "{problem}");
     let stored = || metric(status, "kwapi_nats_messages_total{");
     let before = stored().unwrap();

@@ -1,4 +1,4 @@
-//! A server's connection that stalls in the middle of an upload, for as long as a test wants.
+//! A server's connection that stalls in the middle of an upload, for as long as a test requires.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};

@@ -35,7 +35,7 @@ fn the_bytes_of_a_message_on_a_curve_are_these() {
 }
 
 #[test]
-fn a_reader_that_knows_nothing_of_curves_reads_the_rest() {
+fn a_reader_that_supports_no_curves_reads_the_rest() {
     let wire = sign(Scheme::None, &on_a_curve());
     let payload = String::from_utf8(wire.payload).unwrap();
     assert_eq!(payload.replace(CURVE, ""), String::from_utf8(sign(Scheme::None, &full()).payload).unwrap());

@@ -384,7 +384,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_consumer_that_is_made_again_goes_on_where_it_was() {
+    fn a_consumer_that_is_made_again_continues_where_it_was() {
         let mut known = Known::default();
         assert_eq!(known.meet("monday".into(), 9), Begin::Now);
         (known.newest, known.open) = (9, BTreeSet::from([7, 9]));

@@ -58,7 +58,7 @@ struct SitePosition {
     taken: u64,
     /// Taken and not on the disk yet: the number, and that of the newest taken before it.
     open: BTreeMap<u64, u64>,
-    /// Of those, the ones that were let go of: they come again.
+    /// Of those, the ones that were dropped: they are delivered again.
     released: BTreeSet<u64>,
     missing: Option<Missing>,
     /// Whether the site keeps messages for this consumer.

@@ -112,7 +112,7 @@ impl ListedConsumers {
             return Err(StandingRefusal::Ahead);
         }
         listed.reported_us = standing.at.micros();
-        // A journal that was restored has less: what was let go of is gone.
+        // A journal that was restored has less: what was released is gone.
         listed.durable = listed.durable.max(standing.durable);
         // In what an earlier pass delivers, anything may be missing.
         Ok((standing.missing == pass).then_some(standing.taken))

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::batching::Batching;
 use super::listed::{Listed, ListedConsumers};
 use super::rejected::Rejections;
-use super::sending::{Fate, Sent, confirmed, explained};
+use super::sending::{SendOutcome, Sent, confirmed, explained};
 use super::{WINDOW, look_up, note_refused, note_rejected, note_stored};
 use crate::spool::{Spool, Spooled, put};
 use crate::transport::nats::RETRY_INTERVAL;
@@ -57,7 +57,7 @@ pub(super) struct SpoolSender {
     pub(super) rejections: Rejections,
 }
 
-/// How far things are, in a file, so that a restart knows what need not be sent again.
+/// How far things are, in a file, so that it is on record what need not be sent again.
 #[derive(Debug, Deserialize, Serialize)]
 struct Notes {
     version: u32,
@@ -284,8 +284,8 @@ impl SpoolSender {
             let (places, after) = rest.split_at(run.count.min(rest.len()));
             rest = after;
             let (Some((_, before)), Some((last, _))) = (places.first(), places.last()) else { continue };
-            match sent.fate {
-                Some(Fate::Stored(sequence)) => {
+            match sent.outcome {
+                Some(SendOutcome::Stored(sequence)) => {
                     note_stored(&self.link, &mut self.batching, run);
                     if unconfirmed.is_none() {
                         self.progress.confirm(last.number, sequence);
@@ -293,12 +293,12 @@ impl SpoolSender {
                     }
                     continue;
                 }
-                Some(Fate::Rejected(why)) => {
+                Some(SendOutcome::Rejected(why)) => {
                     places.iter().for_each(|(spooled, _)| self.reject(spooled, why));
                     continue;
                 }
-                Some(Fate::Refused(why)) => note_refused(&self.link, &mut self.batching, &why),
-                Some(Fate::Unknown(why)) => problem = problem.or(Some(why)),
+                Some(SendOutcome::Refused(why)) => note_refused(&self.link, &mut self.batching, &why),
+                Some(SendOutcome::Unknown(why)) => problem = problem.or(Some(why)),
                 None => {}
             }
             unconfirmed = unconfirmed.or(Some(*before));

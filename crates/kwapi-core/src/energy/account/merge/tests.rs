@@ -60,7 +60,7 @@ fn check(one: &[Accounting], other: &[Accounting], joules: f64, since: u64) {
 }
 
 #[test]
-fn a_newcomer_has_the_whole_total_and_goes_on_with_what_it_received_meanwhile() {
+fn a_newcomer_has_the_whole_total_and_continues_with_what_it_received_meanwhile() {
     let old: Vec<_> = (101..=120).map(|second| message(100, second, (second - 100) * 10)).collect();
     let newcomer = [message(100, 119, 190), message(100, 124, 240)];
     check(&old, &newcomer, 240.0 - 10.0, 101);

@@ -43,7 +43,7 @@ fn after_a_restart_of_the_plugin_nobody_is_silent_at_once() {
 
 /// Whoever credits on a copy keeps the copy: it must hold all that the account does.
 #[test]
-fn a_copy_knows_who_was_received_when_and_who_was_refused() {
+fn a_copy_holds_who_was_received_when_and_who_was_refused() {
     let (mut plugin, rival) = two();
     plugin.receive(1_021, rival.at(1_020));
     let mut copy = Account::default();

@@ -330,7 +330,7 @@ fn begun_with_a_session_that_follows_it_reports_what_came_after_that_message() {
 }
 
 #[test]
-fn an_account_that_began_anew_is_followed_from_there() {
+fn an_account_that_started_afresh_is_followed_from_there() {
     let (mut trace, mut pieces) = (Trace::default(), Vec::new());
     let mut sum = Increment::default();
     for messages in

@@ -59,7 +59,7 @@ fn the_first_tick_does_not_take_back_what_watts_alone_have_counted() {
 
 /// An entry without one, as of a register that was not trusted.
 #[test]
-fn a_register_that_goes_on_without_an_anchor_gets_one() {
+fn a_register_that_continues_without_an_anchor_gets_one() {
     let mut meter = Integrator::new(MAX_GAP);
     meter.resume(at(100.0), &observation(100.0, &watt_hours(9)), Energy::from_watt_hours(2));
     let anchor = meter.anchor.as_deref().copied().unwrap();

@@ -255,7 +255,7 @@ fn a_tick_in_a_short_stop_is_no_jump() {
 
 /// A meter counts in steps of its own: what it used in ten seconds may come in a stop of one.
 #[test]
-fn a_register_that_is_refreshed_in_steps_goes_on_over_a_short_stop() {
+fn a_register_that_is_refreshed_in_steps_continues_over_a_short_stop() {
     let mut world = Small::new(Meter::exact("m"));
     world.read([0, 10, 20]);
     world.stop();

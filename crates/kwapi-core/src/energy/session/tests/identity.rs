@@ -57,7 +57,7 @@ fn a_serial_number_not_read_once_hides_no_swap_in_a_stop() {
 }
 
 #[test]
-fn the_same_serial_number_read_again_goes_on() {
+fn the_same_serial_number_read_again_continues() {
     let mut world = with_serial("A");
     world.read([0, 10]);
     world.meter.serial = None;
@@ -140,7 +140,7 @@ fn at(path: &str) -> Register {
 }
 
 #[test]
-fn of_several_registers_on_record_the_one_that_is_read_goes_on() {
+fn of_several_registers_on_record_the_one_that_is_read_continues() {
     let mut past = process(Vec::new(), 50, &at("a")).1;
     past.extend(process(Vec::new(), 0, &at("b")).1);
     let curve = process(past, 100, &at("b")).0.curve.unwrap();
@@ -149,7 +149,7 @@ fn of_several_registers_on_record_the_one_that_is_read_goes_on() {
 
 /// A sum that a driver makes of registers counts since it opened them.
 #[test]
-fn a_register_of_a_session_goes_on_from_nothing() {
+fn a_register_of_a_session_continues_from_nothing() {
     let past = process(Vec::new(), 0, &at("a")).1;
     let of_session = Register { is_of_session: true, ..at("a") };
     let (first, left) = process(past, 100, &of_session);
@@ -193,7 +193,7 @@ fn power_derived_from_a_register_does_not_convict_it() {
 }
 
 #[test]
-fn a_device_that_was_restarted_meanwhile_goes_on_from_nothing() {
+fn a_device_that_was_restarted_meanwhile_continues_from_nothing() {
     let started = |second| Register { started_at: Some(Timestamp::from_seconds(second)), ..at("a") };
     for (then, now, run) in [(5_000, 5_010, 2), (5_000, 9_000, 1)] {
         let past = process(Vec::new(), 0, &started(then)).1;

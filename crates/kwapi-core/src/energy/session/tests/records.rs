@@ -97,7 +97,7 @@ fn a_register_of_a_session_in_the_place_of_one_is_another() {
 
 /// Another register, which is read only later.
 #[test]
-fn a_curve_goes_on_with_a_register_that_is_read_later() {
+fn a_curve_continues_with_a_register_that_is_read_later() {
     let mut process = Process::new(Vec::new());
     let curve = process.at(0).1.curve;
     process.register = register("b");

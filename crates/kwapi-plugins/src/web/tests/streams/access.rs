@@ -56,7 +56,7 @@ async fn a_stream_ends_with_what_it_stands_on() {
     assert_eq!(other.event().await.0["probes"].as_object().unwrap().len(), 2);
     log_out(&pages, &tenant).await;
     stream.ended().await;
-    assert!(other.goes_on().await);
+    assert!(other.continues().await);
     assert_eq!(pages.open(PATH, &[("cookie", &tenant)]).await.err(), Some(StatusCode::UNAUTHORIZED));
 
     // A token that is revoked, be it that of a login or one that the request has.
@@ -68,7 +68,7 @@ async fn a_stream_ends_with_what_it_stands_on() {
     auth.replace(&config).unwrap();
     of_login.ended().await;
     of_token.ended().await;
-    assert!(other.goes_on().await);
+    assert!(other.continues().await);
 
     // A scope that has become another one.
     let mut config = two_tokens();
@@ -84,7 +84,7 @@ async fn a_stream_ends_with_what_it_stands_on() {
 
     // The age of the login.
     let mut stream = pages.open(PATH, &[("cookie", &boss)]).await.unwrap();
-    assert!(stream.goes_on().await);
+    assert!(stream.continues().await);
     tokio::time::advance(Duration::from_secs(3_600)).await;
     stream.ended().await;
 }

@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_cannot_tell_is_a_problem_and_a_consumer_that_is_gone_is_told_elsewhere() {
+    fn a_server_without_an_answer_is_a_problem_and_a_consumer_that_is_gone_is_reported_elsewhere() {
         let no_leader = r#"{"error":{"code":503,"err_code":10008,"description":"JetStream system temporarily unavailable"}}"#;
         let problem = take(None, no_leader).unwrap_err();
         assert!(problem.starts_with("cannot look up consumer centre: JetStream system"), "{problem}");

@@ -229,7 +229,7 @@ impl World {
         }
     }
 
-    /// Killed and started again; what it noted may be of before.
+    /// Killed and started again; what it noted may be outdated.
     fn restart_site(&mut self) {
         drop(self.writer.take());
         let writer = SpoolWriter::start(config(&self.folder), 1).unwrap();

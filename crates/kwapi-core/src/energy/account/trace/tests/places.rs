@@ -185,7 +185,7 @@ fn what_an_accounts_first_run_adds_to_its_stop_lies_at_its_begin() {
 proptest::proptest! {
     /// A file that is damaged and has a right checksum all the same.
     #[test]
-    fn noise_is_no_trace_or_one_that_goes_on(
+    fn noise_is_no_trace_or_one_that_continues(
         noise: Vec<u8>, flipped in proptest::collection::vec((proptest::prelude::any::<proptest::sample::Index>(), 0..8), 1..4),
     ) {
         let mut book = Book::default();
