@@ -2,6 +2,7 @@
 
 mod instant;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -17,6 +18,9 @@ pub use instant::read as key_instant;
 const KEY_ID_BYTES_MAX: usize = 64;
 /// A shorter secret is guessed from one recorded message.
 const SECRET_BYTES_MIN: usize = 16;
+
+/// Which keys, each by its name and what tells its secret from others ([`Key::print`]).
+pub(crate) type KeyPrints = BTreeSet<String>;
 
 /// How an endpoint's messages are signed. It is configured, never derived from a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
@@ -118,6 +122,11 @@ impl Key {
         let bytes = mac.map(|mac| mac.chain_update(b"kwapi key fingerprint").finalize().into_bytes().into());
         let text = hex(&bytes.unwrap_or_default());
         String::from_utf8_lossy(text.get(..16).unwrap_or_default()).into_owned()
+    }
+
+    /// Its name, and what tells its secret from others.
+    pub(crate) fn print(&self) -> String {
+        format!("{}:{}", self.id, self.fingerprint())
     }
 
     /// Checks whether `scheme` can use it.

@@ -63,6 +63,11 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Whether another key may verify the message: none does that is accepted.
+    pub(crate) fn is_of_key(self) -> bool {
+        matches!(self, Self::KeyUnknown | Self::SignatureWrong)
+    }
+
     /// All causes, in the order a message meets them.
     pub const ALL: [Self; 18] = [
         Self::Frames,

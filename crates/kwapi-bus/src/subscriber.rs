@@ -26,7 +26,7 @@ use crate::received::{Batch, Received};
 use crate::refusal::Refusal;
 use crate::transport::Inlet;
 use crate::transport::inlets::Inlets;
-use crate::transport::nats::{Link, NatsInlet, NatsLink, PositionKeys, is_nats};
+use crate::transport::nats::{Aside, Link, NatsInlet, NatsLink, PositionKeys, is_nats};
 use crate::transport::wake::Alarm;
 use crate::transport::zeromq::{BusContext, ClientLists, Sockets, high_water_at};
 use crate::verify::{AgeLimits, ClockWatch, Skew, Skews, Verification};
@@ -45,6 +45,8 @@ pub struct Subscriber {
     links: Vec<Arc<Link>>,
     /// Of each stream, in their order among the sources.
     position_keys: Vec<Arc<PositionKeys>>,
+    /// What of their consumers was set aside.
+    asides: Vec<Option<Arc<Aside>>>,
     /// Those of them that keep messages.
     keeping: Vec<Arc<Link>>,
     ahead: Vec<Ahead>,
@@ -156,10 +158,21 @@ impl Subscriber {
         let links = streams.iter().map(NatsInlet::link).collect();
         let keeping = streams.iter().filter(|stream| stream.keeps()).map(NatsInlet::link).collect();
         let position_keys = streams.iter().map(NatsInlet::keys).collect();
+        let asides = streams.iter().map(NatsInlet::aside).collect();
         let inlets = Inlets::new(sockets, streams, alarm);
         let subscriber = Self::read(inlets, verifications, &ahead, probes, watched, queue_length, bound)?;
         let sources = Mutex::new(groups);
-        Ok(Self { sources, age_max, client_lists, links, position_keys, keeping, ahead, ..subscriber })
+        Ok(Self {
+            sources,
+            age_max,
+            client_lists,
+            links,
+            position_keys,
+            asides,
+            keeping,
+            ahead,
+            ..subscriber
+        })
     }
 
     /// Applies the keys that `endpoints` name now, whose URLs are those it was started with: what messages may be signed
@@ -205,9 +218,14 @@ impl Subscriber {
             groups.get_mut(place).into_iter().flatten().for_each(|source| source.keys.clone_from(&keys));
             new.push((place, verification));
         }
+        let streams = || groups.iter().flatten().filter(|source| is_nats(&source.url));
+        for (source, aside) in streams().zip(&self.asides) {
+            if let Some(aside) = aside {
+                aside.accept(source.keys.iter().map(Key::print).collect());
+            }
+        }
         drop(new);
-        let streams = groups.iter().flatten().filter(|source| is_nats(&source.url));
-        for (source, keys) in streams.zip(&self.position_keys) {
+        for (source, keys) in streams().zip(&self.position_keys) {
             // Those that have verified messages are fit.
             let unfit = |error| BusError::Key { url: source.url.clone(), source: error };
             keys.replace(&source.keys).map_err(unfit)?;
@@ -245,6 +263,7 @@ impl Subscriber {
         let age_max = AgeLimits { live: Duration::ZERO, stored: Duration::ZERO };
         let ahead = ahead.to_vec();
         let (links, position_keys, keeping) = (Vec::new(), Vec::new(), Vec::new());
+        let asides = Vec::new();
         Ok(Self {
             shared,
             sources,
@@ -252,6 +271,7 @@ impl Subscriber {
             client_lists,
             links,
             position_keys,
+            asides,
             keeping,
             ahead,
             bound,

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use kwapi_core::Timestamp;
 
+use crate::key::KeyPrints;
+
 /// Where a message stands in what a source keeps; rising from one message of a source to the next.
 pub(crate) type Token = u64;
 
@@ -25,6 +27,9 @@ pub(crate) struct Arrival<'a> {
     pub(crate) token: Option<Token>,
     /// How many more the transport keeps for us after it, as far as it reports.
     pub(crate) later: u64,
+    /// Of what a source has had before and is read again: the keys whose measurements were taken then
+    /// ([`crate::key::Key::print`]).
+    pub(crate) taken: Option<&'a KeyPrints>,
 }
 
 /// How the connection to a source that keeps its messages is doing.
@@ -59,6 +64,24 @@ pub(crate) trait Inlet: Send + 'static {
 
     /// Takes note that the messages at these places are safe, or not worth keeping.
     fn acknowledge(&mut self, source: usize, places: RangeInclusive<Token>);
+
+    /// Takes note that no accepted key verifies the message at this place: it is acknowledged, and read again once another key
+    /// is accepted.
+    fn set_aside(&mut self, source: usize, place: Token) {
+        self.acknowledge(source, place..=place);
+    }
+
+    /// Takes note that a key has verified a message of a source.
+    fn note_verified(&mut self, _source: usize, _key: &str) {}
+
+    /// Takes note of messages that were taken when the source was read before.
+    fn note_known(&mut self, _source: usize, _count: u64) {}
+
+    /// Whether messages of a source are to be verified with the keys that were accepted last: not while some are under way that
+    /// come before those that these keys verify.
+    fn may_take_keys(&mut self, _source: usize) -> bool {
+        true
+    }
 
     /// Takes note that the messages at these places were let go of and are not safe: those of a source that keeps its
     /// messages come again.

@@ -35,6 +35,8 @@ pub(crate) struct Verification {
     verifier: Verifier,
     /// In the order of the verifier's keys.
     keys: Vec<Key>,
+    /// See [`Key::print`]; in their order.
+    prints: Vec<String>,
     age_max: AgeLimits,
     skews: Arc<Skews>,
 }
@@ -50,13 +52,19 @@ impl Verification {
         let keys: Vec<Key> = keys.into_iter().collect();
         let verifier = Verifier::new(scheme, keys.iter().cloned())?;
         let skews = Arc::new(Skews::new(url, verifier.key_ids()));
-        Ok(Self { verifier, keys, age_max, skews })
+        let prints = keys.iter().map(Key::print).collect();
+        Ok(Self { verifier, keys, prints, age_max, skews })
     }
 
     /// The same, which notes in `skews` what it finds of its publishers' clocks: those of a source with the same keys.
     #[must_use]
     pub(crate) fn with_skews(self, skews: Arc<Skews>) -> Self {
         Self { skews, ..self }
+    }
+
+    /// What distinguishes the key at a place from others ([`Key::print`]).
+    pub(crate) fn print(&self, key: usize) -> Option<&str> {
+        self.prints.get(key).map(String::as_str)
     }
 
     /// How far its publishers' clocks are from ours.

@@ -1,5 +1,6 @@
 //! The subscriber's thread: from a transport's frames to verified measurements in the queue.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -51,6 +52,8 @@ pub(super) struct Intake<I> {
     stored: Vec<StoredSource>,
     /// Verified in this turn and not handed over yet.
     fresh: Vec<Queued>,
+    /// The keys, by their places among those of a source that keeps its messages, that have verified one.
+    verified: BTreeSet<(usize, usize)>,
 }
 
 /// A source that shows the present ahead of the record.
@@ -65,6 +68,8 @@ pub(super) struct Ahead {
 enum PassedOver {
     Unwanted,
     Reserved,
+    /// It was taken when the source was read before.
+    Known,
     Refused(Refusal),
 }
 
@@ -84,7 +89,8 @@ impl<I: Inlet> Intake<I> {
             StoredSource::new(source, live, begun)
         });
         let stored = stored.collect();
-        Self { shared, inlet, verifications, probes, clocks, stored, fresh }
+        let verified = BTreeSet::new();
+        Self { shared, inlet, verifications, probes, clocks, stored, fresh, verified }
     }
 
     /// Until requested to stop, or the transport fails.
@@ -95,11 +101,7 @@ impl<I: Inlet> Intake<I> {
                 break;
             }
             self.settle();
-            for (source, verification) in self.shared.new_verifications.lock().drain(..) {
-                if let Some(before) = self.verifications.get_mut(source) {
-                    *before = verification;
-                }
-            }
+            self.take_keys();
             let mut present = self.clocks.read();
             if present.is_wall_wrong() {
                 let skews = self.verifications.iter().map(|verification| &**verification.skews());
@@ -133,6 +135,20 @@ impl<I: Inlet> Intake<I> {
         self.shared.queue.close();
         self.shared.ahead.close();
         self.settle();
+    }
+
+    /// Has messages verified with the keys that were accepted last, where none is under way that comes before.
+    fn take_keys(&mut self) {
+        let mut new = self.shared.new_verifications.lock();
+        let all = std::mem::take(&mut *new);
+        for (source, verification) in all {
+            if !self.inlet.may_take_keys(source) {
+                new.push((source, verification));
+            } else if let Some(before) = self.verifications.get_mut(source) {
+                *before = verification;
+                self.verified.retain(|(of, _)| *of != source);
+            }
+        }
     }
 
     /// Passes on the plugin's acknowledgements of messages that are kept.
@@ -170,7 +186,8 @@ impl<I: Inlet> Intake<I> {
         let Some(verification) = self.verifications.get(source) else { return };
         let mut fresh = Vec::new();
         self.inlet.take(source, TURN_MAX, |delivery| {
-            fresh.extend(judge(&delivery, verification, &self.probes, present));
+            let judged = judge(&delivery, verification, &self.probes, present);
+            fresh.extend(judged.map(|(received, _)| received));
         });
         let dropped = self.shared.ahead.extend(fresh);
         if dropped > 0 {
@@ -184,27 +201,37 @@ impl<I: Inlet> Intake<I> {
         let mut stored = self.stored.iter_mut().find(|stored| stored.source == source);
         let (fresh, probes) = (&mut self.fresh, self.probes.as_slice());
         let refused = &self.shared.counts.refused;
-        let (mut unwanted, mut reserved, mut received) = (0, 0, 0);
+        let (mut unwanted, mut reserved, mut received, mut known) = (0, 0, 0, 0);
         // Of what is kept, and need not be.
         let mut passed_over: Vec<Token> = Vec::new();
+        // Of what is kept, and another key may verify.
+        let mut set_aside: Vec<Token> = Vec::new();
+        let mut newly_verified: Vec<usize> = Vec::new();
+        let verified = &mut self.verified;
         self.inlet.take(source, most, |delivery| {
             received += 1;
             let place = delivery.token.map(|token| (source, token));
+            let mut is_aside = false;
             match judge(&delivery, verification, probes, present) {
-                Ok(received) => {
+                Ok((received, key)) => {
                     if let Some((stored, token)) = stored.as_mut().zip(delivery.token) {
+                        newly_verified.extend(key.filter(|key| verified.insert((source, *key))));
                         stored.note_message(token, stamp(&received), delivery.later, present.monotonic);
                     }
                     return fresh.push(Queued { received, place });
                 }
                 Err(PassedOver::Unwanted) => unwanted += 1,
                 Err(PassedOver::Reserved) => reserved += 1,
-                Err(PassedOver::Refused(cause)) => refused.count(cause),
+                Err(PassedOver::Known) => known += 1,
+                Err(PassedOver::Refused(cause)) => {
+                    refused.count(cause);
+                    is_aside = cause.is_of_key();
+                }
             }
             if let Some(stored) = &mut stored {
                 stored.passes_over(delivery.later, present.monotonic);
             }
-            passed_over.extend(delivery.token);
+            if is_aside { set_aside.extend(delivery.token) } else { passed_over.extend(delivery.token) }
         });
         let counts = &self.shared.counts;
         for (counter, count) in [
@@ -217,8 +244,17 @@ impl<I: Inlet> Intake<I> {
                 counter.fetch_add(count, Ordering::Relaxed);
             }
         }
+        for print in newly_verified.into_iter().filter_map(|key| verification.print(key)) {
+            self.inlet.note_verified(source, print);
+        }
         for token in passed_over {
             self.inlet.acknowledge(source, token..=token);
+        }
+        for token in set_aside {
+            self.inlet.set_aside(source, token);
+        }
+        if known > 0 {
+            self.inlet.note_known(source, known);
         }
         if !self.fresh.is_empty() {
             self.shared.queue.extend(self.fresh.drain(..));
@@ -232,12 +268,13 @@ fn stamp(received: &Received) -> Timestamp {
     received.measurement.accounting.as_ref().map_or(received.arrived, |accounting| accounting.timestamp)
 }
 
+/// The measurement, and the place of the key that verified it among those of its source.
 fn judge(
     delivery: &Arrival<'_>,
     verification: &Verification,
     probes: &[Pattern],
     present: &ArrivalTime,
-) -> Result<Received, PassedOver> {
+) -> Result<(Received, Option<usize>), PassedOver> {
     if let [topic, ..] = delivery.frames
         && topic.first() == Some(&0)
     {
@@ -250,7 +287,12 @@ fn judge(
     }
     let Verified { measurement, key, description } =
         verification.verify(delivery.frames, present, delivery.is_live).map_err(PassedOver::Refused)?;
-    let key = key.map(|(_, id)| id);
+    let (place, key) = key.unzip();
+    if let Some((taken, place)) = delivery.taken.zip(place)
+        && verification.print(place).is_some_and(|print| taken.contains(print))
+    {
+        return Err(PassedOver::Known);
+    }
     // What has no stamp has been refused by now, if there is no time to stamp it with.
     let arrived = present.label().unwrap_or(present.wall);
     let mut received_at = present.monotonic;
@@ -260,7 +302,7 @@ fn judge(
         // It was stored on the way. Its value was current then, and is not the present.
         received_at = received_at.saturating_sub(arrived.since(accounting.timestamp));
     }
-    Ok(Received { measurement, key, arrived, received_at, description })
+    Ok((Received { measurement, key, arrived, received_at, description }, place))
 }
 
 /// Whether anybody subscribed to this probe: ZeroMQ's prefix match on `C.` also takes `C.1.`, and a batch of NATS has

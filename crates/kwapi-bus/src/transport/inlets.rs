@@ -58,6 +58,28 @@ impl Inlet for Inlets {
         }
     }
 
+    fn set_aside(&mut self, source: usize, place: Token) {
+        if let Some(stream) = self.stream(source) {
+            stream.set_aside(place);
+        }
+    }
+
+    fn note_verified(&mut self, source: usize, key: &str) {
+        if let Some(stream) = self.stream(source) {
+            stream.note_verified(key);
+        }
+    }
+
+    fn note_known(&mut self, source: usize, count: u64) {
+        if let Some(stream) = self.stream(source) {
+            stream.note_known(count);
+        }
+    }
+
+    fn may_take_keys(&mut self, source: usize) -> bool {
+        self.stream(source).is_none_or(|stream| stream.may_take_keys())
+    }
+
     fn release(&mut self, source: usize, places: RangeInclusive<Token>) {
         if let Some(stream) = self.stream(source) {
             stream.release(&places);

@@ -34,6 +34,7 @@ pub(crate) use address::{NatsAddress, is_name, is_nats};
 pub(crate) use batch::MEASUREMENTS_MAX as BATCH_MESSAGES_MAX;
 #[cfg(feature = "fuzzing")]
 pub(crate) use batch::exercise as exercise_batch;
+pub(crate) use inlet::aside::Aside;
 pub(crate) use inlet::{NatsInlet, NatsInletConfig};
 pub(crate) use link::Link;
 pub use link::{NatsLink, NatsSide, NatsSiteLink};

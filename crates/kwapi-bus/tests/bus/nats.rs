@@ -2,6 +2,7 @@
 
 mod accounts;
 mod ahead;
+mod aside;
 mod batches;
 mod cluster;
 mod faults;

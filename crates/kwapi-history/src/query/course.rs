@@ -1,6 +1,6 @@
 //! The samples of and beside the rows of the ledger that an answer has in part.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use kwapi_core::{Increment, ProbeId};
@@ -21,8 +21,8 @@ const SAMPLES_MAX: usize = 1 << 22;
 #[derive(Debug, Default)]
 pub(super) struct Courses {
     points: HashMap<ProbeId, Vec<Point>>,
-    /// The same as they would be had everything come in its time, where that is otherwise.
-    settled: HashMap<ProbeId, Vec<Point>>,
+    /// Those of which samples were looked for further away.
+    far: HashSet<ProbeId>,
     samples: usize,
 }
 
@@ -32,20 +32,18 @@ impl Courses {
         let mut courses = Self::default();
         courses.add(samples, probes, rows, BESIDE_MS);
         let is_beside = |probe: &ProbeId| {
-            let points = courses.points.get(probe).map(Vec::as_slice).unwrap_or_default();
             rows.iter().all(|row| {
-                let before = points.partition_point(|point| point.at <= row.start);
-                before > 0 && points.last().is_some_and(|point| point.at >= row.end)
+                let points = courses.around(probe, row, BESIDE_MS);
+                let is_before = points.first().is_some_and(|point| point.at() <= row.start);
+                is_before && points.last().is_some_and(|point| point.at() >= row.end)
             })
         };
         let far: Vec<ProbeId> = probes.iter().filter(|probe| !is_beside(probe)).cloned().collect();
         if !far.is_empty() && far.len() <= FAR_PROBES_MAX {
             far.iter().for_each(|probe| _ = courses.points.remove(probe));
             courses.add(samples, &far, rows, FAR_BESIDE_MS);
+            courses.far.extend(far);
         }
-        let settled =
-            courses.points.iter().filter_map(|(probe, points)| Some((probe.clone(), settled(points)?)));
-        courses.settled = settled.collect();
         courses
     }
 
@@ -67,8 +65,8 @@ impl Courses {
                 samples.energies(probes, times, |probe, SampleRow { at, total, power, quality, .. }| {
                     let Some(total) = total.filter(|_| self.samples < SAMPLES_MAX) else { return };
                     self.samples += 1;
-                    let (at, total, watts) = (at.micros() / 1_000, total.millijoules(), power.0);
-                    let point = Point { at, total, watts, quality };
+                    let (micros, total, watts) = (at.micros(), total.millijoules(), power.0);
+                    let point = Point { micros, total, watts, quality };
                     if let Some(points) = self.points.get_mut(probe) {
                         points.push(point);
                     } else {
@@ -81,28 +79,41 @@ impl Courses {
             }
         }
         for points in self.points.values_mut() {
-            points.sort_unstable_by_key(|point| (point.at, point.total));
+            points.sort_unstable_by_key(|point| (point.micros, point.total));
         }
+    }
+
+    /// The samples of and beside a row: those of another row need not follow them.
+    fn around(&self, probe: &ProbeId, row: &Range<u64>, beside: u64) -> &[Point] {
+        let points = self.points.get(probe).map(Vec::as_slice).unwrap_or_default();
+        let first = points.partition_point(|point| point.at() < row.start.saturating_sub(beside));
+        let last = points.partition_point(|point| point.at() < row.end.saturating_add(beside));
+        points.get(first..last).unwrap_or_default()
     }
 
     /// Where in a row its energy lies; `None` where the samples do not show it.
     pub(super) fn course(&self, probe: &ProbeId, row: Range<u64>, increment: &Increment) -> Option<Course> {
-        let (points, settled) = (self.points.get(probe)?, self.settled.get(probe));
-        let exact = |points: &Vec<Point>| Course::exact(stretches(points, &row)?, row.clone(), *increment);
-        let [_, _, bridged_ms] = increment.ms;
-        // What was bridged in a row came later; where nothing was, the samples have it as it was used.
-        let course = if bridged_ms == 0 {
-            exact(points).or_else(|| settled.and_then(exact))
-        } else {
-            settled.and_then(exact).or_else(|| exact(points))
+        let beside = if self.far.contains(probe) { FAR_BESIDE_MS } else { BESIDE_MS };
+        let stretches = stretches(self.around(probe, &row, beside), &row)?;
+        let raw = || {
+            let stretches = Some(stretches.clone()).filter(|stretches| !stretches.is_empty())?;
+            Course::exact(stretches, row.clone(), *increment)
         };
-        course.or_else(|| Course::near(stretches(points, &row)?, row.clone(), *increment))
+        let settled = || {
+            let stretches = settled(Stretch::padded(stretches.clone(), &row), increment)?;
+            Course::exact(stretches, row.clone(), *increment)
+        };
+        let [_, _, bridged_ms] = increment.ms;
+        // What was bridged in a row may have come later; where nothing was, the samples have it as it was used.
+        let course = if bridged_ms == 0 { raw().or_else(settled) } else { settled().or_else(raw) };
+        course.or_else(|| Course::near(stretches, row.clone(), *increment))
     }
 }
 
 /// The stretches of a row; `None` where a total falls.
 fn stretches(points: &[Point], row: &Range<u64>) -> Option<Vec<Stretch>> {
-    let first = points.partition_point(|point| point.at <= row.start).saturating_sub(1);
-    let last = points.partition_point(|point| point.at < row.end);
-    Stretch::between_all(points.get(first..=last.min(points.len().checked_sub(1)?))?, row)
+    let Some(newest) = points.len().checked_sub(1) else { return Some(Vec::new()) };
+    let first = points.partition_point(|point| point.at() <= row.start).saturating_sub(1);
+    let last = points.partition_point(|point| point.at() < row.end);
+    Stretch::between_all(points.get(first..=last.min(newest))?, row)
 }

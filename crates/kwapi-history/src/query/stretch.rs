@@ -1,10 +1,11 @@
 //! What of a row lies between two instants, as its samples show.
 //!
 //! The ledger has laid the energy between two successive samples evenly, and so it is taken here. Its statuses are known of
-//! the row as a whole. Where the row is not measured throughout, what is bridged or unknown lies in its longest stretches:
-//! in the fewest that leave room for it. Of a row to which the totals of its samples do not come (some came late, or a
-//! register was found again after a stop, see [`settled`](super::settled)) the energy is laid as the power of the samples
-//! was: then it is near what was used, and not exact.
+//! the row as a whole. Where the row is not measured throughout, what is bridged or unknown lies in its stops, as far as these
+//! are known, and its longest stretches: in the fewest that leave room for it. Where a register ticked first some time after
+//! a stop, the stretches are settled before ([`settled`](super::settled)). Of a row to which the totals of its samples do
+//! not come even then (some came late) the energy is laid as the power of the samples was: then it is near what was used,
+//! and not exact.
 
 use std::cmp::Reverse;
 use std::ops::Range;
@@ -14,15 +15,15 @@ use kwapi_core::{Increment, Quality, Watts};
 use crate::samples::held_mj;
 
 /// Rows' shares of a stretch are whole numbers: its parts may differ by so much, in millijoules and milliseconds.
-const ROUNDING: i64 = 3;
+pub(super) const ROUNDING: i64 = 3;
 /// Energy that is so many times more than the power of its samples comes to, or less, is not laid by it.
 const SCALE_MAX: u128 = 2;
 
 /// A sample.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Point {
-    /// Unix milliseconds.
-    pub(super) at: u64,
+    /// Unix microseconds.
+    pub(super) micros: u64,
     /// The millijoules that its probe's account had come to.
     pub(super) total: u64,
     /// The power that it had, in watts.
@@ -31,9 +32,14 @@ pub(super) struct Point {
 }
 
 impl Point {
+    /// When it was measured, in Unix milliseconds.
+    pub(super) fn at(&self) -> u64 {
+        self.micros / 1_000
+    }
+
     /// What this power comes to since the sample before, in millijoules.
-    pub(super) fn held_since(&self, before: &Self) -> u64 {
-        let held = held_mj(Watts(self.watts), self.at.saturating_sub(before.at).saturating_mul(1_000));
+    fn held_since(&self, before: &Self) -> u64 {
+        let held = held_mj(Watts(self.watts), self.micros.saturating_sub(before.micros));
         u64::try_from(held).unwrap_or(0)
     }
 }
@@ -45,14 +51,16 @@ pub(super) struct Stretch {
     from: u64,
     to: u64,
     /// What the second has over the first, in millijoules.
-    gained: u64,
+    pub(super) gained: u64,
     /// What the power of the second comes to.
-    held: u64,
+    pub(super) held: u64,
     /// Its part in the row.
     begin: u64,
     end: u64,
     /// What it is by the second sample, measured or estimated, unless the row states otherwise.
     status: usize,
+    /// Whether it is known as a stop, which the row has bridged.
+    pub(super) is_stop: bool,
     /// Whether the row's statuses lie in it that no sample has.
     is_mixed: bool,
 }
@@ -64,22 +72,56 @@ impl Stretch {
         for pair in points.windows(2) {
             let &[before, after] = pair else { continue };
             let gained = after.total.checked_sub(before.total)?;
-            let (begin, end) = (before.at.max(row.start), after.at.min(row.end));
+            let (from, to) = (before.at(), after.at());
+            let (begin, end) = (from.max(row.start), to.min(row.end));
             if end > begin {
                 let status = match after.quality {
                     Quality::Measured => 0,
                     Quality::Estimated => 1,
                 };
-                let (from, to) = (before.at, after.at);
                 let held = after.held_since(&before);
-                all.push(Self { from, to, gained, held, begin, end, status, is_mixed: false });
+                let (is_stop, is_mixed) = (false, false);
+                all.push(Self { from, to, gained, held, begin, end, status, is_stop, is_mixed });
             }
         }
         Some(all)
     }
 
-    fn length(&self) -> i64 {
-        saturated(u128::from(self.end - self.begin))
+    /// The same stretches, and what is left of the row at both ends: a stop that is longer than samples are looked for beside
+    /// a row. `all` are successive.
+    pub(super) fn padded(mut all: Vec<Self>, row: &Range<u64>) -> Vec<Self> {
+        let pad = |from: u64, to: u64| {
+            let (status, is_stop, is_mixed) = (0, false, false);
+            let pad = Self { from, to, gained: 0, held: 0, begin: from, end: to, status, is_stop, is_mixed };
+            Some(pad).filter(|pad| pad.to > pad.from)
+        };
+        let (begin, end) = match (all.first(), all.last()) {
+            (Some(first), Some(last)) => (first.begin, last.end),
+            _ => (row.end, row.end),
+        };
+        all.splice(..0, pad(row.start, begin));
+        all.extend(pad(end, row.end));
+        all
+    }
+
+    /// How much of the row it is, in milliseconds.
+    pub(super) fn length(&self) -> u64 {
+        self.end - self.begin
+    }
+
+    /// What of an energy of the whole stretch lies in the row, in millijoules.
+    pub(super) fn part(&self, energy: u64) -> i64 {
+        saturated(u128::from(energy) * u128::from(self.length()) / u128::from(self.to - self.from))
+    }
+
+    /// Adds so many millijoules, which may be less than none, to what it gained in the row.
+    pub(super) fn gain(&mut self, energy: i64) {
+        let of_all =
+            u128::from(energy.unsigned_abs()) * u128::from(self.to - self.from) / u128::from(self.length());
+        let of_all = u64::try_from(of_all).unwrap_or(u64::MAX);
+        let gained =
+            if energy < 0 { self.gained.checked_sub(of_all) } else { self.gained.checked_add(of_all) };
+        self.gained = gained.unwrap_or(if energy < 0 { 0 } else { u64::MAX });
     }
 
     /// What it gains from where it begins in the row to an instant within it: energy, and time.
@@ -90,7 +132,8 @@ impl Stretch {
         (saturated(by(end) - by(self.begin)), saturated(u128::from(end - self.begin)))
     }
 
-    fn all(&self) -> (i64, i64) {
+    /// What it gains in the row: energy, and time.
+    pub(super) fn all(&self) -> (i64, i64) {
         self.until(self.end)
     }
 
@@ -147,12 +190,18 @@ impl Course {
 
     /// Finds the stretches in which the statuses lie that no sample has; `None` where there is no room for them.
     fn mix(mut self, rounding: i64) -> Option<Self> {
-        for stretch in &self.stretches {
-            self.mixed.add(&stretch.own(), -1);
+        for stretch in &mut self.stretches {
+            stretch.is_mixed = stretch.is_stop;
+            if stretch.is_stop {
+                self.of_mixed = sum(self.of_mixed, stretch.all());
+            } else {
+                self.mixed.add(&stretch.own(), -1);
+            }
         }
         let is_zero = |part: &i64| part.abs() <= rounding;
         if !self.mixed.mj.iter().chain(&self.mixed.ms).all(is_zero) {
-            let mut longest: Vec<usize> = (0..self.stretches.len()).collect();
+            let of_samples = self.stretches.iter().zip(0_usize..).filter(|(stretch, _)| !stretch.is_mixed);
+            let mut longest: Vec<usize> = of_samples.map(|(_, index)| index).collect();
             longest.sort_by_key(|index| Reverse(self.stretches.get(*index).map(Stretch::length)));
             let mut next = longest.into_iter();
             while !has_room(&self.mixed, self.of_mixed, rounding) {

@@ -1,4 +1,5 @@
 mod reading;
+mod restarts;
 pub(super) mod samples;
 mod windows;
 

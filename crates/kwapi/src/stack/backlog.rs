@@ -55,6 +55,8 @@ impl Backlog {
             first(links.nats_links().iter().filter_map(|link| lost(link, now)))
         });
         let links = subscriber.clone();
+        all.add_warning("nats_keys", move || first(links.nats_links().iter().filter_map(unverified)));
+        let links = subscriber.clone();
         all.add_warning("nats_live", move || {
             let all = links.nats_links();
             first(all.iter().filter_map(|link| not_shown(link, &all)))
@@ -132,6 +134,17 @@ fn lost(link: &NatsLink, now: Timestamp) -> Option<String> {
     })
 }
 
+/// What a history says of messages that it left in the stream, as no accepted key verifies them.
+fn unverified(link: &NatsLink) -> Option<String> {
+    let (count, since) = (link.aside, link.aside_since.filter(|_| link.aside > 0)?);
+    let text = rfc3339(Timestamp::from_seconds(since.seconds()), &TimeZone::system());
+    Some(format!(
+        "{}: {count} measurements since {text} are verified by no accepted key; they stay in the stream and are read again once \
+         their key is accepted (`keys`); if none is missing, they are forged",
+        link.endpoint
+    ))
+}
+
 /// What is reported of sites whose line is down, or whose backlog is in transit to the centre.
 fn lacks(link: &NatsLink) -> Option<String> {
     let problem = |site: &NatsSiteLink| {
@@ -194,6 +207,8 @@ mod tests {
             early: 0,
             misplaced: 0,
             lost: 0,
+            aside: 0,
+            aside_since: None,
             lost_until: None,
             read_until,
             sites: Vec::new(),
@@ -226,6 +241,20 @@ mod tests {
         let down = NatsLink { problem, ..link(0, None) };
         assert_eq!(not_shown(&live, &[live.clone(), down.clone()]), None);
         assert_eq!(not_shown(&down, std::slice::from_ref(&down)), None);
+    }
+
+    #[test]
+    fn what_no_key_verifies_is_reported_with_what_to_do() {
+        assert_eq!(unverified(&link(0, None)), None);
+        let some = NatsLink { aside: 7, aside_since: Some(at(1)), ..link(0, None) };
+        let since = rfc3339(at(1), &TimeZone::system());
+        assert_eq!(
+            unverified(&some).unwrap(),
+            format!(
+                "nats://a/x: 7 measurements since {since} are verified by no accepted key; they stay in the stream and are \
+                 read again once their key is accepted (`keys`); if none is missing, they are forged"
+            )
+        );
     }
 
     #[test]

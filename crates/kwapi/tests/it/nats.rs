@@ -4,6 +4,7 @@
 mod backlog;
 mod energy;
 mod full;
+mod keys;
 mod late;
 mod leaves;
 mod logins;

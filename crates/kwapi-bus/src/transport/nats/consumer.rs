@@ -6,7 +6,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::connection::Connection;
-use super::jetstream::{ApiError, CONSUMER_NOT_FOUND, STREAM_NOT_FOUND, call, missing};
+use super::jetstream::{
+    ApiError, CONSUMER_NOT_FOUND, INVALID_RESET, STREAM_NOT_FOUND, call, missing, stream_info,
+};
 
 /// What is not acknowledged within this time is delivered again, while the connection stands. A journal takes a fifth
 /// of a second.
@@ -19,6 +21,9 @@ pub(super) const UNACKNOWLEDGED_MAX: usize = 1 << 16;
 const UNWANTED: [&str; 6] =
     ["backoff", "headers_only", "inactive_threshold", "max_batch", "max_bytes", "max_expires"];
 
+/// What a consumer's metadata names that was made again to read a stretch of the stream again: that stretch.
+const RECALL: &str = "kwapi-recall";
+
 /// A consumer as it is wanted.
 #[derive(Clone, Debug)]
 pub(super) struct ConsumerPlan {
@@ -29,7 +34,7 @@ pub(super) struct ConsumerPlan {
 }
 
 /// A consumer as the server has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ConsumerState {
     /// How many messages wait for it: not delivered yet, or not acknowledged.
     pub(super) waiting: u64,
@@ -37,6 +42,8 @@ pub(super) struct ConsumerState {
     pub(super) undelivered: u64,
     /// Up to this number of the stream it has acknowledged all that was there.
     pub(super) acknowledged: u64,
+    /// What it was made again for, if it was ([`RECALL`]).
+    pub(super) recall: Option<String>,
 }
 
 impl ConsumerState {
@@ -45,14 +52,17 @@ impl ConsumerState {
         let undelivered = count(info.get("num_pending"));
         let waiting = undelivered.saturating_add(count(info.get("num_ack_pending")));
         let acknowledged = count(info.get("ack_floor").and_then(|floor| floor.get("stream_seq")));
-        Self { waiting, undelivered, acknowledged }
+        let metadata = info.get("config").and_then(|config| config.get("metadata"));
+        let recall = metadata.and_then(|metadata| metadata.get(RECALL)).and_then(Value::as_str);
+        Self { waiting, undelivered, acknowledged, recall: recall.map(str::to_owned) }
     }
 }
 
 /// Where a consumer begins that is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Begin {
-    /// With what is published from now on.
+    /// With what is published from now on. The consumer begins with a number all the same: one that begins with what is new cannot
+    /// be set back.
     Now,
     /// With the oldest message there is.
     All,
@@ -60,6 +70,20 @@ pub(super) enum Begin {
     Sequence(u64),
     /// With what was stored at this instant or later, in RFC 3339.
     Instant(String),
+}
+
+impl Begin {
+    /// How that is put to the server.
+    fn wanted(&self) -> Value {
+        match self {
+            Self::Now => json!({ "deliver_policy": "new" }),
+            Self::All => json!({ "deliver_policy": "all" }),
+            Self::Sequence(number) => {
+                json!({ "deliver_policy": "by_start_sequence", "opt_start_seq": number })
+            }
+            Self::Instant(at) => json!({ "deliver_policy": "by_start_time", "opt_start_time": at }),
+        }
+    }
 }
 
 impl ConsumerPlan {
@@ -93,15 +117,61 @@ impl ConsumerPlan {
         connection: &mut Connection,
         begin: &Begin,
     ) -> Result<ConsumerState, String> {
-        let begin = match begin {
-            Begin::Now => json!({ "deliver_policy": "new" }),
-            Begin::All => json!({ "deliver_policy": "all" }),
-            Begin::Sequence(number) => {
-                json!({ "deliver_policy": "by_start_sequence", "opt_start_seq": number })
+        let next = match begin {
+            Begin::Now => {
+                let info = stream_info(connection, &self.stream).await?;
+                let last = info.get("state").and_then(|state| state.get("last_seq")).and_then(Value::as_u64);
+                Some(Begin::Sequence(last.unwrap_or_default().saturating_add(1)))
             }
-            Begin::Instant(at) => json!({ "deliver_policy": "by_start_time", "opt_start_time": at }),
+            Begin::All | Begin::Sequence(_) | Begin::Instant(_) => None,
         };
+        let begin = next.as_ref().unwrap_or(begin).wanted();
         self.put(connection, merged(self.wanted(), &begin), "create").await
+    }
+
+    /// Sets it back to the message of this number, whatever was acknowledged; `recall` names why. One that the server cannot set
+    /// back so far is made again.
+    ///
+    /// # Errors
+    /// Why that is not possible, as text.
+    pub(super) async fn set_back(
+        &self,
+        connection: &mut Connection,
+        number: u64,
+        recall: &str,
+    ) -> Result<ConsumerState, String> {
+        let Self { stream, name, .. } = self;
+        let metadata = json!({ "metadata": { RECALL: recall } });
+        let request = json!({ "seq": number });
+        match call(connection, &format!("CONSUMER.RESET.{stream}.{name}"), &request).await {
+            Ok(_) => {
+                let info = call(connection, &self.info_request(), &Value::Null).await;
+                let info = info.map_err(|error| self.lookup_problem(&error))?;
+                self.put(connection, merged(self.restored(&info), &metadata), "update").await
+            }
+            Err(error) if error.is(INVALID_RESET) || error.is(CONSUMER_NOT_FOUND) => {
+                self.delete(connection).await.map_err(|problem| {
+                    format!(
+                        "{problem} (to read again what was left in the stream; the right to publish to \
+                        $JS.API.CONSUMER.DELETE.{stream}.{name} is required)"
+                    )
+                })?;
+                let begin = merged(Begin::Sequence(number).wanted(), &metadata);
+                self.put(connection, merged(self.wanted(), &begin), "create").await
+            }
+            Err(error) => Err(format!("cannot set back consumer {name}: {error}")),
+        }
+    }
+
+    /// The configuration of one that the server describes, with what is wanted in place of its own.
+    fn restored(&self, info: &Value) -> Value {
+        let mut config = merged(info.get("config").cloned().unwrap_or_default(), &self.wanted());
+        if let Some(config) = config.as_object_mut() {
+            // The server gives one subject in a member of its own.
+            config.remove("filter_subject");
+            UNWANTED.iter().for_each(|key| _ = config.remove(*key));
+        }
+        config
     }
 
     /// Looks for it at the server; `None` where there is none. One that is given other probes than it should be, or that an
@@ -125,14 +195,7 @@ impl ConsumerPlan {
             consumer = name,
             "NATS: the consumer is not configured as this history requires; updating it"
         );
-        let present = info.get("config").cloned().unwrap_or_default();
-        let mut changed = merged(present, &self.wanted());
-        if let Some(changed) = changed.as_object_mut() {
-            // The server gives one subject in a member of its own.
-            changed.remove("filter_subject");
-            UNWANTED.iter().for_each(|key| _ = changed.remove(*key));
-        }
-        self.put(connection, changed, "update").await.map(Some)
+        self.put(connection, self.restored(&info), "update").await.map(Some)
     }
 
     /// Why it could not be looked up.

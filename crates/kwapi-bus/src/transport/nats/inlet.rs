@@ -8,6 +8,7 @@
 //! subscription stands beside a consumer as well, to show the present while what is stored is read: it is read only
 //! then.
 
+pub(crate) mod aside;
 mod fetch;
 mod fetched;
 mod open;
@@ -33,9 +34,11 @@ use super::link::{Link, NatsSide};
 use super::position::{Placed, PositionKeys, SentPosition, SignedPosition};
 use super::{run, subject};
 use crate::error::BusError;
+use crate::key::KeyPrints;
 use crate::transport::wake::Waker;
 use crate::transport::{Arrival, Keeping, Token};
 use crate::worker::Worker;
+use aside::Aside;
 use fetch::{Fetcher, Reporting};
 use fetched::{Fetched, FetchedReceiver, Place};
 use open::Open;
@@ -70,6 +73,8 @@ struct Ready {
     frames: Option<(String, Bytes)>,
     token: Option<Token>,
     later: u64,
+    /// See [`Arrival::taken`].
+    taken: Option<Arc<KeyPrints>>,
 }
 
 /// The subscriber's side.
@@ -84,6 +89,8 @@ pub(crate) struct NatsInlet {
     open: Open,
     /// Where the consumer stands at each site.
     sites: Option<Arc<Mutex<SitePositions>>>,
+    /// What of the consumer was set aside.
+    aside: Option<Arc<Aside>>,
     keys: Arc<PositionKeys>,
     clocks: ProcessClocks,
     link: Arc<Link>,
@@ -113,8 +120,15 @@ impl NatsInlet {
         let (stream, keeps) = (address.stream.clone(), consumer.is_some());
         // Of a cluster by its first server, so that others can be added.
         let place = address.servers.first().map(|(host, port)| format!("{host}:{port}")).unwrap_or_default();
-        let file = |name: &String| format!("{name}@{place}:{stream}.positions");
-        let file = positions.zip(consumer.as_ref()).map(|(folder, name)| folder.join(file(name)));
+        let file = |kind: &str| {
+            let (folder, name) = positions.as_ref().zip(consumer.as_ref())?;
+            Some(folder.join(format!("{name}@{place}:{stream}.{kind}")))
+        };
+        let aside = consumer.as_ref().map(|_| {
+            let aside = Aside::new(keys.prints(), file("aside"), link.clone());
+            Arc::new(aside)
+        });
+        let file = file("positions");
         let takes_all = probes.contains(&Pattern::All);
         let sites = consumer.as_ref().map(|name| {
             let mut sites = SitePositions::new(name.clone(), takes_all);
@@ -132,6 +146,7 @@ impl NatsInlet {
             consumer.map(|name| ConsumerPlan { stream: stream.clone(), name, filters: filters.clone() });
         let mut fetcher =
             Fetcher::new(address, filters, sender, acknowledgements, waker, link.clone(), reporting);
+        fetcher.aside.clone_from(&aside);
         let worker = Worker::start("nats-subscriber", move |stop| {
             run(stop, STOP_GRACE, async move {
                 match plan {
@@ -149,6 +164,7 @@ impl NatsInlet {
             acknowledged,
             open,
             sites,
+            aside,
             keys,
             clocks,
             link,
@@ -160,6 +176,11 @@ impl NatsInlet {
     /// What sites sign their positions with.
     pub(crate) fn keys(&self) -> Arc<PositionKeys> {
         self.keys.clone()
+    }
+
+    /// What of its consumer was set aside.
+    pub(crate) fn aside(&self) -> Option<Arc<Aside>> {
+        self.aside.clone()
     }
 
     /// How it is doing.
@@ -188,14 +209,14 @@ impl NatsInlet {
                 let Some(fetched) = self.fetched.try_recv() else { return };
                 self.take_apart(fetched);
             }
-            let Some(Ready { frames, token, later }) = self.ready.pop_front() else { continue };
-            let is_live = !self.keeps;
+            let Some(Ready { frames, token, later, taken }) = self.ready.pop_front() else { continue };
+            let (is_live, taken) = (!self.keeps, taken.as_deref());
             match &frames {
                 Some((topic, payload)) => {
-                    each(Arrival { frames: &[topic.as_bytes(), payload], is_live, token, later });
+                    each(Arrival { frames: &[topic.as_bytes(), payload], is_live, token, later, taken });
                 }
                 // For the verification to refuse.
-                None => each(Arrival { frames: &[], is_live, token, later }),
+                None => each(Arrival { frames: &[], is_live, token, later, taken }),
             }
         }
     }
@@ -205,13 +226,15 @@ impl NatsInlet {
         let Fetched { subject, payload, place, position, later } = fetched;
         let contents = Contents::read(&self.stream, &subject, &payload);
         let count = contents.as_ref().map_or(1, |contents| contents.measurements.len() as u64);
+        let number = place.as_ref().map(|place| place.sequence.1);
+        let taken = self.aside.as_ref().zip(number).and_then(|(aside, number)| aside.taken(number));
         let first = match place.map(|place| self.open.begin(place, count)) {
             None => None,
             Some(Some(token)) => Some(token),
             Some(None) => return,
         };
         let Ok(contents) = contents else {
-            self.ready.push_back(Ready { frames: None, token: first, later });
+            self.ready.push_back(Ready { frames: None, token: first, later, taken });
             return;
         };
         let keys = self.keys.clone();
@@ -226,7 +249,7 @@ impl NatsInlet {
                     continue;
                 }
             }
-            self.ready.push_back(Ready { frames: Some(frames), token, later });
+            self.ready.push_back(Ready { frames: Some(frames), token, later, taken: taken.clone() });
         }
     }
 
@@ -296,6 +319,31 @@ impl NatsInlet {
             // The thread has ended: it will be delivered again.
             _ = self.acknowledged.send(place);
         }
+    }
+
+    /// See [`crate::transport::Inlet::set_aside`].
+    pub(crate) fn set_aside(&mut self, token: Token) {
+        if let Some((aside, number)) = self.aside.as_ref().zip(self.open.number(token)) {
+            aside.note(number, self.clocks.wall.now());
+        }
+        self.acknowledge(&(token..=token));
+    }
+
+    /// See [`crate::transport::Inlet::note_verified`].
+    pub(crate) fn note_verified(&self, key: &str) {
+        if let Some(aside) = &self.aside {
+            aside.note_verified(key);
+        }
+    }
+
+    /// See [`crate::transport::Inlet::note_known`].
+    pub(crate) fn note_known(&self, count: u64) {
+        self.link.known.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// See [`crate::transport::Inlet::may_take_keys`].
+    pub(crate) fn may_take_keys(&self) -> bool {
+        self.aside.as_ref().is_none_or(|aside| aside.may_take_keys())
     }
 
     /// See [`crate::transport::Inlet::release`].

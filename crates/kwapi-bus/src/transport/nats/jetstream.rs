@@ -10,6 +10,8 @@ use super::connection::Connection;
 
 /// Error codes of the server.
 pub(super) const CONSUMER_NOT_FOUND: u64 = 10_014;
+/// A consumer cannot be set back to where it is to be: it began with what was new, or later.
+pub(super) const INVALID_RESET: u64 = 10_204;
 pub(super) const STREAM_NOT_FOUND: u64 = 10_059;
 pub(super) const MESSAGE_TOO_LARGE: u64 = 10_054;
 pub(super) const NOT_ENABLED: u64 = 10_076;

@@ -64,7 +64,11 @@ pub struct NatsLink {
     pub misplaced: u64,
     /// Messages that the stream dropped, by its limits or since it was purged, before they were delivered.
     pub lost: u64,
-    /// When the message after the last of those was stored.
+    /// Measurements that no accepted key verifies, left in the stream until their key is accepted…
+    pub aside: u64,
+    /// …and since when there are any.
+    pub aside_since: Option<Timestamp>,
+    /// When the message after the last of those that were lost was stored.
     pub lost_until: Option<Timestamp>,
     /// Where messages are kept for us: up to when all of them are safe here, as far as is known. `None` before the first
     /// connection, and where nothing is kept.
@@ -129,7 +133,9 @@ pub(crate) struct Link {
     pub(super) misplaced: AtomicU64,
     pub(super) dropped: AtomicU64,
     lost: AtomicU64,
+    aside: AtomicU64,
     /// Unix time in microseconds; 0: not known.
+    aside_since: AtomicU64,
     lost_until: AtomicU64,
     read_until: AtomicU64,
     sites: Mutex<Vec<NatsSiteState>>,
@@ -153,6 +159,8 @@ impl Link {
             misplaced: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             lost: AtomicU64::new(0),
+            aside: AtomicU64::new(0),
+            aside_since: AtomicU64::new(0),
             lost_until: AtomicU64::new(0),
             read_until: AtomicU64::new(0),
             sites: Mutex::default(),
@@ -235,6 +243,12 @@ impl Link {
         self.lost_until.store(until.micros(), Ordering::Relaxed);
     }
 
+    /// Notes how many measurements no accepted key verifies, which are left in the stream since `since`.
+    pub(super) fn note_aside(&self, count: u64, since: Timestamp) {
+        self.aside.store(count, Ordering::Relaxed);
+        self.aside_since.store(since.micros(), Ordering::Relaxed);
+    }
+
     /// How it is doing; `dropped` by a queue of its own.
     pub(crate) fn snapshot(&self, dropped: u64) -> NatsLink {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -253,6 +267,8 @@ impl Link {
             early: read(&self.early),
             misplaced: read(&self.misplaced),
             lost: read(&self.lost),
+            aside: read(&self.aside),
+            aside_since: stamp(&self.aside_since),
             lost_until: stamp(&self.lost_until),
             read_until: self.read_until(),
             sites: self.sites.lock().iter().map(|site| site.link(Instant::now())).collect(),

@@ -13,7 +13,7 @@
 use kwapi_core::{Pattern, Timestamp};
 use parking_lot::RwLock;
 
-use crate::key::{Key, KeyError, KeyedMac, Scheme};
+use crate::key::{Key, KeyError, KeyPrints, KeyedMac, Scheme};
 use crate::message::topic_length;
 
 /// The header of a message.
@@ -53,6 +53,11 @@ impl PositionKeys {
         let keyed = |key: &Key| Ok((key.clone(), KeyedMac::new(key, Scheme::Kwapi1)?));
         *self.0.write() = keys.iter().map(keyed).collect::<Result<_, KeyError>>()?;
         Ok(())
+    }
+
+    /// Which they are.
+    pub(super) fn prints(&self) -> KeyPrints {
+        self.0.read().iter().map(|(key, _)| key.print()).collect()
     }
 
     /// The probes that they may report for, each once.

@@ -26,11 +26,16 @@ use crate::{Accounting, Cause, Energy, Increment, Piece, RowStep, Timestamp, Tot
 use spread::{Laid, Spread};
 use stretches::{between, milliseconds, signed};
 
+/// Messages whose energy is cut that are kept, more than a driver manager sends between two records of a register at an
+/// interval of a tenth of a second. What further ones measured lies evenly between these and the first that is not cut.
+const CUT_KEPT_MAX: usize = 64;
+
 /// One probe's account as a journal records it, and where its time was laid.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Trace {
     account: Account,
-    /// Messages between the lowest and the highest of their runs beside which others are missing that may yet come.
+    /// Messages between the lowest and the highest of their runs beside which others are missing that may yet come, and those
+    /// of the newest whose energy is cut.
     beside_holes: Vec<Kept>,
     /// What the account had come to; `None` before the first record.
     register: Option<[i64; 3]>,
@@ -248,12 +253,27 @@ impl Trace {
         if at < last { Cause::Clock } else { Cause::Silence }
     }
 
-    /// Forgets messages beside which none may come any more.
+    /// Forgets messages beside which none may come any more, but for those whose energy is cut: a register that ticks later
+    /// lifts the begin of their run, and what each had measured counts then, where it was.
     fn thin(&mut self) {
         let runs = &self.account.runs;
+        let mut cut = runs.last().and_then(|newest| Some((newest, self.cut(newest)?)));
+        let mut left = CUT_KEPT_MAX;
         self.beside_holes.retain(|kept| {
             let run = runs.iter().find(|run| run.session == kept.session);
-            run.is_some_and(|run| run.is_beside_hole(kept.point.seq))
+            let is_cut = cut.is_some_and(|(newest, cut_energy)| {
+                if kept.session != newest.session || kept.point.seq <= newest.low().seq {
+                    return false;
+                }
+                if kept.point.totals.energy >= cut_energy {
+                    cut = None; // From this message on nothing is cut.
+                    return true;
+                }
+                let has_room = left > 0;
+                left = left.saturating_sub(1);
+                has_room
+            });
+            is_cut || run.is_some_and(|run| run.is_beside_hole(kept.point.seq))
         });
     }
 }

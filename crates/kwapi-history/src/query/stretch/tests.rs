@@ -6,7 +6,7 @@ fn points(all: &[(u64, u64)]) -> Vec<Point> {
     let point = |&(second, joules): &(u64, u64)| {
         let watts = joules.saturating_sub(before.1) as f64 / second.saturating_sub(before.0).max(1) as f64;
         before = (second, joules);
-        Point { at: second * 1_000, total: joules * 1_000, watts, quality: Quality::Measured }
+        Point { micros: second * 1_000_000, total: joules * 1_000, watts, quality: Quality::Measured }
     };
     all.iter().map(point).collect()
 }

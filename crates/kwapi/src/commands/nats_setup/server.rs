@@ -89,6 +89,8 @@ impl User {
             format!("$JS.API.CONSUMER.CREATE.{stream}.{consumer}"),
             format!("$JS.API.CONSUMER.CREATE.{stream}.{consumer}.>"),
             format!("$JS.API.CONSUMER.RESET.{stream}.{consumer}"),
+            // One that began with what was new is made again where it has to be set back further.
+            format!("$JS.API.CONSUMER.DELETE.{stream}.{consumer}"),
             format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"),
             format!("$JS.ACK.{stream}.{consumer}.>"),
             format!("%position.{consumer}.>"),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kwapi_bus::{NatsLink, Publisher};
+use kwapi_bus::{NatsLink, NatsSide, Publisher};
 use kwapi_core::WallClock;
 use kwapi_plugins::metrics::{Exposition, MetricSource};
 
@@ -26,6 +26,9 @@ pub(in crate::stack) fn nats(
                 if let Some(lacking) = site.lacking_for {
                     out.sample("kwapi_nats_site_lacking_seconds", &labels, lacking.as_secs_f64());
                 }
+            }
+            if link.side == NatsSide::Subscribe {
+                out.sample("kwapi_nats_unverified", &labels, link.aside as f64);
             }
             out.count("kwapi_nats_connections", &labels, link.connections);
             out.count("kwapi_nats_messages", &labels, link.messages);

@@ -2,11 +2,12 @@
 
 mod consumer_watch;
 mod gaps;
+mod keys;
+mod known;
 mod live;
 mod requests;
 mod sites;
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::aside::{Aside, SETTLE_MAX, changed};
 use super::fetched::{Ended, Fetched, FetchedSender, Place, Room, tail};
 use super::sites::{SitePositions, write_positions};
 use crate::transport::nats::address::NatsAddress;
@@ -32,6 +34,7 @@ use crate::transport::nats::{RETRY_INTERVAL, batch};
 use crate::transport::wake::Waker;
 use consumer_watch::ConsumerWatch;
 use gaps::Gaps;
+use known::Known;
 use requests::{HEARTBEAT, Requests};
 use sites::Sites;
 
@@ -58,6 +61,19 @@ pub(super) struct Fetcher {
     connections: u64,
     sites: Sites,
     gaps: Gaps,
+    /// What of the consumer was set aside; none where there is no consumer.
+    pub(super) aside: Option<Arc<Aside>>,
+    /// Where the consumer was set back, and nothing came since: messages after this number were delivered before that, to an
+    /// earlier request. They come again in their order.
+    set_back: Option<u64>,
+}
+
+/// Why no more is fetched on a connection that works.
+enum FetchOutcome {
+    /// Nobody takes any more.
+    Ended,
+    /// Other keys are accepted, with which the stream is to be read again.
+    KeysChanged,
 }
 
 /// Reports to sites of the consumer's position.
@@ -73,19 +89,6 @@ pub(super) struct Reporting {
 
 /// What is to be reported once the file is written.
 type Report = (Vec<(Standing, String)>, JoinHandle<()>);
-
-/// What is known of the stream since this process began.
-#[derive(Debug, Default)]
-struct Known {
-    /// How many streams of this name there were.
-    generation: u64,
-    /// When it was created.
-    created: Option<Value>,
-    /// The number of the newest message delivered.
-    newest: u64,
-    /// Those that were delivered and not acknowledged.
-    open: BTreeSet<u64>,
-}
 
 impl Fetcher {
     pub(super) fn new(
@@ -112,6 +115,8 @@ impl Fetcher {
             connections: 0,
             sites,
             gaps,
+            aside: None,
+            set_back: None,
         }
     }
 
@@ -127,7 +132,8 @@ impl Fetcher {
                 Err(problem) => Err(problem),
             };
             match ended {
-                Ok(Ended) => return,
+                Ok(FetchOutcome::Ended) => return,
+                Ok(FetchOutcome::KeysChanged) => continue,
                 Err(problem) => self.link.fails(problem),
             }
             sleep(RETRY_INTERVAL).await;
@@ -140,19 +146,32 @@ impl Fetcher {
         let info = stream_info(connection, &plan.stream).await?;
         self.sites.note(&info, Instant::now());
         self.connections += 1;
+        self.settle_keys().await?;
         let last = info.get("state").and_then(|state| state.get("last_seq")).and_then(Value::as_u64);
-        let begin =
-            self.known.meet(info.get("created").cloned().unwrap_or_default(), last.unwrap_or_default());
-        let endpoint = &self.servers.address().endpoint;
+        let created = info.get("created").cloned().unwrap_or_default();
+        if let Some(aside) = &self.aside {
+            aside.meet(created.to_string());
+        }
+        let begin = self.known.meet(created, last.unwrap_or_default());
+        let endpoint = self.servers.address().endpoint.clone();
         if begin == Begin::All {
             tracing::warn!(
                 endpoint,
                 "NATS: the stream was created again, or has lost messages that were received; reading all it has"
             );
         }
-        if let Some(state) = plan.find(connection).await? {
+        let state = plan.find(connection).await?;
+        let first = info.get("state").and_then(|state| state.get("first_seq")).and_then(Value::as_u64);
+        if let Some(state) =
+            self.read_again(connection, plan, state.as_ref(), first.unwrap_or_default()).await?
+        {
             self.link.waiting.store(state.waiting, Ordering::Relaxed);
-            self.gaps.begin(plan, state, self.known.generation);
+            self.gaps.begin(plan, &state, self.known.generation);
+            return Ok(());
+        }
+        if let Some(state) = state {
+            self.link.waiting.store(state.waiting, Ordering::Relaxed);
+            self.gaps.begin(plan, &state, self.known.generation);
             return plan.rewind(connection).await;
         }
         if begin == Begin::Now {
@@ -170,11 +189,18 @@ impl Fetcher {
         }
         let state = plan.create(connection, &begin).await?;
         self.link.waiting.store(state.waiting, Ordering::Relaxed);
-        self.gaps.begin(plan, state, self.known.generation);
+        self.gaps.begin(plan, &state, self.known.generation);
         Ok(())
     }
 
-    async fn fetch(&mut self, connection: &mut Connection, plan: &ConsumerPlan) -> Result<Ended, String> {
+    async fn fetch(
+        &mut self,
+        connection: &mut Connection,
+        plan: &ConsumerPlan,
+    ) -> Result<FetchOutcome, String> {
+        let aside = self.aside.clone();
+        // Until when what was delivered is waited for, once other keys are accepted.
+        let mut settled_by: Option<Instant> = None;
         let mut requests = Requests::default();
         let mut places = Vec::new();
         let fetched = self.fetched.clone();
@@ -191,7 +217,13 @@ impl Fetcher {
                     "the stream does not deliver its messages; see the log of the NATS server".to_owned()
                 );
             }
-            if held.is_none() {
+            if aside.as_ref().is_some_and(|aside| aside.is_due()) {
+                // No more is requested; what comes still is judged with the keys from before.
+                let until = *settled_by.get_or_insert_with(|| Instant::now() + SETTLE_MAX);
+                if (self.known.open.is_empty() && held.is_none()) || Instant::now() >= until {
+                    return Ok(FetchOutcome::KeysChanged);
+                }
+            } else if held.is_none() {
                 // What is requested is read without delay.
                 requests.fill(connection, plan);
             }
@@ -200,7 +232,8 @@ impl Fetcher {
             connection.flush().await?;
             tokio::select! {
                 count = self.acknowledgements.recv_many(&mut places, ACKNOWLEDGEMENTS_MAX) => {
-                    self.acknowledge(connection, &mut places);
+                    aside.iter().filter(|_| count == 0).for_each(|aside| aside.ends());
+                    self.acknowledge(connection, &mut places).await?;
                     if count == 0 {
                         if let Some(reporting) = &mut self.reporting {
                             let (standings, written) = reporting.begin();
@@ -208,11 +241,11 @@ impl Fetcher {
                             reporting.publish(connection, &standings);
                         }
                         connection.settle().await?;
-                        return Ok(Ended);
+                        return Ok(FetchOutcome::Ended);
                     }
                 }
                 room = room(&fetched, held.as_ref()) => {
-                    let Ok(room) = room else { return Ok(Ended) };
+                    let Ok(room) = room else { return Ok(FetchOutcome::Ended) };
                     if let Some(message) = held.take() {
                         room.take(message);
                     }
@@ -238,7 +271,7 @@ impl Fetcher {
                             silent_at = Instant::now() + 2 * HEARTBEAT;
                             if requests.note(number, &message)? {
                                 delivered_at = Instant::now();
-                                let Ok(full) = self.hand_on(message) else { return Ok(Ended) };
+                                let Ok(full) = self.hand_on(message) else { return Ok(FetchOutcome::Ended) };
                                 held = full;
                             }
                         }
@@ -253,6 +286,8 @@ impl Fetcher {
                         reporting.publish(connection, &standings);
                     }
                 }
+                () = changed(aside.as_deref()) => {}
+                () = sleep_until(settled_by.unwrap_or(silent_at)), if settled_by.is_some() => {}
                 () = sleep_until(silent_at), if held.is_none() => {
                     return Err("no response from the stream".to_owned());
                 }
@@ -270,6 +305,13 @@ impl Fetcher {
         let Some(reply) = message.reply.clone() else { return Ok(None) };
         // Else it is not one that a consumer delivers.
         let Some(delivered) = Delivered::read(&reply) else { return Ok(None) };
+        if let Some(until) = self.set_back {
+            // One that was delivered before and comes by itself again is the oldest there is.
+            if delivered.sequence > until && delivered.times == 1 {
+                return Ok(None);
+            }
+            self.set_back = None;
+        }
         let count = self.count(&message);
         if delivered.times > 1 {
             self.link.repeated.fetch_add(count, Ordering::Relaxed);
@@ -303,16 +345,19 @@ impl Fetcher {
         count
     }
 
-    fn acknowledge(&mut self, connection: &mut Connection, places: &mut Vec<Place>) {
-        for Place { sequence: (generation, number, _), connection: of, reply } in places.drain(..) {
-            if generation == self.known.generation {
-                self.known.open.remove(&number);
-            }
+    async fn acknowledge(
+        &mut self,
+        connection: &mut Connection,
+        places: &mut Vec<Place>,
+    ) -> Result<(), String> {
+        self.settle(places.iter()).await?;
+        for Place { connection: of, reply, .. } in places.drain(..) {
             // What was received on an earlier one is delivered again.
             if of == self.connections {
                 connection.publish(&reply, None, ACKNOWLEDGEMENT);
             }
         }
+        Ok(())
     }
 }
 
@@ -357,44 +402,5 @@ impl Reporting {
                 connection.publish(&standing.subject(), None, text.as_bytes());
             }
         }
-    }
-}
-
-impl Known {
-    /// Takes note of the stream as it is now, by when it was created; returns where a consumer created now begins.
-    /// `last` is the number of its newest message: one that is less than was delivered has lost messages.
-    fn meet(&mut self, created: Value, last: u64) -> Begin {
-        match self.created.replace(created) {
-            None => Begin::Now,
-            before if before == self.created && last >= self.newest => {
-                Begin::Sequence(self.open.first().copied().unwrap_or(self.newest.saturating_add(1)))
-            }
-            // All of it came after we did, or what we have of it is known when it comes.
-            Some(_) => {
-                self.generation += 1;
-                (self.newest, self.open) = (0, BTreeSet::new());
-                Begin::All
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_consumer_that_is_made_again_continues_where_it_was() {
-        let mut known = Known::default();
-        assert_eq!(known.meet("monday".into(), 9), Begin::Now);
-        (known.newest, known.open) = (9, BTreeSet::from([7, 9]));
-        assert_eq!(known.meet("monday".into(), 9), Begin::Sequence(7));
-        known.open.clear();
-        assert_eq!(known.meet("monday".into(), 12), Begin::Sequence(10));
-        assert_eq!((known.meet("tuesday".into(), 12), known.generation), (Begin::All, 1));
-        assert_eq!(known.meet("tuesday".into(), 12), Begin::Sequence(1));
-        known.newest = 9;
-        // It has lost the newest, whose numbers others will have.
-        assert_eq!((known.meet("tuesday".into(), 8), known.generation), (Begin::All, 2));
     }
 }

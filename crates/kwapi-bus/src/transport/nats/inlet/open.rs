@@ -50,6 +50,12 @@ impl Open {
         Some(first)
     }
 
+    /// The number in the stream of the message that a measurement is of, while it is under way.
+    pub(super) fn number(&self, token: Token) -> Option<u64> {
+        let (_, message) = self.messages.range(..=token).next_back()?;
+        self.unsettled.contains(&token).then_some(message.place.sequence.1)
+    }
+
     /// Takes note that measurements are safe, or were dropped; returns the messages that are to be acknowledged.
     pub(super) fn end(&mut self, tokens: &RangeInclusive<Token>, is_safe: bool) -> Vec<Place> {
         let ended: Vec<Token> = self.unsettled.range(tokens.clone()).copied().collect();

@@ -26,7 +26,7 @@ impl Gaps {
     }
 
     /// Takes note of a consumer that is fetched from now on. What an earlier process has acknowledged was delivered.
-    pub(super) fn begin(&mut self, plan: &ConsumerPlan, state: ConsumerState, generation: u64) {
+    pub(super) fn begin(&mut self, plan: &ConsumerPlan, state: &ConsumerState, generation: u64) {
         let is_known = self.newest.is_some() && self.generation == generation;
         if plan.takes_all() && !is_known {
             (self.generation, self.newest, self.stored) = (generation, Some(state.acknowledged), None);
@@ -62,7 +62,7 @@ mod tests {
     use crate::transport::nats::link::NatsSide;
 
     fn state(acknowledged: u64) -> ConsumerState {
-        ConsumerState { waiting: 0, undelivered: 0, acknowledged }
+        ConsumerState { acknowledged, ..ConsumerState::default() }
     }
 
     #[test]
@@ -82,18 +82,18 @@ mod tests {
             let link = link.snapshot(0);
             (link.lost, link.lost_until)
         };
-        gaps.begin(&plan("power.lyon.>"), state(3), 0);
+        gaps.begin(&plan("power.lyon.>"), &state(3), 0);
         assert_eq!(deliver(&mut gaps, &[9, 12]), (0, None), "the others are of other probes");
-        gaps.begin(&plan("power.>"), state(12), 0);
+        gaps.begin(&plan("power.>"), &state(12), 0);
         assert_eq!(
             deliver(&mut gaps, &[13, 14]),
             (0, None),
             "an earlier process has acknowledged those before"
         );
         assert_eq!(deliver(&mut gaps, &[20]), (5, Some(at(20))));
-        gaps.begin(&plan("power.>"), state(12), 0);
+        gaps.begin(&plan("power.>"), &state(12), 0);
         assert_eq!(deliver(&mut gaps, &[13, 14, 20, 21]), (5, Some(at(20))), "delivered again");
-        gaps.begin(&plan("power.>"), state(100), 1);
+        gaps.begin(&plan("power.>"), &state(100), 1);
         assert_eq!(deliver(&mut gaps, &[101, 103]), (6, Some(at(103))), "another stream of this name");
     }
 }

@@ -72,6 +72,54 @@ fn a_change_of_a_closed_row_gives_the_reason() {
     book.check("causes");
 }
 
+/// A manager that was killed resumes from its record, which has less than it had sent: what it measures until then is cut. The
+/// register's first tick lifts the begin of its run, and what was cut lies where it was used.
+#[test]
+fn what_was_cut_after_a_stop_lies_where_it_was_used_once_the_register_ticks() {
+    let second_run = |begin, seconds: std::ops::RangeInclusive<u64>| {
+        // 10 W for two seconds, then 1 W.
+        let joules = |second: u64| (second - 178).min(2) * 10 + (second - 178).saturating_sub(2);
+        seconds.map(move |second| on_curve(2, 178, begin, message(178, second, joules(second))))
+    };
+    let first_run = (100..=170).map(|second| on_curve(1, 100, 0, message(100, second, second - 100)));
+    let mut book = Book::default();
+    // The record is 12 J behind: the first seconds of the run are cut, of the second one a part.
+    for message in first_run.chain(second_run(58, 178..=239)) {
+        book.receive(&message, Duration::ZERO, Duration::from_secs(60));
+    }
+    book.check("cut");
+    assert_eq!(rows(&book), [(60, 20, 20), (120, 50 + 8, 60), (180, 59, 59)]);
+    assert_eq!(book.trace.beside_holes.len(), 2, "one that is cut, and one that is not");
+    let mut bytes = Vec::new();
+    book.trace.encode(&mut bytes);
+    assert_eq!(Trace::decode(&bytes).unwrap(), book.trace, "kept over a restart of the plugin");
+    for message in second_run(80, 240..=245) {
+        book.receive(&message, Duration::ZERO, Duration::from_secs(60));
+    }
+    book.check("lifted");
+    // 10 J of the stop and 12 J of the first two seconds, all of them in the minute that ends at 180.
+    assert_eq!(rows(&book), [(60, 20, 20), (120, 50 + 8 + 12 + 10, 60), (180, 60, 60), (240, 5, 5)]);
+    assert!(book.trace.beside_holes.is_empty(), "{:?}", book.trace.beside_holes);
+}
+
+#[test]
+fn of_messages_that_are_cut_so_many_are_kept() {
+    let mut book = Book::default();
+    for second in 100..=900 {
+        book.receive(&on_curve(1, 100, 0, message(100, second, second - 100)), Duration::ZERO, Duration::MAX);
+    }
+    for second in 1_000..=1_502 {
+        let message = on_curve(2, 1_000, 300, message(1_000, second, second - 1_000));
+        book.receive(&message, Duration::ZERO, Duration::MAX);
+        assert!(book.trace.beside_holes.len() <= CUT_KEPT_MAX + 1, "{second}");
+    }
+    assert_eq!(book.trace.beside_holes.len(), CUT_KEPT_MAX + 1, "the first that is not cut too");
+    book.receive(&on_curve(2, 1_000, 900, message(1_000, 1_503, 503)), Duration::ZERO, Duration::MAX);
+    book.check("many");
+    assert_eq!(book.account.totals().energy.millijoules(), 1_403_000);
+    assert!(book.trace.beside_holes.is_empty());
+}
+
 /// After messages of the original a session whose clock is behind covers nothing that they cover.
 #[test]
 fn what_messages_of_the_original_cover_is_covered_once() {
