@@ -19,7 +19,7 @@ const KEY_ID_BYTES_MAX: usize = 64;
 /// A shorter secret is guessed from one recorded message.
 const SECRET_BYTES_MIN: usize = 16;
 
-/// Which keys, each by its name and what tells its secret from others ([`Key::print`]).
+/// Which keys, each by its name and what distinguishes its secret from others ([`Key::print`]).
 pub(crate) type KeyPrints = BTreeSet<String>;
 
 /// How an endpoint's messages are signed. It is configured, never derived from a message.
@@ -124,7 +124,7 @@ impl Key {
         String::from_utf8_lossy(text.get(..16).unwrap_or_default()).into_owned()
     }
 
-    /// Its name, and what tells its secret from others.
+    /// Its name, and what distinguishes its secret from others.
     pub(crate) fn print(&self) -> String {
         format!("{}:{}", self.id, self.fingerprint())
     }

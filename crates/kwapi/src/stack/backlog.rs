@@ -134,7 +134,7 @@ fn lost(link: &NatsLink, now: Timestamp) -> Option<String> {
     })
 }
 
-/// What a history says of messages that it left in the stream, as no accepted key verifies them.
+/// What a history reports of messages that it left in the stream, as no accepted key verifies them.
 fn unverified(link: &NatsLink) -> Option<String> {
     let (count, since) = (link.aside, link.aside_since.filter(|_| link.aside > 0)?);
     let text = rfc3339(Timestamp::from_seconds(since.seconds()), &TimeZone::system());

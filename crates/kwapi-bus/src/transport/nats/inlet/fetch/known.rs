@@ -13,7 +13,7 @@ pub(super) struct Known {
     pub(super) generation: u64,
     /// When it was created.
     created: Option<Value>,
-    /// The number of the newest message brought.
+    /// The number of the newest message delivered.
     pub(super) newest: u64,
     /// Those that were delivered and not acknowledged.
     pub(super) open: BTreeSet<u64>,
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_consumer_that_is_made_again_goes_on_where_it_was() {
+    fn a_consumer_that_is_made_again_continues_where_it_was() {
         let mut known = Known::default();
         assert_eq!(known.meet("monday".into(), 9), Begin::Now);
         (known.newest, known.open) = (9, BTreeSet::from([7, 9]));
