@@ -13,12 +13,12 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::client::{ClientFailure, KwapiClient};
+use super::instance::{SERVICES, WantedInstance};
 use crate::cli::StatusArgs;
-use crate::config::Config;
-use crate::stack::Roles;
 use crate::stack::backlog::BacklogReport;
+use crate::stack::instance::InstanceReport;
 use crate::stack::spool::SpoolReport;
-use crate::stack::status::{LinkReport, MeterReport, ProbeReport, default_address};
+use crate::stack::status::{INSTANCE, LinkReport, MeterReport, ProbeReport};
 use streams::print_streams;
 
 /// A listener on loopback answers at once, or not at all.
@@ -116,20 +116,27 @@ async fn print_troubles(address: SocketAddr) {
     }
 }
 
-/// Where to ask: as [`address`] says; where neither the command line nor a configuration names a place, the first of the roles
-/// that answers at its own.
+/// Where the instance that is meant shows its status; where neither the command line nor a configuration names a place, the
+/// first of its services that responds at its own.
+///
+/// # Errors
+/// When only others respond, or the configuration cannot be read, as one line.
 async fn status_address(given: Option<SocketAddr>, named: Option<&Path>) -> Result<SocketAddr, String> {
-    let address = address(given, named)?;
-    KwapiClient::on_this_machine(address)?;
-    if given.is_none() && address == default_address(Roles::DRIVERS) {
-        let roles = [Roles::DRIVERS, Roles::FORWARDER, Roles::API, Roles::RRD];
-        for address in roles.map(default_address) {
-            if get(address, "/healthz").await.is_ok() {
-                return Ok(address);
-            }
+    let instance = WantedInstance::new(given, named)?;
+    KwapiClient::on_this_machine(instance.address)?;
+    let mut other = None;
+    for address in instance.addresses(&SERVICES) {
+        if get(address, "/healthz").await.is_err() {
+            continue;
+        }
+        match instance.mismatch(address).await {
+            None => return Ok(address),
+            Some(why) => other = other.or(Some(why)),
         }
     }
-    Ok(address)
+    other.map_or(Ok(instance.address), |why| {
+        Err(format!("{why}, which is not running or has another status address; use --address to select one"))
+    })
 }
 
 /// The links of the forwarder at `address`; `None` where that is no forwarder.
@@ -219,25 +226,10 @@ async fn print_links(
     Ok(())
 }
 
-/// Where to ask: as told, as configured, or where a driver manager is by default. A configuration that was broken
-/// after the start is no reason not to ask.
-///
-/// # Errors
-/// When the configuration that was named cannot be read, as one line.
-pub(super) fn address(given: Option<SocketAddr>, named: Option<&Path>) -> Result<SocketAddr, String> {
-    if let Some(address) = given {
-        return Ok(address);
-    }
-    let default = default_address(Roles::DRIVERS);
-    let Some(file) = Config::find(named) else { return Ok(default) };
-    match crate::config::status_listener(&file) {
-        Ok(listen) => Ok(listen.unwrap_or(default)),
-        Err(error) if !file.is_file() => Err(error.to_string()),
-        Err(error) => {
-            eprintln!("invalid configuration ({error}); using {default}");
-            Ok(default)
-        }
-    }
+/// What the process at `address` serves, where it says so.
+pub(super) async fn instance(address: SocketAddr) -> Option<InstanceReport> {
+    let body = fetch(address, INSTANCE).await.ok()?;
+    serde_json::from_slice(&body).ok()
 }
 
 /// Every meter, as the driver manager at `address` sees it.
