@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use super::status;
+use super::client::fetch_status;
 use crate::config::{Config, ConfiguredInstance};
 use crate::stack::Roles;
 use crate::stack::instance::{InstanceReport, Place};
-use crate::stack::status::default_address;
+use crate::stack::status::{INSTANCE, default_address};
 
 /// The services of a machine, in the order in which they are looked for.
 pub(super) const SERVICES: [Roles; 4] = [Roles::DRIVERS, Roles::FORWARDER, Roles::API, Roles::RRD];
@@ -72,7 +72,7 @@ impl WantedInstance {
     /// and is taken for it.
     pub(super) async fn mismatch(&self, address: SocketAddr) -> Option<String> {
         let wanted = self.wanted.as_ref()?;
-        let report = status::instance(address).await?;
+        let report = report(address).await?;
         wanted.mismatch(address, &report)
     }
 
@@ -82,7 +82,7 @@ impl WantedInstance {
         let wanted = self.wanted.as_ref()?;
         let addresses = [self.address].into_iter().chain(SERVICES.map(default_address));
         for address in addresses {
-            let Some(report) = status::instance(address).await else { continue };
+            let Some(report) = report(address).await else { continue };
             if report.api.is_some_and(|api| api.port() == port) {
                 return wanted.mismatch(address, &report);
             }
@@ -109,12 +109,18 @@ impl Wanted {
     }
 }
 
+/// What the process at `address` serves, where it says so.
+async fn report(address: SocketAddr) -> Option<InstanceReport> {
+    let body = fetch_status(address, INSTANCE).await.ok()?;
+    serde_json::from_slice(&body).ok()
+}
+
 /// Checks that the process at `address` serves `state_directory`.
 ///
 /// # Errors
 /// Which it serves, as one line.
 pub(super) async fn check(address: SocketAddr, state_directory: &Path) -> Result<(), String> {
-    let Some(report) = status::instance(address).await else { return Ok(()) };
+    let Some(report) = report(address).await else { return Ok(()) };
     if report.state_directory.is(&Place::new(state_directory)) {
         return Ok(());
     }

@@ -5,26 +5,18 @@ mod streams;
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
 
 use kwapi_drivers::manager::MeterState;
 use kwapi_plugins::peers::ApiPeerReport;
 use serde::de::DeserializeOwned;
-use tokio::time::timeout;
 
-use super::client::{ClientFailure, KwapiClient};
+use super::client::{ClientFailure, KwapiClient, fetch_status};
 use super::instance::{SERVICES, WantedInstance};
 use crate::cli::StatusArgs;
 use crate::stack::backlog::BacklogReport;
-use crate::stack::instance::InstanceReport;
 use crate::stack::spool::SpoolReport;
-use crate::stack::status::{INSTANCE, LinkReport, MeterReport, ProbeReport};
+use crate::stack::status::{LinkReport, MeterReport, ProbeReport};
 use streams::print_streams;
-
-/// A listener on loopback answers at once, or not at all.
-const TIMEOUT: Duration = Duration::from_secs(5);
-/// More than the meters of the largest site in JSON.
-const ANSWER_BYTES_MAX: usize = 256 << 20;
 
 /// Asks and prints.
 ///
@@ -35,7 +27,7 @@ pub(crate) async fn status(arguments: &StatusArgs, named: Option<&Path>) -> Resu
     if let Some(links) = links(address).await? {
         return print_links(address, &links, arguments).await;
     }
-    let meters: Vec<MeterReport> = match fetch(address, "/meters").await {
+    let meters: Vec<MeterReport> = match fetch_status(address, "/meters").await {
         Ok(body) => parsed(address, &body)?,
         Err(ClientFailure::Absent(why)) => return Err(absent(&why)),
         Err(ClientFailure::NotKept(_) | ClientFailure::Other(_)) => {
@@ -92,7 +84,7 @@ async fn print_readiness(address: SocketAddr, arguments: &StatusArgs) -> Result<
 
 /// What is kept for consumers at NATS, where anything is. A kwapi of before says nothing of it.
 async fn print_spool(address: SocketAddr) {
-    let Ok(body) = fetch(address, "/spool").await else { return };
+    let Ok(body) = fetch_status(address, "/spool").await else { return };
     let Ok(Some(spool)) = serde_json::from_slice::<Option<SpoolReport>>(&body) else { return };
     let megabytes = spool.bytes as f64 / 1e6;
     let oldest = spool.oldest_seconds.map_or_else(String::new, |age| format!(", the oldest for {age:.0} s"));
@@ -144,7 +136,7 @@ async fn status_address(given: Option<SocketAddr>, named: Option<&Path>) -> Resu
 /// # Errors
 /// When nobody answers, as one line.
 async fn links(address: SocketAddr) -> Result<Option<Vec<LinkReport>>, String> {
-    match fetch(address, "/links").await {
+    match fetch_status(address, "/links").await {
         Ok(body) => parsed(address, &body).map(Some),
         Err(ClientFailure::Absent(why)) => Err(absent(&why)),
         Err(ClientFailure::NotKept(_) | ClientFailure::Other(_)) => Ok(None),
@@ -156,7 +148,7 @@ async fn links(address: SocketAddr) -> Result<Option<Vec<LinkReport>>, String> {
 /// # Errors
 /// When nobody answers, as one line.
 async fn peers(address: SocketAddr) -> Result<Vec<ApiPeerReport>, String> {
-    match fetch(address, "/peers").await {
+    match fetch_status(address, "/peers").await {
         Ok(body) => Ok(serde_json::from_slice(&body).unwrap_or_default()),
         Err(ClientFailure::Absent(why)) => Err(absent(&why)),
         Err(ClientFailure::NotKept(_) | ClientFailure::Other(_)) => Ok(Vec::new()),
@@ -165,7 +157,7 @@ async fn peers(address: SocketAddr) -> Result<Vec<ApiPeerReport>, String> {
 
 /// Up to when the process at `address` has read what others keep for its history, if they do.
 pub(super) async fn backlog(address: SocketAddr) -> Option<BacklogReport> {
-    let body = fetch(address, "/backlog").await.ok()?;
+    let body = fetch_status(address, "/backlog").await.ok()?;
     serde_json::from_slice::<Option<BacklogReport>>(&body).ok()?
 }
 
@@ -224,12 +216,6 @@ async fn print_links(
     println!("{} links, {cut} cut", links.len());
     print_troubles(address).await;
     Ok(())
-}
-
-/// What the process at `address` serves, where it says so.
-pub(super) async fn instance(address: SocketAddr) -> Option<InstanceReport> {
-    let body = fetch(address, INSTANCE).await.ok()?;
-    serde_json::from_slice(&body).ok()
 }
 
 /// Every meter, as the driver manager at `address` sees it.
@@ -305,7 +291,7 @@ fn watts(probes: &[ProbeReport]) -> Option<f64> {
 /// What the status listener at `address` answers to `path`, or why there is no answer, as one line.
 async fn get(address: SocketAddr, path: &str) -> Result<Vec<u8>, String> {
     KwapiClient::on_this_machine(address)?;
-    fetch(address, path).await.map_err(|failure| match failure {
+    fetch_status(address, path).await.map_err(|failure| match failure {
         ClientFailure::Absent(why) => absent(&why),
         ClientFailure::NotKept(_) => format!(
             "the process at {address} reads no meters; use --address with the driver manager's status address"
@@ -316,14 +302,6 @@ async fn get(address: SocketAddr, path: &str) -> Result<Vec<u8>, String> {
 
 fn absent(why: &str) -> String {
     format!("{why}; check that kwapi is running, or use --address")
-}
-
-async fn fetch(address: SocketAddr, path: &str) -> Result<Vec<u8>, ClientFailure> {
-    let client = KwapiClient::on_this_machine(address).map_err(ClientFailure::Absent)?;
-    let answer = async { client.get(path, &[]).await?.whole(ANSWER_BYTES_MAX).await };
-    timeout(TIMEOUT, answer).await.unwrap_or_else(|_| {
-        Err(ClientFailure::Absent(format!("{}: no answer within {TIMEOUT:?}", client.place())))
-    })
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use super::Roles;
 use super::backlog::{Backlog, BacklogReport};
 use super::instance::{Instance, InstanceReport};
+use super::readiness::{PUBLISHER_LOSSES, SUBSCRIBER_LOSSES};
 use super::spool::SpoolReport;
 use super::streams::{StreamReport, Streams};
 use crate::config::Config;
@@ -189,8 +190,8 @@ const RECORDS: [&str; 10] = [
     "spool",
 ];
 
-/// The warnings that an operator asks for: what history has not read yet, or cannot any more.
-const BACKLOG_PARTS: [&str; 3] = ["backlog", "nats_live", "nats_lost"];
+/// The warnings that an operator asks for: what history has not read yet, or cannot any more, and what is being lost.
+const WARNED_PARTS: [&str; 5] = ["backlog", "nats_live", "nats_lost", PUBLISHER_LOSSES, SUBSCRIBER_LOSSES];
 
 /// Of probes that two publishers claim, so many are named.
 const RIVALS_SHOWN: usize = 10;
@@ -203,7 +204,7 @@ async fn troubles(State((sources, clock)): State<(StatusSources, WallClock)>) ->
     all.extend(unready.map(|(part, why)| format!("{part}: {why}")));
     let spool = sources.publisher.and_then(|publisher| SpoolReport::new(&publisher, clock.now()));
     all.extend(spool.iter().flat_map(SpoolReport::troubles));
-    all.extend(sources.parts.warnings().filter(|(part, _)| BACKLOG_PARTS.contains(part)).map(|(_, why)| why));
+    all.extend(sources.parts.warnings().filter(|(part, _)| WARNED_PARTS.contains(part)).map(|(_, why)| why));
     let links = sources.forwarder.map(|forwarder| forwarder.links()).unwrap_or_default();
     all.extend(links.iter().filter(|link| link.is_cut).map(|link| {
         format!("{}: loop of forwarders, link cut; remove one `subscribe` of the loop", link.endpoint)

@@ -129,7 +129,9 @@ fn fate_of(message: &Message, is_batch: bool) -> Fate {
     } else {
         match check(&message.payload) {
             Ok(()) => Fate::Stored(stored_as(&message.payload)),
-            Err(error) if error.is(MESSAGE_TOO_LARGE) => Fate::Rejected("message too large for the stream"),
+            Err(error) if error.is(MESSAGE_TOO_LARGE) => {
+                Fate::Rejected("message too large for the stream; raise its `max_msg_size`")
+            }
             Err(error) => Fate::Unknown(format!("cannot store messages: {error}")),
         }
     };
