@@ -261,6 +261,9 @@ fn print(meters: &[&MeterReport]) {
         if let Some(missed) = meter.missed() {
             println!("{}: {missed}", meter.name);
         }
+        if let Some(unmeasured) = unmeasured(meter) {
+            println!("{}: {unmeasured}", meter.name);
+        }
         for (probe, finding) in
             meter.probes.iter().flat_map(|probe| probe.findings().map(move |it| (probe, it)))
         {
@@ -280,6 +283,21 @@ fn summary(meters: &[MeterReport]) -> String {
 /// Whether a probe is not measured at present. A kwapi of before tells of problems only.
 fn is_silent(probe: &ProbeReport) -> bool {
     probe.is_silent.unwrap_or(probe.problem.is_some())
+}
+
+/// The probes of a meter of which no data was received, once it has been tried: `no data received yet of a, b and 3 more`.
+fn unmeasured(meter: &MeterReport) -> Option<String> {
+    /// As many are named.
+    const NAMED_MAX: usize = 5;
+    if meter.state == MeterState::Starting.as_str() {
+        return None;
+    }
+    let all = meter.probes.iter().filter(|probe| probe.measured_at.is_none());
+    let mut all: Vec<&str> = all.map(|probe| probe.probe.as_str()).collect();
+    let more = all.len().saturating_sub(NAMED_MAX);
+    all.truncate(NAMED_MAX);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    (!all.is_empty()).then(|| format!("no data received yet of {}{more}", all.join(", ")))
 }
 
 /// What the probes draw that are measured; of the others only the past is known.
