@@ -1,5 +1,6 @@
 //! Publishes measurements to whoever subscribes.
 
+mod counters;
 mod describer;
 mod signers;
 
@@ -8,14 +9,15 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use describer::Describer;
-use kwapi_core::{Measurement, MeterFacts};
+use kwapi_core::{Loss, Losses, Measurement, MeterFacts};
 use parking_lot::Mutex;
 use signers::Signers;
 use zmq::SocketType;
 
+pub use counters::PublisherCounters;
 pub use describer::Describe;
 
 use crate::endpoint::{Attach, EndpointConfig, require_signature};
@@ -76,21 +78,19 @@ struct Shared {
     described: AtomicU64,
     unsigned: AtomicU64,
     failed: AtomicU64,
+    losses: Mutex<Losses>,
 }
 
-/// What a publisher has done since it was started.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PublisherCounters {
-    /// Measurements signed and handed to the sockets.
-    pub published: u64,
-    /// Those of them that describe their probe.
-    pub described: u64,
-    /// Measurements dropped, oldest first, because the publisher's thread did not keep up.
-    pub dropped: u64,
-    /// Measurements not sent, because no key was valid when they were taken.
-    pub unsigned: u64,
-    /// Sends that a socket refused.
-    pub failed: u64,
+impl Shared {
+    /// Hands over a measurement; never waits.
+    fn push(&self, queued: Queued) {
+        let dropped = self.queue.push(queued);
+        if dropped > 0 {
+            let why =
+                "this machine does not sign them as quickly as they are measured; the oldest are dropped";
+            self.losses.lock().lose(dropped, why, Instant::now());
+        }
+    }
 }
 
 /// Ends the queue before the thread that reads it is waited for.
@@ -207,6 +207,7 @@ impl Publisher {
             described: AtomicU64::new(0),
             unsigned: AtomicU64::new(0),
             failed: AtomicU64::new(0),
+            losses: Mutex::default(),
         });
         let client_lists = ClientLists::new(sockets.iter().filter_map(OpenSocket::client_list));
         let of_thread = shared.clone();
@@ -252,13 +253,13 @@ impl Publisher {
 
     /// Hands over a measurement; never waits. When the queue is full its oldest is dropped and counted.
     pub fn publish(&self, measurement: Measurement) {
-        self.shared.queue.push((measurement, None));
+        self.shared.push((measurement, None));
     }
 
     /// As [`Publisher::publish`], of a probe of whose meter this is known: some of its messages carry that, see
     /// [`Publisher::describe_with`].
     pub fn publish_described(&self, measurement: Measurement, facts: MeterFacts) {
-        self.shared.queue.push((measurement, Some(facts)));
+        self.shared.push((measurement, Some(facts)));
     }
 
     /// Has `describe` add what the configuration has of probes to their descriptions, from the next measurements on:
@@ -275,6 +276,12 @@ impl Publisher {
     /// Whether its thread runs; it ends by itself only when it panics, which is logged.
     pub fn is_running(&self) -> bool {
         self.worker.worker.is_running()
+    }
+
+    /// That measurements are being lost before they get to a socket or a stream; what is lost behind it is in
+    /// [`Publisher::nats_links`].
+    pub fn loss(&self) -> Option<Loss> {
+        self.shared.losses.lock().present(Instant::now())
     }
 
     /// How the streams of NATS it publishes to are doing.
@@ -378,5 +385,13 @@ fn run(
         shared.described.fetch_add(described, Ordering::Relaxed);
         shared.unsigned.fetch_add(unsigned, Ordering::Relaxed);
         shared.failed.fetch_add(failed, Ordering::Relaxed);
+        let mut losses = shared.losses.lock();
+        let now = Instant::now();
+        losses.lose(unsigned, "no signing key is valid now; add one to `key` in [bus]", now);
+        losses.lose(failed, "rejected by a socket; see the log", now);
+        // To one of its ends at least.
+        if failed < published * (sockets.len() + outlets.len()) as u64 {
+            losses.pass();
+        }
     }
 }

@@ -57,8 +57,9 @@ impl<T> DropOldest<T> {
         self.state.lock().items.len()
     }
 
-    pub(crate) fn push(&self, item: T) {
-        self.extend(std::iter::once(item));
+    /// Adds one; returns how many were dropped for that.
+    pub(crate) fn push(&self, item: T) -> u64 {
+        self.extend(std::iter::once(item))
     }
 
     /// Adds all of them; returns how many were dropped for that.

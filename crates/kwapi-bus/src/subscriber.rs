@@ -8,9 +8,9 @@ mod stored;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use kwapi_core::{Pattern, ProcessClocks, Timestamp};
+use kwapi_core::{Loss, Losses, Pattern, ProcessClocks, Timestamp};
 use parking_lot::Mutex;
 
 pub use ack::Ack;
@@ -63,7 +63,16 @@ struct Shared {
     /// How sources are verified from now on, where that has changed: each by its place.
     new_verifications: Mutex<Vec<(usize, Verification)>>,
     counts: Counts,
+    losses: Mutex<SubscriberLosses>,
     acknowledged: Arc<Acknowledged>,
+}
+
+/// What is being lost.
+#[derive(Debug, Default)]
+struct SubscriberLosses {
+    /// Of each source, by verification.
+    refused: Vec<Losses>,
+    dropped: Losses,
 }
 
 /// What a subscriber has met since it was started: `received` is the sum of `verified`, `unwanted`, `reserved` and
@@ -255,6 +264,7 @@ impl Subscriber {
             ),
             new_verifications: Mutex::default(),
             counts: Counts::default(),
+            losses: Mutex::default(),
             acknowledged: Arc::default(),
         });
         let mut intake = Intake::new(shared.clone(), inlet, verifications, ahead, probes, clocks);
@@ -320,6 +330,25 @@ impl Subscriber {
     /// Whether its thread runs; it ends by itself only when the bus fails as a whole, which is logged.
     pub fn is_running(&self) -> bool {
         self.worker.is_running()
+    }
+
+    /// What is being lost of what comes, a line each: all of a source fails verification, or the plugin does not keep up.
+    /// Single messages that fail verification are only counted, as anybody may send them.
+    pub fn losses(&self) -> Vec<String> {
+        let now = Instant::now();
+        let losses = self.shared.losses.lock();
+        let refused = losses.refused.iter().enumerate().filter_map(|(place, losses)| {
+            let loss = losses.present(now).filter(|loss| loss.is_all)?;
+            let group = self.sources.lock().get(place).cloned().unwrap_or_default();
+            let urls: Vec<_> = group.iter().map(|source| source.url.as_str()).collect();
+            let (seconds, Loss { count, why, .. }) = (loss.lasting.as_secs(), &loss);
+            Some(format!(
+                "{}: all messages failed verification for {seconds} s ({count}; the last of them: {why}); check the keys in [bus]",
+                urls.join(", ")
+            ))
+        });
+        let dropped = losses.dropped.present(now).map(|loss| loss.text("measurements"));
+        refused.chain(dropped).collect()
     }
 
     /// What it has met.

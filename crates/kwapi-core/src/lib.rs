@@ -24,6 +24,7 @@ mod energy;
 mod gaps;
 mod groups;
 pub mod hex;
+mod losses;
 mod measurement;
 mod pattern;
 mod period;
@@ -52,6 +53,7 @@ pub use energy::{
 };
 pub use gaps::{ConfiguredGaps, GapSource, Gaps};
 pub use groups::{groups_of, meters_above};
+pub use losses::{Loss, Losses};
 pub use measurement::{Accounting, CurvePoint, Measurement, MeterTotal, Quality, WATTS_MAX};
 pub use pattern::{Pattern, PatternError};
 pub use period::{NoSuchPeriod, Period};

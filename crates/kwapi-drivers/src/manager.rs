@@ -174,8 +174,10 @@ impl Manager {
 
     /// How each meter is doing, in order of name.
     pub fn statuses(&self) -> Vec<MeterStatus> {
-        let visible: Vec<_> = self.meters.lock().values().map(|running| running.visible.clone()).collect();
-        let mut statuses: Vec<_> = visible.iter().map(|visible| visible.lock().snapshot()).collect();
+        let all = |running: &Running| (running.visible.clone(), running.spec.clone());
+        let running: Vec<_> = self.meters.lock().values().map(all).collect();
+        let mut statuses: Vec<_> =
+            running.iter().map(|(visible, spec)| visible.lock().snapshot(spec)).collect();
         statuses.sort_by(|one, other| one.name.cmp(&other.name));
         let shared = self.outflow.state.shared_registers();
         if !shared.is_empty() {

@@ -6,6 +6,7 @@
 //! Source: DMTF DSP0266 1.20 (protocol: sessions 13.3.4, expand 7.3), DSP2046; `redfish/resource.rs`.
 
 mod chassis;
+mod counter;
 mod energy;
 mod metered;
 mod pdu;

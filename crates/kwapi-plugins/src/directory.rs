@@ -261,6 +261,12 @@ impl Directory {
         self.meters.as_ref().map(|meters| meters())
     }
 
+    /// Probes of this process's meters of which no data has ever been received, in the order people expect. They are silent, and
+    /// nobody else knows of them. Those of a meter that has not been tried yet are not among them.
+    pub(crate) fn unmeasured(&self) -> Vec<ProbeId> {
+        meters::unmeasured(&self.meters().unwrap_or_default(), |probe| self.now(probe).is_some())
+    }
+
     /// Where the values of a probe come from; `None` where no meter of this process has it.
     pub(crate) fn origin(&self, probe: &ProbeId) -> Option<ProbeOrigin> {
         self.origins.as_ref().and_then(|origin| origin(probe))

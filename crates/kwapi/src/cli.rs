@@ -59,7 +59,7 @@ pub(crate) enum Command {
     Status(StatusArgs),
     /// Print how much energy was used between two instants, and how sure that is.
     ///
-    /// Queries the kwapi that runs on this machine; if none does, reads its ledger from the state directory. With
+    /// Queries the configured kwapi on this machine; if it does not run, reads its ledger from the state directory. With
     /// --url, queries the API of another machine.
     #[command(after_help = ENERGY_HELP)]
     Energy(Box<EnergyArgs>),

@@ -9,6 +9,7 @@ pub(crate) mod discover;
 pub(crate) mod energy;
 pub(crate) mod import;
 pub(crate) mod import_config;
+mod instance;
 pub(crate) mod keys;
 pub(crate) mod keystone_register;
 pub(crate) mod manual;

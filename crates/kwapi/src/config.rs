@@ -297,14 +297,23 @@ pub(crate) fn documents(file: &Path) -> Result<(Document, Document), DocumentErr
     Ok((Document::read(file)?, resolved))
 }
 
-/// Where the process that `file` configures shows its status. Only that is looked at: the caller may not be allowed to
-/// read secrets, and the rest may be broken since the start.
+/// How the process that a file configures is found on this machine.
+#[derive(Debug)]
+pub(crate) struct ConfiguredInstance {
+    /// Where it shows its status, if that is configured.
+    pub(crate) status: Option<SocketAddr>,
+    pub(crate) state_directory: PathBuf,
+}
+
+/// How the process that `file` configures is found. Only that is looked at: whoever looks for it may not be allowed to read
+/// secrets, and the rest may be broken since the start.
 ///
 /// # Errors
-/// When the file cannot be read, is no TOML, or `[status]` makes no sense.
-pub(crate) fn status_listener(file: &Path) -> Result<Option<SocketAddr>, DocumentError> {
-    let status: StatusSection = Document::read(file)?.section("status")?;
-    Ok(status.listen)
+/// When the file cannot be read, is no TOML, or what is looked at makes no sense.
+pub(crate) fn configured_instance(file: &Path) -> Result<ConfiguredInstance, DocumentError> {
+    let document = Document::read(file)?;
+    let status: StatusSection = document.section("status")?;
+    Ok(ConfiguredInstance { status: status.listen, state_directory: state_directory(&document)? })
 }
 
 /// The labels that are texts. Those with shares are for bills.

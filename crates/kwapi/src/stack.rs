@@ -7,6 +7,7 @@ mod descriptors;
 pub(crate) mod drivers;
 mod feed;
 mod forwarder;
+pub(crate) mod instance;
 mod keys;
 mod listeners;
 mod meters;
@@ -54,6 +55,7 @@ pub(crate) use state::take_state;
 use backlog::Backlog;
 use drivers::Drivers;
 use feed::Feed;
+use instance::Instance;
 use keys::BusKeys;
 use listeners::Server;
 use meters::MeterLooks;
@@ -163,10 +165,10 @@ impl Stack {
         let directory = api::directory(config, live, history, descriptions, looks, &mut all);
         let Access { audit, auth, logins } = Access::new(process, config, &listeners, &directory, &mut all)?;
         let keys = BusKeys::new(config, &audit);
+        let instance = Instance::new(config, listeners.addresses().api.map(|(_, address)| address));
         let Listeners { api: api_listener, web: web_listener, status: status_listener } = listeners;
-        for listener in [&api_listener, &web_listener, &status_listener].into_iter().flatten() {
-            all.add(listener.metrics());
-        }
+        let bound = [&api_listener, &web_listener, &status_listener];
+        bound.into_iter().flatten().for_each(|listener| all.add(listener.metrics()));
         let streams = pages::streams(process, config);
         if web_listener.is_some() {
             all.add(streams.clone());
@@ -191,14 +193,14 @@ impl Stack {
         if let Some(listener) = status_listener {
             let metrics = kwapi_plugins::metrics::router(all.clone(), Scope::All);
             let energy = live.map(|_| api::operators(directory.clone(), query));
-            let samples = pages.as_ref().and_then(Pages::samples);
-            let sources = status::TroubleSources {
+            let sources = status::StatusSources {
+                instance,
                 manager: manager.clone(),
                 publisher: drivers.as_ref().map(Drivers::publisher),
                 forwarder: forwarder.clone(),
                 subscriber: feed.as_ref().map(|feed| feed.subscriber.clone()),
                 live: live.cloned(),
-                samples,
+                samples: pages.as_ref().and_then(Pages::samples),
                 rests,
                 remote_writes: remote_writes.iter().map(|task| task.remote_write.clone()).collect(),
                 peers: feed.as_ref().and_then(|feed| feed.peers.as_ref()).map(Peers::states),

@@ -11,9 +11,6 @@ use std::os::raw::{c_char, c_int, c_long, c_short, c_void};
 pub use std::os::unix::io::RawFd;
 
 pub use constants::*;
-// Named so that the linker keeps its archive after ours, which refers to it.
-use libsodium_sys as _;
-
 /// A message, opaque to us.
 #[repr(C)]
 #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
@@ -94,6 +91,15 @@ unsafe extern "C" {
     pub fn zmq_z85_encode(text: *mut c_char, data: *const u8, size: usize) -> *mut c_char;
     pub fn zmq_z85_decode(data: *mut u8, text: *const c_char) -> *mut u8;
     pub fn zmq_curve_keypair(public_key: *mut c_char, secret_key: *mut c_char) -> c_int;
+}
+
+/// The public key of a secret one, as `zmq_curve_public` has it, without the text around both.
+pub fn curve_public(secret: &[u8; 32]) -> [u8; 32] {
+    let mut public = [0; 32];
+    // SAFETY: it reads and writes 32 bytes (`crypto_scalarmult_BYTES`, `crypto_scalarmult_SCALARBYTES`), and needs no
+    // initialisation. Of the base point it cannot fail.
+    unsafe { libsodium_sys::crypto_scalarmult_base(public.as_mut_ptr(), secret.as_ptr()) };
+    public
 }
 
 /// The error of the last call on this thread, as one of those the `zmq` crate has: it panics at any other, and

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use kwapi_core::{Pattern, Timestamp};
+use kwapi_core::{Losses, Pattern, Timestamp};
 
 use super::Shared;
 use super::ack::Settled;
@@ -202,6 +202,7 @@ impl<I: Inlet> Intake<I> {
         let (fresh, probes) = (&mut self.fresh, self.probes.as_slice());
         let refused = &self.shared.counts.refused;
         let (mut unwanted, mut reserved, mut received, mut known) = (0, 0, 0, 0);
+        let (mut all_refused, mut newest_refusal) = (0, None);
         // Of what is kept, and need not be.
         let mut passed_over: Vec<Token> = Vec::new();
         // Of what is kept, and another key may verify.
@@ -226,6 +227,8 @@ impl<I: Inlet> Intake<I> {
                 Err(PassedOver::Refused(cause)) => {
                     refused.count(cause);
                     is_aside = cause.is_of_key();
+                    all_refused += 1;
+                    newest_refusal = Some(cause);
                 }
             }
             if let Some(stored) = &mut stored {
@@ -256,10 +259,37 @@ impl<I: Inlet> Intake<I> {
         if known > 0 {
             self.inlet.note_known(source, known);
         }
-        if !self.fresh.is_empty() {
-            self.shared.queue.extend(self.fresh.drain(..));
+        if received > 0 {
+            let is_any_verified = !self.fresh.is_empty();
+            let dropped = self.shared.queue.extend(self.fresh.drain(..));
+            self.note_losses(source, is_any_verified, (all_refused, newest_refusal), dropped);
         }
         received
+    }
+
+    /// Takes note of what was lost in a turn: refused, or dropped for what came after it.
+    fn note_losses(
+        &self,
+        source: usize,
+        is_any_verified: bool,
+        (refused, newest): (u64, Option<Refusal>),
+        dropped: u64,
+    ) {
+        let now = Instant::now();
+        let mut losses = self.shared.losses.lock();
+        losses.dropped.lose(dropped, "this machine does not keep up; the oldest are dropped", now);
+        if dropped == 0 {
+            losses.dropped.pass();
+        }
+        if losses.refused.len() <= source {
+            losses.refused.resize_with(source + 1, Losses::default);
+        }
+        let Some(of_source) = losses.refused.get_mut(source) else { return };
+        if is_any_verified {
+            of_source.pass();
+        } else if let Some(cause) = newest {
+            of_source.lose(refused, cause.name(), now);
+        }
     }
 }
 

@@ -56,6 +56,11 @@ impl MeterProbes {
         self.all.len()
     }
 
+    /// Whether the probe called `id` is known.
+    pub(super) fn has(&self, id: &ProbeId) -> bool {
+        self.numbers.contains_key(id)
+    }
+
     /// The number of the probe called `id`, if it is known. To be called in the order of the readings.
     pub(super) fn number(&mut self, id: &ProbeId) -> Option<usize> {
         let guess = self.succession.guess();

@@ -9,6 +9,7 @@ use kwapi_core::{NoReading, NotBridged, ProbeId, Timestamp, Watts};
 use super::derive::PowerOrigin;
 use super::pace::MeterPace;
 use super::probes::MeterProbes;
+use super::spec::MeterSpec;
 
 /// Longer error messages are cut: they come from outside and are kept per meter.
 const ERROR_CHARS_MAX: usize = 300;
@@ -186,6 +187,29 @@ pub struct ProbeStatus {
     pub has_counter: bool,
 }
 
+impl ProbeStatus {
+    /// Of a probe that was never measured.
+    fn unmeasured(probe: ProbeId, max_gap: Duration) -> Self {
+        Self {
+            probe,
+            power: None,
+            measured_at: None,
+            max_gap,
+            problem: None,
+            counter_resets: 0,
+            counter_trusted: true,
+            outliers: 0,
+            outliers_in_a_row: 0,
+            is_held: false,
+            not_bridged: None,
+            counter_shared_with: None,
+            accuracy_percent: None,
+            power_origin: None,
+            has_counter: false,
+        }
+    }
+}
+
 /// What a meter's task writes and a snapshot reads.
 #[derive(Debug)]
 pub(super) struct Visible {
@@ -286,7 +310,8 @@ impl Visible {
         }
     }
 
-    pub(super) fn snapshot(&self) -> MeterStatus {
+    /// How it stands: also of the probes that `spec` names and that were never measured.
+    pub(super) fn snapshot(&self, spec: &MeterSpec) -> MeterStatus {
         let mut probes: Vec<_> = self
             .probes
             .iter()
@@ -308,6 +333,9 @@ impl Visible {
                 has_counter: probe.source.has_counter(),
             })
             .collect();
+        let named = spec.outlets.named().iter().map(|outlet| &outlet.probe);
+        let unmeasured = named.filter(|probe| !self.probes.has(probe));
+        probes.extend(unmeasured.map(|probe| ProbeStatus::unmeasured(probe.clone(), spec.max_gap)));
         probes.sort_by(|one, other| one.probe.cmp(&other.probe));
         MeterStatus { probes, ..self.status.clone() }
     }

@@ -96,6 +96,9 @@ async fn busy_keeps_the_session_and_garbage_does_for_a_while() {
     assert_eq!(busy.sessions, 1);
     let garbage = hour("'malformed'").await;
     assert!(garbage.sessions > 1 && garbage.sessions < 60, "{garbage:?}");
+    // What is configured and was never measured is known, and that it was not.
+    let [probe] = garbage.probes.as_slice() else { panic!("{garbage:?}") };
+    assert_eq!((probe.power, probe.measured_at, probe.max_gap), (None, None, 10 * SECOND));
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,7 +13,8 @@ use crate::driver::DriverError;
 const SUPPLIES_MAX: usize = 16;
 
 impl Search<'_> {
-    /// Where one chassis may report its power, the best first; the search ends at the first that has a number.
+    /// Where one chassis may report its power, the best first, each with its counter; the search ends at the first that has a
+    /// number.
     pub(super) async fn sources(
         &mut self,
         path: &str,
@@ -24,6 +25,20 @@ impl Search<'_> {
         if sensor.is_some() {
             return self.sensors(chassis, path, id, sensor).await;
         }
+        let mut seen = Vec::new();
+        let mut sources = self.places(path, chassis, id, &mut seen).await?;
+        self.add_counter(&mut sources, &seen, chassis, id).await?;
+        Ok(sources)
+    }
+
+    /// The same without counters. `seen` comes to have the resources that were looked at, by path.
+    async fn places(
+        &mut self,
+        path: &str,
+        chassis: &Value,
+        id: &str,
+        seen: &mut Vec<(String, Value)>,
+    ) -> Result<Vec<RedfishSource>, DriverError> {
         let below = |place: &PowerPlace| {
             let guessed = || format!("{}/{}", path.trim_end_matches('/'), place.resource);
             link(chassis, place.resource).unwrap_or_else(guessed)
@@ -34,6 +49,7 @@ impl Search<'_> {
             let at = below(place);
             let resource = self.get(&at).await?;
             let shown = resource.as_ref().map_or(Shown::Absent, |resource| place.power(resource));
+            seen.extend(resource.clone().map(|resource| (at.clone(), resource)));
             if place.resource == "Power" {
                 power = resource.map(|resource| (at.clone(), resource));
             }

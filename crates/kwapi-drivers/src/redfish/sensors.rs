@@ -45,6 +45,12 @@ impl RedfishSensor {
     }
 }
 
+/// Whether a sensor counts energy.
+pub(super) fn is_energy(sensor: &Value) -> bool {
+    let kind = sensor.get("ReadingType").and_then(Value::as_str);
+    matches!(kind, Some("EnergykWh" | "EnergyWh" | "EnergyJoules"))
+}
+
 /// The accuracy that a sensor states, in percent of its reading (DMTF DSP0268, `Sensor`, `Accuracy`).
 fn accuracy(resource: &Value) -> Option<f64> {
     resource.get("Accuracy").and_then(number)
@@ -148,7 +154,7 @@ impl Search<'_> {
             let sensor = RedfishSensor::new(path, resource, id);
             match sensor.resource.get("ReadingType").and_then(Value::as_str) {
                 Some("Power") => powers.push(sensor),
-                Some("EnergykWh" | "EnergyWh" | "EnergyJoules") => energies.push(sensor),
+                Some(_) if is_energy(&sensor.resource) => energies.push(sensor),
                 Some(_) | None => {}
             }
         }

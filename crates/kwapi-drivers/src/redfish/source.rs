@@ -1,6 +1,6 @@
 //! One place where a thing measured may report its watts: how it is looked at and read.
 
-use kwapi_core::{NoReading, Reading, Watts};
+use kwapi_core::{MeterCounter, NoReading, Reading, Watts};
 
 use super::energy::EnergySource;
 use super::resource::{PowerPlace, Shown, is_present};
@@ -61,7 +61,10 @@ impl RedfishSource {
                 Err(no_reading) => return Ok(Err(no_reading)),
             }
         }
-        Ok(Ok(Reading { power: Some(Watts(sum)), quality: self.place.quality, ..Reading::default() }))
+        let reading = Reading { power: Some(Watts(sum)), quality: self.place.quality, ..Reading::default() };
+        let Some(energy_path) = &self.energy_path else { return Ok(Ok(reading)) };
+        let counter = counter(device, energy_path, energy).await?;
+        Ok(counter.map(|counter| Reading { counter, ..reading }))
     }
 
     async fn read_one(
@@ -77,13 +80,24 @@ impl RedfishSource {
         let Some(energy_path) = &self.energy_path else { return Ok(self.place.read(&resource, energy)) };
         let reading = self.place.read(&resource, &mut EnergySource::default());
         let Ok(reading) = reading else { return Ok(reading) };
-        // A counter that cannot be read takes nothing from the watts.
-        let counter = match get(device, energy_path).await?.found() {
-            Ok(Some(answer)) => answer.json().ok().map_or(Ok(None), |resource| energy.read(&resource)),
-            Ok(None) | Err(_) => Ok(None),
-        };
+        let counter = counter(device, energy_path, energy).await?;
         Ok(counter.map(|counter| Reading { counter, ..reading }))
     }
+}
+
+/// The counter in a resource of its own. One that cannot be read takes nothing from the watts.
+///
+/// # Errors
+/// When the card as a whole is gone.
+async fn counter(
+    device: &DeviceClient,
+    path: &str,
+    energy: &mut EnergySource,
+) -> Result<Result<Option<MeterCounter>, NoReading>, DriverError> {
+    Ok(match get(device, path).await?.found() {
+        Ok(Some(answer)) => answer.json().ok().map_or(Ok(None), |resource| energy.read(&resource)),
+        Ok(None) | Err(_) => Ok(None),
+    })
 }
 
 impl Search<'_> {

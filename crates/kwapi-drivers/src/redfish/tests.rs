@@ -13,6 +13,7 @@ use crate::outlets::Outlet as Named;
 use crate::testing::round_or_error;
 
 mod choosing;
+mod counter;
 mod hostile;
 
 const SESSIONS: &str = "/redfish/v1/SessionService/Sessions";

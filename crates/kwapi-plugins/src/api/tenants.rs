@@ -6,7 +6,7 @@ use super::route::TABLE;
 use super::tests::{Answer, Stand, request};
 use super::*;
 use crate::auth::{AuthConfig, hash_token};
-use crate::directory::{ConfiguredProbes, Labels};
+use crate::directory::{ConfiguredProbes, Labels, MeterHealth, MeterNow};
 use crate::metrics::{self, Metrics};
 
 /// What a tenant's own probes are called, and nobody else's.
@@ -234,6 +234,45 @@ async fn why_a_meter_fails_is_shown_to_who_sees_everything_alone() {
         assert!(limited.contains("\"last_error\":\"the meter is not read at present\""), "{path}: {limited}");
         assert!(!limited.contains("riga") && !limited.contains("10.0.0.9"), "{path}: {limited}");
     }
+}
+
+#[tokio::test]
+async fn probes_that_were_never_measured_are_named_to_who_may_see_them() {
+    let stand = Stand::new();
+    let meter = MeterNow {
+        name: "pdu".to_owned(),
+        driver: "snmp",
+        state: "refused",
+        health: MeterHealth::Troubled,
+        since: kwapi_core::Timestamp::EPOCH,
+        last_error: None,
+        advice: None,
+        findings: Vec::new(),
+        latency: None,
+        last_reading: None,
+        probes: 4,
+        silent: Vec::new(),
+        // What is live was measured, if not by this meter.
+        unmeasured: ["C.10", "C.2", "A", "D"].map(|id| kwapi_core::ProbeId::new(id).unwrap()).into(),
+    };
+    let starting = MeterNow { health: MeterHealth::Starting, ..meter.clone() };
+    let of = |meter: MeterNow| {
+        let meters: Arc<[MeterNow]> = [meter].into();
+        Api::new(Directory::default().with_live(stand.live.clone()).with_meters(move || Arc::clone(&meters)))
+    };
+    let get = async |api: Api, path: &str| -> serde_json::Value {
+        serde_json::from_str(&request(router(api, None, None), "GET", path, &[]).await.body).unwrap()
+    };
+    let api = of(meter);
+    let unmeasured = async |api: &Api, query: &str| -> String {
+        get(api.clone(), &format!("/v2/probes/{query}")).await["unmeasured"].to_string()
+    };
+    assert_eq!(unmeasured(&api, "").await, r#"["C.2","C.10","D"]"#);
+    assert_eq!(unmeasured(&api, "?pattern=C.*").await, r#"["C.2","C.10"]"#);
+    assert_eq!(unmeasured(&api, "?after=A").await, "null", "on the first page alone");
+    let limited = api.clone().limited_to(Scope::of_patterns(&[kwapi_core::Pattern::new("D").unwrap()]));
+    assert_eq!(unmeasured(&limited, "").await, r#"["D"]"#);
+    assert_eq!(unmeasured(&of(starting), "").await, "null", "before the first attempt");
 }
 
 #[tokio::test]

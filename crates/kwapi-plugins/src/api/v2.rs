@@ -26,6 +26,9 @@ struct ProbesObject {
     /// The address of the next page; null on the last one.
     next: Option<String>,
     probes: Vec<ProbeObject>,
+    /// Configured here, and never measured: on the first page.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unmeasured: Vec<ProbeId>,
 }
 
 #[derive(Serialize)]
@@ -92,7 +95,13 @@ impl Api {
         });
         // The directory is queried when the list is free again: it may take its time.
         let probes = views.into_iter().map(|(id, view)| self.enrich(id, &view, scope)).collect();
-        to_response(&ProbesObject { next: page.next("/v2/probes/", query), probes })
+        let mut unmeasured = Vec::new();
+        if query.after.is_none() {
+            unmeasured = self.0.directory.unmeasured();
+            unmeasured.retain(|id| query.takes(id) && scope.allows(id));
+            unmeasured.truncate(PAGE_MAX);
+        }
+        to_response(&ProbesObject { next: page.next("/v2/probes/", query), probes, unmeasured })
     }
 
     pub(super) fn rich_probe(&self, id: &str, scope: &Scope) -> Result<Response, HttpError> {

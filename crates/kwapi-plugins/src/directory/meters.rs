@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use kwapi_core::{ProbeId, Timestamp};
+use kwapi_graph::natural_order;
 
 /// A meter of this process at present.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +32,19 @@ pub struct MeterNow {
     pub probes: usize,
     /// Those of them that are silent.
     pub silent: Vec<ProbeId>,
+    /// Those of the silent ones that this process has not measured yet.
+    pub unmeasured: Vec<ProbeId>,
+}
+
+/// The probes of these meters that nobody has measured yet, in the order people expect; not those of a meter that has not been
+/// tried.
+pub(super) fn unmeasured(meters: &[MeterNow], is_measured: impl Fn(&ProbeId) -> bool) -> Vec<ProbeId> {
+    let tried = meters.iter().filter(|meter| meter.health != MeterHealth::Starting);
+    let unmeasured = tried.flat_map(|meter| &meter.unmeasured);
+    let mut all: Vec<_> = unmeasured.filter(|probe| !is_measured(probe)).cloned().collect();
+    all.sort_by(|a, b| natural_order(a.as_str(), b.as_str()));
+    all.dedup();
+    all
 }
 
 /// Where the values of a probe come from, as its meter in this process has it.

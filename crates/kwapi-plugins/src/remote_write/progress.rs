@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kwapi_core::Timestamp;
+use kwapi_core::{Losses, Timestamp};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -12,6 +12,9 @@ use crate::metrics::{Exposition, MetricSource};
 
 /// Refusals are logged this often at most.
 const REFUSAL_LOG_INTERVAL: Duration = Duration::from_secs(600);
+
+/// Of what a server reports about samples that it refuses, so much is shown.
+const WORDS_SHOWN: usize = 200;
 
 /// How a sink is doing. Clones are of the same.
 #[derive(Clone, Debug)]
@@ -27,6 +30,7 @@ pub(super) struct State {
     /// The newest stamp that the server has.
     newest: Option<Timestamp>,
     trouble: Option<String>,
+    losses: Losses,
     refusal_logged: Option<Instant>,
     repeat_logged: Option<Instant>,
 }
@@ -45,9 +49,13 @@ pub(super) struct Counters {
 }
 
 impl RemoteWrite {
-    /// What keeps it from sending, as a sentence.
+    /// What keeps it from sending, or is refused of what it sends, as a sentence.
     pub fn trouble(&self) -> Option<String> {
-        self.state.lock().trouble.clone()
+        let state = self.state.lock();
+        let loss = state.losses.present(Instant::now().into_std());
+        let refused = loss
+            .map(|loss| format!("remote write {} to {}: {}", self.name, self.place, loss.text("samples")));
+        state.trouble.clone().or(refused)
     }
 
     /// How many samples the server has taken since the start, each a power and an energy.
@@ -82,6 +90,7 @@ impl RemoteWrite {
         let newest = Timestamp::from_micros(newest_ms.saturating_mul(1_000));
         let mut state = self.state.lock();
         state.counters.sent += count(pieces);
+        state.losses.pass();
         state.newest = state.newest.max(Some(newest));
     }
 
@@ -89,13 +98,17 @@ impl RemoteWrite {
         let samples = count(pieces);
         let now = Instant::now();
         let mut state = self.state.lock();
-        let State { counters, refusal_logged, repeat_logged, .. } = &mut *state;
+        let State { counters, losses, refusal_logged, repeat_logged, .. } = &mut *state;
         let (counter, logged) = if is_repeat {
             (&mut counters.repeated, repeat_logged)
         } else {
             (&mut counters.refused, refusal_logged)
         };
         *counter += samples;
+        if !is_repeat {
+            let words: String = words.chars().take(WORDS_SHOWN).collect();
+            losses.lose(samples, format!("refused by the server, and dropped: {words}"), now.into_std());
+        }
         if logged.is_some_and(|at| now.duration_since(at) < REFUSAL_LOG_INTERVAL) {
             return;
         }

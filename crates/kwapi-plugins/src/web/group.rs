@@ -94,7 +94,7 @@ pub(super) fn view(site: &Site, seen: &Seen, group: &ProbeId, now: Timestamp) ->
     let mut members = site.directory.known();
     members.retain(|probe| probe.is_within(group.as_str()) && !site.directory.is_sum(probe));
     members.sort_by(|a, b| natural_order(a.as_str(), b.as_str()));
-    let members = Seen::of(members, seen.scope.clone());
+    let members = Seen::of(group, members, seen.scope.clone());
     let (present, power) = GroupMembers::present(site.directory.query(), &site.directory, &seen.scope);
     let present = present.now(|name| name == group.as_str(), 1, &power, now).pop();
     let used = site.graphs.used(&members.parts, &Period::ALL, now);

@@ -43,6 +43,8 @@ pub(super) struct Seen {
     /// Without sums: those that add up to the whole.
     pub(super) parts: Arc<[ProbeId]>,
     pub(super) above: Above,
+    /// The group that they are the members of, if they are of one.
+    pub(super) group: Option<ProbeId>,
     /// Whether these are all there are.
     pub(super) is_everything: bool,
     /// What the caller may see.
@@ -53,16 +55,23 @@ pub(super) struct Seen {
 
 impl Seen {
     /// Some of the probes there are, those of a group: sums are none of them.
-    pub(super) fn of(members: Vec<ProbeId>, scope: Scope) -> Self {
+    pub(super) fn of(group: &ProbeId, members: Vec<ProbeId>, scope: Scope) -> Self {
         let above = meters_above(&members).into();
         let parts: Arc<[ProbeId]> = members.into();
-        Self { all: Arc::clone(&parts), parts, above, is_everything: false, scope, login: None }
+        let group = Some(group.clone());
+        Self { all: Arc::clone(&parts), parts, above, group, is_everything: false, scope, login: None }
     }
 
     /// Those that are below no meter among them: together they have each joule once.
     pub(super) fn tops(&self) -> Vec<ProbeId> {
         let parts = self.parts.iter().zip(&*self.above);
         parts.filter(|(_, above)| above.is_none()).map(|(probe, _)| probe.clone()).collect()
+    }
+
+    /// Whether a probe would be among them, were it measured.
+    fn covers(&self, probe: &ProbeId) -> bool {
+        let is_within = self.group.as_ref().is_none_or(|group| probe.is_within(group.as_str()));
+        is_within && self.scope.allows(probe)
     }
 
     /// Whether a probe is among them.
@@ -79,8 +88,10 @@ pub(super) struct Overall {
     pub(super) watts: Option<f64>,
     /// Probes that measured lately.
     pub(super) reporting: usize,
-    /// Probes there are.
+    /// Probes there are, also those of which no data has been received yet.
     pub(super) probes: usize,
+    /// Those of them that have been measured.
+    measured: usize,
     /// Energy and make-up of time of all accounts but those of sums and of what is below a meter.
     pub(super) totals: Totals,
     /// The earliest instant an account counts from.
@@ -100,7 +111,15 @@ impl Probes {
     pub(super) fn seen(&self, scope: &Scope) -> Seen {
         let (all, parts, above) = self.in_order();
         if scope.is_all() {
-            return Seen { all, parts, above, is_everything: true, scope: Scope::All, login: None };
+            return Seen {
+                all,
+                parts,
+                above,
+                group: None,
+                is_everything: true,
+                scope: Scope::All,
+                login: None,
+            };
         }
         let within =
             |probes: &[ProbeId]| probes.iter().filter(|probe| scope.allows(probe)).cloned().collect();
@@ -108,7 +127,7 @@ impl Probes {
         // A meter that the caller does not see measures nothing of what they do.
         let above = meters_above(&parts).into();
         let all = within(&all);
-        Seen { all, parts, above, is_everything: false, scope: scope.clone(), login: None }
+        Seen { all, parts, above, group: None, is_everything: false, scope: scope.clone(), login: None }
     }
 
     fn in_order(&self) -> (Arc<[ProbeId]>, Arc<[ProbeId]>, Above) {
@@ -140,7 +159,7 @@ impl Probes {
         let mut kept = self.totals.lock();
         if let Some((at, overall)) = &*kept
             && *at == key
-            && overall.probes == seen.all.len()
+            && overall.measured == seen.all.len()
         {
             return overall.clone();
         }
@@ -150,7 +169,10 @@ impl Probes {
     }
 
     fn add_up(&self, seen: &Seen, used: &Used) -> Overall {
-        let mut overall = Overall { probes: seen.all.len(), ..Overall::default() };
+        let mut unmeasured = self.directory.unmeasured();
+        unmeasured.retain(|probe| seen.covers(probe));
+        let measured = seen.all.len();
+        let mut overall = Overall { measured, probes: measured + unmeasured.len(), ..Overall::default() };
         let sums = self.directory.sums();
         let has_meters = seen.above.iter().any(Option::is_some);
         let mut parts: HashMap<&ProbeId, ProbeNow> = HashMap::new();
@@ -161,7 +183,7 @@ impl Probes {
             overall.last = overall.last.max(Some(latest.at));
             overall.reporting += usize::from(!latest.is_silent);
             if latest.is_silent {
-                silent.add(probe, latest.at);
+                silent.add(probe, Some(latest.at));
             }
             if sums.contains(probe) {
                 continue;
@@ -172,6 +194,7 @@ impl Probes {
                 overall.add(&latest, true, true);
             }
         }
+        unmeasured.iter().for_each(|probe| silent.add(probe, None));
         overall.silent = Arc::new(silent.finish());
         if !has_meters {
             return overall;

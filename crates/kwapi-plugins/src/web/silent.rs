@@ -27,8 +27,8 @@ pub(super) struct SilentPlace {
     pub(super) name: ProbeId,
     /// How many they are.
     pub(super) probes: usize,
-    /// When the last of them was last received.
-    pub(super) since: Timestamp,
+    /// When the last of them was measured last; `None` where none of them ever was.
+    pub(super) since: Option<Timestamp>,
 }
 
 impl Silent {
@@ -49,17 +49,17 @@ pub(super) struct SilentPlaces<'a> {
 struct Gathered<'a> {
     probes: usize,
     since: Option<Timestamp>,
-    first: Vec<(&'a ProbeId, Timestamp)>,
+    first: Vec<(&'a ProbeId, Option<Timestamp>)>,
 }
 
 impl<'a> SilentPlaces<'a> {
-    /// Adds a probe that was last received `at`.
-    pub(super) fn add(&mut self, probe: &'a ProbeId, at: Timestamp) {
+    /// Adds a probe that was measured last `at`, if ever.
+    pub(super) fn add(&mut self, probe: &'a ProbeId, at: Option<Timestamp>) {
         self.probes += 1;
         let path = probe.as_str().rsplit_once('.').map_or(probe.as_str(), |(path, _)| path);
         let place = self.places.entry(path).or_default();
         place.probes += 1;
-        place.since = place.since.max(Some(at));
+        place.since = place.since.max(at);
         if place.first.len() < TOGETHER_MIN {
             place.first.push((probe, at));
         }
@@ -68,8 +68,8 @@ impl<'a> SilentPlaces<'a> {
     pub(super) fn finish(self) -> Silent {
         let mut all: Vec<SilentPlace> = Vec::new();
         for (path, Gathered { probes, since, first }) in self.places {
-            match (since, ProbeId::new(path)) {
-                (Some(since), Ok(name)) if probes >= TOGETHER_MIN => {
+            match ProbeId::new(path) {
+                Ok(name) if probes >= TOGETHER_MIN => {
                     all.push(SilentPlace { name, probes, since });
                 }
                 _ => all.extend(first.into_iter().map(|(probe, since)| SilentPlace {
@@ -91,18 +91,19 @@ mod tests {
     use super::*;
 
     #[track_caller]
+    /// Of each its newest measurement; 0: never.
     fn check(silent: &[(&str, u64)], expected: &str) {
         let ids: Vec<(ProbeId, u64)> =
             silent.iter().map(|(name, at)| (ProbeId::new(*name).unwrap(), *at)).collect();
         let mut places = SilentPlaces::default();
         for (probe, at) in &ids {
-            places.add(probe, Timestamp::from_seconds(*at));
+            places.add(probe, (*at > 0).then(|| Timestamp::from_seconds(*at)));
         }
         let found = places.finish();
-        let shown = found
-            .shown
-            .iter()
-            .map(|place| format!("{} ({}) since {}", place.name, place.probes, place.since.seconds()));
+        let shown = found.shown.iter().map(|place| {
+            let since = place.since.map_or_else(|| "ever".to_owned(), |at| at.seconds().to_string());
+            format!("{} ({}) since {since}", place.name, place.probes)
+        });
         let shown = shown.collect::<Vec<_>>().join(", ");
         assert_eq!(format!("{}: {shown} and {} more", found.probes, found.more()), expected);
     }
@@ -112,6 +113,7 @@ mod tests {
         check(&[], "0:  and 0 more");
         check(&[("a.x", 10)], "1: a.x (1) since 10 and 0 more");
         check(&[("a.x", 10), ("b.y", 30), ("lamp", 20)], "3: b.y (1) since 30, lamp (1) since 20 and 1 more");
+        check(&[("a.x", 0), ("b.y", 30)], "2: b.y (1) since 30, a.x (1) since ever and 0 more");
         check(&[("a.n10", 5), ("a.n9", 5)], "2: a.n9 (1) since 5, a.n10 (1) since 5 and 0 more");
     }
 
@@ -119,6 +121,8 @@ mod tests {
     fn what_fell_silent_with_its_rack_is_named_once() {
         let rack = [("a.r1.n1", 7), ("a.r1.n2", 8), ("a.r1.n3", 8), ("a.r1.n4", 2), ("b.n1", 3)];
         check(&rack, "5: a.r1 (4) since 8, b.n1 (1) since 3 and 0 more");
+        check(&[("r.a", 0), ("r.b", 0), ("r.c", 0)], "3: r (3) since ever and 0 more");
+        check(&[("r.a", 0), ("r.b", 4), ("r.c", 0)], "3: r (3) since 4 and 0 more");
         // Awkward names stand for themselves.
         check(&[("..", 1), (".a", 2), ("a.", 3)], "3: a. (1) since 3, .a (1) since 2 and 1 more");
         check(&[(".a", 1), (".b", 1), (".c", 1)], "3: .a (1) since 1, .b (1) since 1 and 1 more");

@@ -23,6 +23,10 @@ pub(crate) async fn bill(arguments: &BillArgs, named: Option<&Path>) -> Result<(
     let config = super::configuration(named)?;
     let directory = Directory::new(configured(&config));
     let month = BillMonth::new(&arguments.month, &config.bill.zone, wall_clock().now())?;
+    // Closed bills are documents of the state directory that the energy is of.
+    if let Some(address) = arguments.ledger.address {
+        super::instance::check(address, &config.state_directory).await?;
+    }
     let command = BillCommand { arguments, named, config: &config, directory: &directory };
     let text = match (arguments.close, arguments.correct) {
         (true, _) => command.close(month).await?,

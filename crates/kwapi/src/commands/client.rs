@@ -7,11 +7,16 @@ use std::time::Duration;
 
 use kwapi_core::{Secret, chain};
 use reqwest::{Client, ClientBuilder, Response, StatusCode, Url};
+use tokio::time::timeout;
 
 /// Who is there takes a connection at once.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A server that responds sends more within this; a large ledger takes its time before the first byte.
 const READ_TIMEOUT: Duration = Duration::from_secs(120);
+/// A listener on loopback answers at once, or not at all.
+const STATUS_TIMEOUT: Duration = Duration::from_secs(5);
+/// More than the meters of the largest site in JSON.
+const STATUS_BYTES_MAX: usize = 256 << 20;
 /// An error is a sentence.
 const ERROR_BYTES_MAX: usize = 64 << 10;
 
@@ -163,6 +168,18 @@ impl KwapiClient {
             (status, None) => ClientFailure::Other(format!("{place} answered {status}; is it a kwapi?")),
         })
     }
+}
+
+/// What the status listener at `address` of this machine answers to `path`.
+///
+/// # Errors
+/// See [`ClientFailure`].
+pub(super) async fn fetch_status(address: SocketAddr, path: &str) -> Result<Vec<u8>, ClientFailure> {
+    let client = KwapiClient::on_this_machine(address).map_err(ClientFailure::Absent)?;
+    let answer = async { client.get(path, &[]).await?.whole(STATUS_BYTES_MAX).await };
+    timeout(STATUS_TIMEOUT, answer).await.unwrap_or_else(|_| {
+        Err(ClientFailure::Absent(format!("{}: no answer within {STATUS_TIMEOUT:?}", client.place())))
+    })
 }
 
 fn is_loopback(host: &str) -> bool {

@@ -4,7 +4,6 @@
 mod output;
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,8 +17,8 @@ use kwapi_plugins::directory::Directory;
 use kwapi_plugins::object_storage::{ObjectRanges, S3Bucket};
 
 use super::client::{ClientFailure, KwapiClient};
+use super::instance::WantedInstance;
 use crate::cli::{EnergyArgs, EnergyPrint, LedgerArgs};
-use crate::stack::status::default_address;
 use crate::stack::{Roles, configured};
 
 use output::EnergyPrinter;
@@ -72,16 +71,8 @@ async fn fetch(
     Ok(position)
 }
 
-/// Where services of this machine are queried.
-fn addresses(ledger: &LedgerArgs, named: Option<&Path>) -> Result<Vec<SocketAddr>, String> {
-    let first = super::status::address(ledger.address, named)?;
-    let mut addresses = vec![first];
-    // Where history is a service of its own it has the next port but three.
-    if ledger.address.is_none() && first == default_address(Roles::DRIVERS) {
-        addresses.push(default_address(Roles::RRD));
-    }
-    Ok(addresses)
-}
+/// The services that may keep a ledger; history has a default port of its own where it is a service of its own.
+const KEEPERS: [Roles; 2] = [Roles::DRIVERS, Roles::RRD];
 
 /// Up to when the services of this machine wait for nothing more; `None` where none runs that reads what
 /// others keep for it, or another machine is queried.
@@ -96,7 +87,11 @@ pub(super) async fn complete_until(
         return Ok(None);
     }
     let mut until: Option<Timestamp> = None;
-    for address in addresses(ledger, named)? {
+    let instance = WantedInstance::new(ledger.address, named)?;
+    for address in instance.addresses(&KEEPERS) {
+        if instance.mismatch(address).await.is_some() {
+            continue;
+        }
         if let Some(report) = super::status::backlog(address).await {
             let of_this = Timestamp::from_seconds(report.complete_until);
             until = Some(until.map_or(of_this, |until| until.min(of_this)));
@@ -105,16 +100,20 @@ pub(super) async fn complete_until(
     Ok(until)
 }
 
-/// Queries a service's status listener; if no service runs, reads its files.
+/// Queries the status listener of the configured service; if it does not run, reads its files.
 async fn fetch_or_read(
     ledger: &LedgerArgs,
     named: Option<&Path>,
     pairs: &[(&'static str, String)],
     take: &mut TakeAnswer<'_>,
 ) -> Result<Option<String>, String> {
-    let addresses = addresses(ledger, named)?;
+    let instance = WantedInstance::new(ledger.address, named)?;
     let (mut absent, mut without) = (None, None);
-    for address in addresses {
+    for address in instance.addresses(&KEEPERS) {
+        if let Some(why) = instance.mismatch(address).await {
+            absent = absent.or(Some(why));
+            continue;
+        }
         match fetch(&KwapiClient::on_this_machine(address)?, pairs, take).await {
             Ok(position) => return Ok(position),
             Err(ClientFailure::Absent(why)) => absent = absent.or(Some(why)),

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::client::{ClientFailure, KwapiClient};
+use super::instance::WantedInstance;
 use crate::cli;
 use crate::config::Config;
 use crate::stack::clocks;
@@ -61,7 +62,8 @@ async fn measured(arguments: &cli::MeasureArgs, named: Option<&Path>) -> Result<
     let config = config.map_err(|error| error.to_string())?;
     let clocks = clocks();
     let patterns = patterns(&arguments.probes)?;
-    let source = source(arguments, &patterns, config.as_ref(), &clocks).await?;
+    let instance = WantedInstance::new(None, named)?;
+    let source = source(arguments, &patterns, config.as_ref(), &instance, &clocks).await?;
     let probes = Wanted { patterns: &patterns, config: config.as_ref() };
     let first = first_points(&source, &probes).await?;
     if let Some(file) = &arguments.begin {
@@ -92,7 +94,7 @@ async fn measured(arguments: &cli::MeasureArgs, named: Option<&Path>) -> Result<
             let mut known = service.accuracy(&patterns).await.unwrap_or_default();
             // Somebody else's meters are not queried here.
             if arguments.url.is_none() {
-                known.extend(accuracy_of_devices(named).await.unwrap_or_default());
+                known.extend(accuracy_of_devices(&instance).await.unwrap_or_default());
             }
             known
         }
@@ -153,6 +155,7 @@ async fn source(
     arguments: &cli::MeasureArgs,
     patterns: &[Pattern],
     config: Option<&Config>,
+    instance: &WantedInstance,
     clocks: &kwapi_core::ProcessClocks,
 ) -> Result<TotalsSource, String> {
     let own = |config: &Config| {
@@ -163,15 +166,23 @@ async fn source(
             .map(own)
             .ok_or_else(|| "no configuration found; --meters reads the meters of one".to_owned());
     }
+    let api = config.map(|config| &config.api.config);
+    let listen = api.map_or_else(|| kwapi_plugins::api::ApiConfig::default().listen, |api| api.listen);
     let url = arguments.url.clone().unwrap_or_else(|| {
-        let api = config.map(|config| &config.api.config);
         let scheme = if api.is_some_and(|api| api.tls.is_some()) { "https" } else { "http" };
-        let listen = api.map_or_else(|| kwapi_plugins::api::ApiConfig::default().listen, |api| api.listen);
         format!("{scheme}://{listen}")
     });
+    let mismatch = match arguments.url {
+        Some(_) => None,
+        None => instance.api_mismatch(listen.port()).await,
+    };
     let client = KwapiClient::of_api(&url, arguments.token_file.as_deref(), arguments.ca_file.as_deref())?;
     let source = TotalsSource::Service(Service(client));
-    match (source.points(patterns).await, config) {
+    let points = match mismatch {
+        Some(why) => Err(ClientFailure::Absent(why)),
+        None => source.points(patterns).await,
+    };
+    match (points, config) {
         (Ok(_), _) => Ok(source),
         // Nobody else reads them now.
         (Err(ClientFailure::Absent(why)), Some(config))
@@ -298,8 +309,11 @@ impl Watch<'_> {
 }
 
 /// What the devices of the driver manager on this machine report of their accuracy, in percent of the reading.
-async fn accuracy_of_devices(named: Option<&Path>) -> Result<BTreeMap<ProbeId, f64>, String> {
-    let meters = super::status::meters(super::status::address(None, named)?).await?;
+async fn accuracy_of_devices(instance: &WantedInstance) -> Result<BTreeMap<ProbeId, f64>, String> {
+    if let Some(why) = instance.mismatch(instance.address).await {
+        return Err(why);
+    }
+    let meters = super::status::meters(instance.address).await?;
     let probes = meters.into_iter().flat_map(|meter| meter.probes);
     let stated = probes.filter_map(|probe| Some((ProbeId::new(probe.probe).ok()?, probe.accuracy_percent?)));
     Ok(stated.collect())

@@ -5,26 +5,18 @@ mod streams;
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
 
 use kwapi_drivers::manager::MeterState;
 use kwapi_plugins::peers::ApiPeerReport;
 use serde::de::DeserializeOwned;
-use tokio::time::timeout;
 
-use super::client::{ClientFailure, KwapiClient};
+use super::client::{ClientFailure, KwapiClient, fetch_status};
+use super::instance::{SERVICES, WantedInstance};
 use crate::cli::StatusArgs;
-use crate::config::Config;
-use crate::stack::Roles;
 use crate::stack::backlog::BacklogReport;
 use crate::stack::spool::SpoolReport;
-use crate::stack::status::{LinkReport, MeterReport, ProbeReport, default_address};
+use crate::stack::status::{LinkReport, MeterReport, ProbeReport};
 use streams::print_streams;
-
-/// A listener on loopback answers at once, or not at all.
-const TIMEOUT: Duration = Duration::from_secs(5);
-/// More than the meters of the largest site in JSON.
-const ANSWER_BYTES_MAX: usize = 256 << 20;
 
 /// Queries and prints.
 ///
@@ -35,7 +27,7 @@ pub(crate) async fn status(arguments: &StatusArgs, named: Option<&Path>) -> Resu
     if let Some(links) = links(address).await? {
         return print_links(address, &links, arguments).await;
     }
-    let meters: Vec<MeterReport> = match fetch(address, "/meters").await {
+    let meters: Vec<MeterReport> = match fetch_status(address, "/meters").await {
         Ok(body) => parsed(address, &body)?,
         Err(ClientFailure::Absent(why)) => return Err(absent(&why)),
         Err(ClientFailure::NotKept(_) | ClientFailure::Other(_)) => {
@@ -92,7 +84,7 @@ async fn print_readiness(address: SocketAddr, arguments: &StatusArgs) -> Result<
 
 /// What is kept for consumers at NATS, where anything is. An earlier version reports none.
 async fn print_spool(address: SocketAddr) {
-    let Ok(body) = fetch(address, "/spool").await else { return };
+    let Ok(body) = fetch_status(address, "/spool").await else { return };
     let Ok(Some(spool)) = serde_json::from_slice::<Option<SpoolReport>>(&body) else { return };
     let megabytes = spool.bytes as f64 / 1e6;
     let oldest = spool.oldest_seconds.map_or_else(String::new, |age| format!(", the oldest for {age:.0} s"));
@@ -116,20 +108,27 @@ async fn print_troubles(address: SocketAddr) {
     }
 }
 
-/// What to query: as [`address`] determines; where neither the command line nor a configuration names a place, the
-/// first of the roles that answers at its own.
+/// Where the instance that is meant shows its status; where neither the command line nor a configuration names a place, the
+/// first of its services that responds at its own.
+///
+/// # Errors
+/// When only others respond, or the configuration cannot be read, as one line.
 async fn status_address(given: Option<SocketAddr>, named: Option<&Path>) -> Result<SocketAddr, String> {
-    let address = address(given, named)?;
-    KwapiClient::on_this_machine(address)?;
-    if given.is_none() && address == default_address(Roles::DRIVERS) {
-        let roles = [Roles::DRIVERS, Roles::FORWARDER, Roles::API, Roles::RRD];
-        for address in roles.map(default_address) {
-            if get(address, "/healthz").await.is_ok() {
-                return Ok(address);
-            }
+    let instance = WantedInstance::new(given, named)?;
+    KwapiClient::on_this_machine(instance.address)?;
+    let mut other = None;
+    for address in instance.addresses(&SERVICES) {
+        if get(address, "/healthz").await.is_err() {
+            continue;
+        }
+        match instance.mismatch(address).await {
+            None => return Ok(address),
+            Some(why) => other = other.or(Some(why)),
         }
     }
-    Ok(address)
+    other.map_or(Ok(instance.address), |why| {
+        Err(format!("{why}, which is not running or has another status address; use --address to select one"))
+    })
 }
 
 /// The links of the forwarder at `address`; `None` where that is no forwarder.
@@ -137,7 +136,7 @@ async fn status_address(given: Option<SocketAddr>, named: Option<&Path>) -> Resu
 /// # Errors
 /// When nobody answers, as one line.
 async fn links(address: SocketAddr) -> Result<Option<Vec<LinkReport>>, String> {
-    match fetch(address, "/links").await {
+    match fetch_status(address, "/links").await {
         Ok(body) => parsed(address, &body).map(Some),
         Err(ClientFailure::Absent(why)) => Err(absent(&why)),
         Err(ClientFailure::NotKept(_) | ClientFailure::Other(_)) => Ok(None),
@@ -149,7 +148,7 @@ async fn links(address: SocketAddr) -> Result<Option<Vec<LinkReport>>, String> {
 /// # Errors
 /// When nobody answers, as one line.
 async fn peers(address: SocketAddr) -> Result<Vec<ApiPeerReport>, String> {
-    match fetch(address, "/peers").await {
+    match fetch_status(address, "/peers").await {
         Ok(body) => Ok(serde_json::from_slice(&body).unwrap_or_default()),
         Err(ClientFailure::Absent(why)) => Err(absent(&why)),
         Err(ClientFailure::NotKept(_) | ClientFailure::Other(_)) => Ok(Vec::new()),
@@ -158,7 +157,7 @@ async fn peers(address: SocketAddr) -> Result<Vec<ApiPeerReport>, String> {
 
 /// Up to when the process at `address` has read what others keep for its history, if they do.
 pub(super) async fn backlog(address: SocketAddr) -> Option<BacklogReport> {
-    let body = fetch(address, "/backlog").await.ok()?;
+    let body = fetch_status(address, "/backlog").await.ok()?;
     serde_json::from_slice::<Option<BacklogReport>>(&body).ok()?
 }
 
@@ -219,27 +218,6 @@ async fn print_links(
     Ok(())
 }
 
-/// What to query: as given, as configured, or where a driver manager is by default. A configuration that was broken
-/// after the start is no reason not to query.
-///
-/// # Errors
-/// When the configuration that was named cannot be read, as one line.
-pub(super) fn address(given: Option<SocketAddr>, named: Option<&Path>) -> Result<SocketAddr, String> {
-    if let Some(address) = given {
-        return Ok(address);
-    }
-    let default = default_address(Roles::DRIVERS);
-    let Some(file) = Config::find(named) else { return Ok(default) };
-    match crate::config::status_listener(&file) {
-        Ok(listen) => Ok(listen.unwrap_or(default)),
-        Err(error) if !file.is_file() => Err(error.to_string()),
-        Err(error) => {
-            eprintln!("invalid configuration ({error}); using {default}");
-            Ok(default)
-        }
-    }
-}
-
 /// Every meter, as the driver manager at `address` sees it.
 ///
 /// # Errors
@@ -283,6 +261,9 @@ fn print(meters: &[&MeterReport]) {
         if let Some(missed) = meter.missed() {
             println!("{}: {missed}", meter.name);
         }
+        if let Some(unmeasured) = unmeasured(meter) {
+            println!("{}: {unmeasured}", meter.name);
+        }
         for (probe, finding) in
             meter.probes.iter().flat_map(|probe| probe.findings().map(move |it| (probe, it)))
         {
@@ -304,6 +285,21 @@ fn is_silent(probe: &ProbeReport) -> bool {
     probe.is_silent.unwrap_or(probe.problem.is_some())
 }
 
+/// The probes of a meter of which no data was received, once it has been tried: `no data received yet of a, b and 3 more`.
+fn unmeasured(meter: &MeterReport) -> Option<String> {
+    /// As many are named.
+    const NAMED_MAX: usize = 5;
+    if meter.state == MeterState::Starting.as_str() {
+        return None;
+    }
+    let all = meter.probes.iter().filter(|probe| probe.measured_at.is_none());
+    let mut all: Vec<&str> = all.map(|probe| probe.probe.as_str()).collect();
+    let more = all.len().saturating_sub(NAMED_MAX);
+    all.truncate(NAMED_MAX);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    (!all.is_empty()).then(|| format!("no data received yet of {}{more}", all.join(", ")))
+}
+
 /// What the probes draw that are measured; of the others only the past is known.
 fn watts(probes: &[ProbeReport]) -> Option<f64> {
     let measured = probes.iter().filter(|probe| !is_silent(probe));
@@ -313,7 +309,7 @@ fn watts(probes: &[ProbeReport]) -> Option<f64> {
 /// What the status listener at `address` answers to `path`, or why there is no answer, as one line.
 async fn get(address: SocketAddr, path: &str) -> Result<Vec<u8>, String> {
     KwapiClient::on_this_machine(address)?;
-    fetch(address, path).await.map_err(|failure| match failure {
+    fetch_status(address, path).await.map_err(|failure| match failure {
         ClientFailure::Absent(why) => absent(&why),
         ClientFailure::NotKept(_) => format!(
             "the process at {address} reads no meters; use --address with the driver manager's status address"
@@ -324,14 +320,6 @@ async fn get(address: SocketAddr, path: &str) -> Result<Vec<u8>, String> {
 
 fn absent(why: &str) -> String {
     format!("{why}; check that kwapi is running, or use --address")
-}
-
-async fn fetch(address: SocketAddr, path: &str) -> Result<Vec<u8>, ClientFailure> {
-    let client = KwapiClient::on_this_machine(address).map_err(ClientFailure::Absent)?;
-    let answer = async { client.get(path, &[]).await?.whole(ANSWER_BYTES_MAX).await };
-    timeout(TIMEOUT, answer).await.unwrap_or_else(|_| {
-        Err(ClientFailure::Absent(format!("{}: no answer within {TIMEOUT:?}", client.place())))
-    })
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::time::Duration;
 use kwapi_bus::{BusContext, Received, Scheme, SourceConfig, Subscriber, SubscriberConfig};
 use kwapi_core::Quality;
 
+use super::instance::WantedInstance;
 use crate::cli::TailArgs;
 use crate::config::Config;
 use crate::shutdown::Shutdown;
@@ -33,7 +34,7 @@ pub(crate) async fn tail(arguments: &TailArgs, named: Option<&Path>) -> Result<(
     let subscriber = Subscriber::start(&bus, &subscriber_config, &clocks(), MESSAGES_EXPECTED)
         .map_err(|error| crate::config::chain(&error))?;
     if arguments.endpoint.is_empty() {
-        tokio::spawn(states::watch(super::status::address(None, named)?, arguments.json));
+        tokio::spawn(states::watch(WantedInstance::new(None, named)?, arguments.json));
     }
     let mut left = arguments.count.unwrap_or(u64::MAX);
     let mut out = std::io::stdout().lock();

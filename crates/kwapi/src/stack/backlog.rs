@@ -127,7 +127,7 @@ fn lost(link: &NatsLink, now: Timestamp) -> Option<String> {
     let text = rfc3339(Timestamp::from_seconds(until.seconds()), &TimeZone::system());
     (now.since(until) < LOST_REPORTED).then(|| {
         format!(
-            "{}: the stream dropped {count} messages before they were received, the last of them before {text}; \
+            "{}: the stream dropped {count} messages of NATS before they were received, the last of them before {text}; \
              raise its limits (`kwapi nats-setup` --days, --megabytes-max), or have sites keep messages (`consumers`)",
             link.endpoint
         )
@@ -196,6 +196,7 @@ mod tests {
             endpoint: "nats://a/x".to_owned(),
             side: NatsSide::Subscribe,
             problem: None,
+            loss: None,
             connections: 1,
             messages: 0,
             batches: 0,
@@ -263,8 +264,7 @@ mod tests {
         assert_eq!(lost(&link(0, None), at(1)), None);
         assert_eq!(lost(&some, at(25)), None);
         let report = lost(&some, at(24)).unwrap();
-        let begin =
-            "nats://a/x: the stream dropped 7 messages before they were received, the last of them before ";
+        let begin = "nats://a/x: the stream dropped 7 messages of NATS before they were received, the last of them before ";
         assert!(
             report.starts_with(&format!("{begin}{}; raise", rfc3339(at(1), &TimeZone::system()))),
             "{report}"

@@ -61,6 +61,7 @@ impl Drivers {
             tracing::info!(endpoint = endpoint.url(), "publishing");
         }
         readiness::drivers(all, manager.clone(), publisher.clone());
+        readiness::publisher_losses(all, publisher.clone());
         let links = publisher.clone();
         readiness::nats(all, "nats_publish", move || links.nats_links());
         let links = publisher.clone();

@@ -129,6 +129,7 @@ impl Feed {
         watch_clock(process, live.newest_recorded(), all);
         all.add(metrics::subscriber(subscriber.clone(), plugin));
         readiness::subscriber(all, "bus", subscriber.clone());
+        readiness::subscriber_losses(all, subscriber.clone());
         let links = subscriber.clone();
         readiness::nats(all, "nats_subscribe", move || links.nats_links());
         let links = subscriber.clone();

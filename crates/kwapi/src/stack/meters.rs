@@ -137,6 +137,8 @@ fn meter_now(status: MeterStatus, now: Timestamp) -> MeterNow {
     let (latency, last_reading, is_slow) = (status.last_latency, status.last_reading, status.is_slow);
     let silent = status.probes.iter().filter(|probe| ProbeReport::is_old(probe, now));
     let silent: Vec<ProbeId> = silent.map(|probe| probe.probe.clone()).collect();
+    let unmeasured = status.probes.iter().filter(|probe| probe.measured_at.is_none());
+    let unmeasured: Vec<ProbeId> = unmeasured.map(|probe| probe.probe.clone()).collect();
     let report = MeterReport::new(status, now);
     let mut findings: Vec<String> = report
         .probes
@@ -189,6 +191,7 @@ fn meter_now(status: MeterStatus, now: Timestamp) -> MeterNow {
         last_reading,
         probes: report.probes.len(),
         silent,
+        unmeasured,
     }
 }
 

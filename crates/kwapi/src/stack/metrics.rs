@@ -61,7 +61,7 @@ pub(super) fn drivers(manager: Arc<Manager>) -> impl MetricSource {
             if let Some(latency) = meter.last_latency {
                 out.sample("kwapi_meter_latency_seconds", &labels, latency.as_secs_f64());
             }
-            energy(out, meter);
+            probes(out, meter);
             let causes = meter.no_readings;
             for (cause, number) in [
                 ("not_ready", causes.not_ready),
@@ -79,11 +79,14 @@ pub(super) fn drivers(manager: Arc<Manager>) -> impl MetricSource {
     }
 }
 
-/// What the meter's probes report of their energy, where there is something to report.
-fn energy(out: &mut Exposition, meter: &MeterStatus) {
+/// What the meter's probes and their energy have to report, where there is something.
+fn probes(out: &mut Exposition, meter: &MeterStatus) {
     let labels = [("meter", meter.name.as_str()), ("driver", meter.driver)];
     let sum = |of: fn(&ProbeStatus) -> u64| meter.probes.iter().map(of).sum::<u64>();
+    // Before the first attempt there was nothing to receive.
+    let is_tried = meter.state != MeterState::Starting;
     for (name, number) in [
+        ("kwapi_meter_unmeasured", sum(|probe| u64::from(probe.measured_at.is_none())) * u64::from(is_tried)),
         ("kwapi_meter_outliers", sum(|probe| probe.outliers)),
         ("kwapi_meter_counters_disbelieved", sum(|probe| u64::from(!probe.counter_trusted))),
         ("kwapi_meter_held", sum(|probe| u64::from(probe.is_held))),

@@ -127,6 +127,33 @@ pub(super) fn nats(
     });
 }
 
+/// The warning that measurements are being lost before they are sent or stored…
+pub(super) const PUBLISHER_LOSSES: &str = "publisher_losses";
+/// …and after they were received.
+pub(super) const SUBSCRIBER_LOSSES: &str = "subscriber_losses";
+
+/// What is being lost on its way out. Where that is all of it, the publisher is not ready.
+pub(super) fn publisher_losses(all: &mut Metrics, publisher: Arc<Publisher>) {
+    all.add_warning(PUBLISHER_LOSSES, move || {
+        let own = publisher.loss().map(|loss| loss.text("measurements"));
+        // Where all is lost, that is the problem of the connection.
+        let of_streams = publisher.nats_links().into_iter().filter_map(|link| {
+            let loss = link.loss.filter(|loss| !loss.is_all)?;
+            Some(format!("{}: {}", link.endpoint, loss.text("messages")))
+        });
+        let lines: Vec<String> = own.into_iter().chain(of_streams).collect();
+        if lines.is_empty() { Ok(()) } else { Err(lines.join("; ")) }
+    });
+}
+
+/// What is being lost of what comes from the bus.
+pub(super) fn subscriber_losses(all: &mut Metrics, subscriber: Arc<Subscriber>) {
+    all.add_warning(SUBSCRIBER_LOSSES, move || {
+        let lines = subscriber.losses();
+        if lines.is_empty() { Ok(()) } else { Err(lines.join("; ")) }
+    });
+}
+
 /// The messages that are kept for consumers: ready while they are written, and the consumers' reports can be received.
 /// One that is unreachable is no reason to use another instance.
 pub(super) fn spool(all: &mut Metrics, publisher: Arc<Publisher>) {
@@ -145,6 +172,9 @@ pub(super) fn drivers(all: &mut Metrics, manager: Arc<Manager>, publisher: Arc<P
     all.add_readiness("drivers", move || {
         if !publisher.is_running() {
             return Err("publisher stopped; see the log".to_owned());
+        }
+        if let Some(loss) = publisher.loss().filter(|loss| loss.is_all) {
+            return Err(loss.text("measurements"));
         }
         // A meter that a reload adds does not make the others unready.
         if has_begun.load(Ordering::Relaxed) {

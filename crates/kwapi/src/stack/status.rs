@@ -1,5 +1,5 @@
-//! The status listener every process has, on loopback: `/metrics`, `/healthz`, `/readyz`, `/meters`, `/links`, `/peers`,
-//! `/streams`, `/backlog`, `/troubles`, `/v2/energy`.
+//! The status listener every process has, on loopback: `/metrics`, `/healthz`, `/readyz`, `/instance`, `/meters`, `/links`,
+//! `/peers`, `/streams`, `/backlog`, `/troubles`, `/v2/energy`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,6 +23,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Roles;
 use super::backlog::{Backlog, BacklogReport};
+use super::instance::{Instance, InstanceReport};
+use super::readiness::{PUBLISHER_LOSSES, SUBSCRIBER_LOSSES};
 use super::spool::SpoolReport;
 use super::streams::{StreamReport, Streams};
 use crate::config::Config;
@@ -54,13 +56,17 @@ const STREAMS: &str = "/streams";
 const PEERS: &str = "/peers";
 /// …up to when history has been read that others keep for it…
 const BACKLOG: &str = "/backlog";
+/// …which configuration and state directory this is of…
+pub(crate) const INSTANCE: &str = "/instance";
 /// …and what is wrong with the process itself.
 const TROUBLES: &str = "/troubles";
 /// What is served there.
 static ROUTES: Routes = Routes {
     server: "status",
     table: &[],
-    others: &[METRICS, HEALTH, READY, METERS, LINKS, SPOOL, STREAMS, PEERS, BACKLOG, TROUBLES, ENERGY],
+    others: &[
+        METRICS, HEALTH, READY, INSTANCE, METERS, LINKS, SPOOL, STREAMS, PEERS, BACKLOG, TROUBLES, ENERGY,
+    ],
 };
 
 /// How the status listener of a process listens.
@@ -82,7 +88,7 @@ pub(super) fn router(
     metrics: axum::Router,
     manager: Option<Arc<Manager>>,
     energy: Option<axum::Router>,
-    sources: TroubleSources,
+    sources: StatusSources,
     clock: WallClock,
 ) -> axum::Router {
     let mut router = match energy {
@@ -101,6 +107,7 @@ pub(super) fn router(
     if let Some(backlog) = sources.backlog.clone().filter(|backlog| backlog.report().is_some()) {
         router = router.route(BACKLOG, get(backlog_report).with_state(backlog));
     }
+    router = router.route(INSTANCE, get(reported_instance).with_state(sources.instance.clone()));
     let streams = Streams {
         publisher: sources.publisher.clone(),
         subscriber: sources.subscriber.clone(),
@@ -112,6 +119,10 @@ pub(super) fn router(
         Some(manager) => router.route(METERS, get(meters).with_state((manager, clock))),
         None => router,
     }
+}
+
+async fn reported_instance(State(instance): State<Instance>) -> Json<InstanceReport> {
+    Json(instance.report())
 }
 
 async fn meters(State((manager, clock)): State<(Arc<Manager>, WallClock)>) -> Json<Vec<MeterReport>> {
@@ -141,9 +152,10 @@ async fn backlog_report(State(backlog): State<Backlog>) -> Json<Option<BacklogRe
     Json(backlog.report())
 }
 
-/// What reports troubles, as far as the process has it.
+/// What reports the process and its troubles, as far as it has that.
 #[derive(Clone, Debug)]
-pub(super) struct TroubleSources {
+pub(super) struct StatusSources {
+    pub(super) instance: Instance,
     pub(super) manager: Option<Arc<Manager>>,
     /// Where meters are read.
     pub(super) publisher: Option<Arc<Publisher>>,
@@ -178,21 +190,21 @@ const RECORDS: [&str; 10] = [
     "spool",
 ];
 
-/// The warnings shown on request: what history has not read yet, or cannot any more.
-const BACKLOG_PARTS: [&str; 3] = ["backlog", "nats_live", "nats_lost"];
+/// The warnings shown on request: what history has not read yet, or cannot any more, and what is being lost.
+const WARNED_PARTS: [&str; 5] = ["backlog", "nats_live", "nats_lost", PUBLISHER_LOSSES, SUBSCRIBER_LOSSES];
 
 /// Of probes that two publishers claim, so many are named.
 const RIVALS_SHOWN: usize = 10;
 
 /// What is wrong with the clock or the state of the process itself, what keeps records from being kept or is still to be read, samples from object
 /// storage and measurements from remote write, and which meters contradict those below them: a sentence each.
-async fn troubles(State((sources, clock)): State<(TroubleSources, WallClock)>) -> Json<Vec<String>> {
+async fn troubles(State((sources, clock)): State<(StatusSources, WallClock)>) -> Json<Vec<String>> {
     let mut all = sources.manager.map(|manager| manager.troubles()).unwrap_or_default();
     let unready = sources.parts.unready().filter(|(part, _)| RECORDS.contains(part));
     all.extend(unready.map(|(part, why)| format!("{part}: {why}")));
     let spool = sources.publisher.and_then(|publisher| SpoolReport::new(&publisher, clock.now()));
     all.extend(spool.iter().flat_map(SpoolReport::troubles));
-    all.extend(sources.parts.warnings().filter(|(part, _)| BACKLOG_PARTS.contains(part)).map(|(_, why)| why));
+    all.extend(sources.parts.warnings().filter(|(part, _)| WARNED_PARTS.contains(part)).map(|(_, why)| why));
     let links = sources.forwarder.map(|forwarder| forwarder.links()).unwrap_or_default();
     all.extend(links.iter().filter(|link| link.is_cut).map(|link| {
         format!("{}: loop of forwarders, link cut; remove one `subscribe` of the loop", link.endpoint)

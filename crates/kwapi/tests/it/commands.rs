@@ -12,7 +12,7 @@ use kwapi_peers::{Lab, Peer, free_port, free_udp_port, need, need_python, wait_u
 use serde_json::Value;
 
 use crate::devices::Pdu;
-use crate::harness::{Kwapi, PATIENCE, kwapi, run};
+use crate::harness::{Kwapi, PATIENCE, get, kwapi, run};
 
 /// Listeners and a state directory of the test's own.
 pub(crate) const OWN: &str = "state_directory = '@DIR@/state'\n[api]\nlisten = '127.0.0.1:@API@'\n[rrd]\nlisten = '127.0.0.1:@WEB@'\n\
@@ -245,6 +245,15 @@ fn status_shows_trouble_in_a_line_each_and_the_rest_running() {
     assert!(error_of("gone").contains(": timed out after "), "{shown}");
     assert!(error_of("serial").contains("/dev/ttyNONE"), "{shown}");
     assert!(error_of("card").contains("password"), "{shown}");
+    for probe in ["gone", "serial", "card"] {
+        assert!(shown.contains(&format!("\n{probe}: no data received yet of {probe}\n")), "{shown}");
+    }
+    let (_, meters) = get(kwapi.web, "/meters/").unwrap();
+    assert!(meters.contains("1 of 1 probe silent: gone (no data received yet)"), "{meters}");
+    let (_, all) = get(kwapi.api, "/v2/probes/").unwrap();
+    assert!(all.contains(r#""unmeasured":["card","gone","serial"]"#), "{all}");
+    let (_, metrics) = get(kwapi.status, "/metrics").unwrap();
+    assert!(metrics.contains("kwapi_meter_unmeasured{meter=\"gone\",driver=\"snmp\"} 1"), "{metrics}");
     assert_eq!(kwapi.probe("rack.a")["w"].as_f64(), Some(101.0));
 
     let troubled = succeeds(&["status", "--troubled", "--json", "--address", &address], kwapi.lab.path());

@@ -1,7 +1,7 @@
 //! `kwapi energy` and `/v2/energy`, through the whole configuration: a running service, one behind tokens, one that was
 //! stopped or killed.
 
-use kwapi_peers::wait_until;
+use kwapi_peers::{Lab, wait_until};
 use serde_json::Value;
 
 use crate::harness::{Kwapi, PATIENCE, get, kwapi};
@@ -166,7 +166,7 @@ fn files_of_a_stopped_or_killed_service_report_what_it_reported() {
 
 /// The directory of a service that runs no more.
 struct Stopped {
-    lab: kwapi_peers::Lab,
+    lab: Lab,
     api: u16,
     web: u16,
     status: u16,
@@ -189,4 +189,72 @@ impl Stopped {
         assert!(output.status.success(), "{complaint}");
         serde_json::from_slice(&output.stdout).unwrap()
     }
+}
+
+/// A second instance on the machine of another: its own directory, and the ports of the first.
+#[test]
+fn commands_are_about_the_configured_instance_whoever_has_its_ports() {
+    let of_watts = |watts: &str| {
+        format!(
+            "state_directory = '@DIR@/state'\n[rrd]\nlisten = '127.0.0.1:@WEB@'\n[status]\nlisten = '127.0.0.1:@STATUS@'\n\
+             [api]\nlisten = '127.0.0.1:@API@'\n[drivers]\ninterval_seconds = 0.2\n[[meter]]\ndriver = 'dummy'\nprobe = 'p'\nwatts = {watts}\n"
+        )
+    };
+    let run = |lab: &Lab, arguments: &[&str]| {
+        let mut command = kwapi();
+        let output = command.arg("--config").arg(lab.join("kwapi.toml")).args(arguments).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.success(), text(&output.stdout), text(&output.stderr))
+    };
+    let mean = |lab: &Lab| {
+        let (is_well, printed, complaint) = run(lab, &["energy", "--format", "json"]);
+        let answer: Value = serde_json::from_str(&printed).ok().filter(|_| is_well).ok_or(complaint)?;
+        answer["energy"][0]["rows"][0]["mean_watts"].as_f64().ok_or(printed)
+    };
+    let service = Kwapi::start(&["run"], &of_watts("7"));
+    wait_until("energy of the second", PATIENCE, || mean(&service.lab).ok());
+    service.process.signal(15);
+    let Kwapi { process, lab: second, api, web, status } = service;
+    process.ended(PATIENCE);
+    let service = Kwapi::start(&["run"], &of_watts("1000"));
+    let first = &service.lab;
+    wait_until("energy of the first", PATIENCE, || mean(first).ok());
+    // The second comes to have the ports of the first, which runs.
+    let toml = std::fs::read_to_string(second.join("kwapi.toml")).unwrap();
+    let ports = [(api, service.api), (web, service.web), (status, service.status)];
+    let toml =
+        ports.iter().fold(toml, |toml, (own, other)| toml.replace(&own.to_string(), &other.to_string()));
+    std::fs::write(second.join("kwapi.toml"), toml).unwrap();
+
+    let near = |watts: Result<f64, String>, expected: f64| {
+        let watts = watts.unwrap();
+        assert!((watts / expected - 1.0).abs() < 0.01, "{watts} W, not {expected}");
+    };
+    near(mean(&second), 7.0);
+    near(mean(first), 1000.0);
+    let names_both = |text: &str| {
+        [first, &second].iter().all(|lab| text.contains(&lab.join("state").display().to_string()))
+    };
+    let (is_well, printed, complaint) = run(&second, &["status"]);
+    assert!(!is_well && printed.is_empty() && names_both(&complaint), "{printed} {complaint}");
+    let (is_well, printed, complaint) = run(first, &["status"]);
+    assert!(is_well && printed.contains("1 of 1 meters up"), "{complaint}");
+    // Who names an address has chosen.
+    let address = format!("127.0.0.1:{}", service.status);
+    assert!(run(&second, &["status", "--address", &address]).1.contains("1000.0 W"));
+    let (_, printed, complaint) = run(&second, &["energy", "--address", &address]);
+    assert!(printed.contains("1000.0"), "{printed} {complaint}");
+    // A bill's documents lie where its energy is from.
+    let (is_well, _, complaint) = run(&second, &["bill", "--month", "2026-10", "--address", &address]);
+    assert!(!is_well && names_both(&complaint), "{complaint}");
+    // Nobody reads the second's meters.
+    let (is_well, _, report) = run(&second, &["measure", "--json", "--", "sleep", "1"]);
+    let json = &report[report.find('{').unwrap_or(0)..];
+    let measured: Value = serde_json::from_str(json).unwrap_or_default();
+    assert!(is_well && names_both(&report), "{report}");
+    near(measured["mean_watts"].as_f64().ok_or(report), 7.0);
+    // Without records of its own there is no answer.
+    std::fs::remove_dir_all(second.join("state")).unwrap();
+    let (is_well, printed, complaint) = run(&second, &["energy"]);
+    assert!(!is_well && printed.is_empty() && names_both(&complaint), "{printed} {complaint}");
 }

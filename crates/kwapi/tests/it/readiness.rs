@@ -65,6 +65,36 @@ fn messages_that_nobody_trusts_do_not_make_ready() {
         why.contains("all failed verification").then_some(why)
     });
     assert!(output.ends_with("see kwapi_bus_refused_total"), "{output}");
+    let trouble = wait_until("a warning", PATIENCE, || {
+        let (_, troubles) = get(api.status, "/troubles")?;
+        troubles.contains("all messages failed verification for").then_some(troubles)
+    });
+    assert!(
+        trouble.contains(&endpoint) && trouble.contains("signature_wrong); check the keys in [bus]"),
+        "{trouble}"
+    );
+}
+
+#[test]
+fn a_publisher_without_a_valid_key_is_not_ready_and_reports_what_to_do() {
+    let bus = tempfile::tempdir().unwrap();
+    let key = "[bus]\nkey = { id = 'k', secret = '0123456789abcdef', valid_until = 2020-01-01T00:00:00Z }\n";
+    let drivers = Kwapi::start(
+        &["drivers"],
+        &format!(
+            "state_directory = '@DIR@/state'\n{key}[drivers]\npublish = ['ipc://{}/bus']\n[status]\nlisten = '127.0.0.1:@STATUS@'\n{METER}",
+            bus.path().display()
+        ),
+    );
+    let why = wait_until("that it is not ready", PATIENCE, || {
+        let why = ready(&drivers).1["waiting"]["drivers"].as_str().unwrap_or_default().to_owned();
+        why.contains("all measurements lost for").then_some(why)
+    });
+    assert!(why.ends_with("no signing key is valid now; add one to `key` in [bus]"), "{why}");
+    let address = format!("127.0.0.1:{}", drivers.status);
+    let output = crate::harness::kwapi().args(["status", "--address", &address]).output().unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(shown.contains("trouble: all measurements lost for"), "{shown}");
 }
 
 #[test]

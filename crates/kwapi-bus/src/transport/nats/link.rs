@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use kwapi_core::Timestamp;
+use kwapi_core::{Loss, Losses, Timestamp};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -39,8 +39,10 @@ pub struct NatsLink {
     pub endpoint: String,
     /// Which way messages go.
     pub side: NatsSide,
-    /// What keeps it from working, if anything does.
+    /// What keeps it from working, if anything does: also that the server takes nothing that it is sent.
     pub problem: Option<String>,
+    /// That some messages are being lost on their way to the server.
+    pub loss: Option<Loss>,
     /// How often it was connected.
     pub connections: u64,
     /// Messages that the server has confirmed, or delivered: of a batch each.
@@ -56,13 +58,14 @@ pub struct NatsLink {
     pub dropped: u64,
     /// Messages that the server will never take.
     pub rejected: u64,
-    /// Messages delivered that had been accepted already, and went no further.
+    /// Messages delivered that had been accepted already, and went no further; a batch counts as one.
     pub known: u64,
-    /// Messages delivered that went no further since one before them was missing: both are delivered again.
+    /// Messages delivered that went no further since one before them was missing: both are delivered again. A batch counts as one.
     pub early: u64,
     /// Messages whose place at their site is not signed by a key that is accepted.
     pub misplaced: u64,
-    /// Messages that the stream dropped, by its limits or since it was purged, before they were delivered.
+    /// Messages that the stream dropped, by its limits or since it was purged, before they were delivered; a batch counts as
+    /// one.
     pub lost: u64,
     /// Measurements that no accepted key verifies, left in the stream until their key is accepted…
     pub aside: u64,
@@ -120,6 +123,7 @@ pub(crate) struct Link {
     endpoint: String,
     side: NatsSide,
     problem: Mutex<Option<String>>,
+    losses: Mutex<Losses>,
     /// Instead of the login that it began with.
     login: Mutex<Option<NatsConfig>>,
     connections: AtomicU64,
@@ -147,6 +151,7 @@ impl Link {
             endpoint: endpoint.to_owned(),
             side,
             problem: Mutex::new(Some("not connected yet".to_owned())),
+            losses: Mutex::default(),
             login: Mutex::default(),
             connections: AtomicU64::new(0),
             messages: AtomicU64::new(0),
@@ -249,13 +254,26 @@ impl Link {
         self.aside_since.store(since.micros(), Ordering::Relaxed);
     }
 
+    /// Notes that messages were lost on their way to the server.
+    pub(super) fn loses(&self, count: u64, why: &'static str) {
+        self.losses.lock().lose(count, why, Instant::now().into_std());
+    }
+
+    /// Notes that the server has stored something.
+    pub(super) fn stores(&self) {
+        self.losses.lock().pass();
+    }
+
     /// How it is doing; `dropped` by a queue of its own.
     pub(crate) fn snapshot(&self, dropped: u64) -> NatsLink {
+        let loss = self.losses.lock().present(Instant::now().into_std());
+        let of_all = loss.as_ref().filter(|loss| loss.is_all).map(|loss| loss.text("messages"));
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         NatsLink {
             endpoint: self.endpoint.clone(),
             side: self.side,
-            problem: self.problem.lock().clone(),
+            problem: self.problem.lock().clone().or(of_all),
+            loss,
             connections: read(&self.connections),
             messages: read(&self.messages),
             batches: read(&self.batches),

@@ -134,7 +134,10 @@ impl NatsOutlet {
     /// Hands over messages; never waits. What is in a spool is there already.
     pub(crate) fn extend(&self, messages: impl IntoIterator<Item = Outgoing>) {
         if let Messages::Queue(queue) = &self.messages {
-            queue.extend(messages);
+            self.link.loses(
+                queue.extend(messages),
+                "more wait for the server than are kept; the oldest are dropped",
+            );
         }
     }
 
@@ -170,6 +173,9 @@ impl NatsOutlet {
         Some(SpoolReader::new(self.link.endpoint(), spool, &listed))
     }
 }
+
+/// Why a message was rejected that the server's connections do not carry.
+const TOO_LARGE: &str = "message too large for the server; raise `max_payload` in its configuration";
 
 /// What the thread works with.
 struct Sender {
@@ -254,7 +260,7 @@ impl Sender {
             .into_iter()
             .partition::<VecDeque<_>, _>(|message| message.payload().len() <= bytes_max);
         self.unsent = fits;
-        giants.iter().for_each(|message| self.reject(message, "message too large for the server"));
+        giants.iter().for_each(|message| self.reject(message, TOO_LARGE));
         let stream = self.servers.address().stream.clone();
         let window = (0_u64..).zip(&self.unsent);
         let runs = self.batching.runs(window, &self.keys.probes(), bytes_max, Instant::now());
@@ -292,7 +298,7 @@ impl Sender {
         problem.map_or(Ok(()), |problem| Err(explained(problem, &stream)))
     }
 
-    fn reject(&mut self, message: &Outgoing, why: &str) {
+    fn reject(&mut self, message: &Outgoing, why: &'static str) {
         note_rejected(&self.link, &mut self.rejections, message, why);
     }
 }
@@ -300,6 +306,7 @@ impl Sender {
 /// Takes note that the server has stored what was sent as one.
 fn note_stored(link: &Link, batching: &mut Batching, run: &Run) {
     link.messages.fetch_add(run.count as u64, Ordering::Relaxed);
+    link.stores();
     if run.is_batch() {
         link.batches.fetch_add(1, Ordering::Relaxed);
         batching.works(Instant::now());
@@ -315,8 +322,9 @@ fn note_refused(link: &Link, batching: &mut Batching, why: &str) {
 }
 
 /// Takes note of a message that the server will never take.
-fn note_rejected(link: &Link, rejections: &mut Rejections, message: &Outgoing, why: &str) {
+fn note_rejected(link: &Link, rejections: &mut Rejections, message: &Outgoing, why: &'static str) {
     link.rejected.fetch_add(1, Ordering::Relaxed);
+    link.loses(1, why);
     if let Some(messages) = rejections.note(Instant::now()) {
         let (endpoint, topic) = (link.endpoint(), message.topic());
         tracing::warn!(endpoint, topic, messages, "NATS: rejected, the last of them: {why}");

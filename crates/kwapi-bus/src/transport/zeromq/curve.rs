@@ -136,7 +136,7 @@ fn decode(key: &str, member: &str, url: &str) -> Result<CurveKey, BusError> {
 }
 
 fn public_of(secret: CurveKey) -> CurveKey {
-    x25519_dalek::x25519(secret, x25519_dalek::X25519_BASEPOINT_BYTES)
+    zmq_sys::curve_public(&secret)
 }
 
 fn parse(key: &str) -> Option<CurveKey> {

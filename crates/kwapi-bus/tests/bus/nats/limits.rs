@@ -158,6 +158,38 @@ async fn a_message_too_large_for_the_server_is_given_up_and_others_pass() {
 }
 
 #[tokio::test]
+async fn a_publisher_all_of_whose_messages_are_too_large_does_not_work_until_some_are_taken() {
+    if !kwapi_peers::need_python("nats") {
+        return;
+    }
+    let mut world = World::new().await;
+    world.make_consumer(ConsumerBegin::Now).await;
+    let text = std::fs::read_to_string(world.lab.join("nats.conf")).expect("its configuration");
+    world.server.configure(&format!("{text}\nmax_payload: 200\n"));
+    world.server.restart();
+    let publisher = world.publisher();
+    let mut numbers = 0..;
+    let mut publish = || publisher.publish(measurement("a", numbers.next().expect("a number")));
+    // Each reports at first that it connects; a few that are rejected are no problem of the connection yet.
+    wait_until("rejected ones are a loss", LIMIT, || {
+        publish();
+        link(publisher.nats_links()).loss
+    });
+    let problem = wait_until("it does not work", LIMIT, || {
+        publish();
+        link(publisher.nats_links()).problem.filter(|problem| problem.contains("all messages lost"))
+    });
+    assert!(problem.contains("too large for the server; raise `max_payload`"), "{problem}");
+    world.server.configure(&text);
+    world.server.restart();
+    wait_until("it works again", LIMIT, || {
+        publish();
+        let link = link(publisher.nats_links());
+        (link.problem.is_none() && link.messages > 0).then_some(())
+    });
+}
+
+#[tokio::test]
 async fn replicas_that_a_server_alone_cannot_have_are_refused_with_what_they_take() {
     if !kwapi_peers::need_python("nats") {
         return;

@@ -4,17 +4,17 @@ use std::sync::Mutex;
 
 use super::*;
 
-const CHASSIS: &str = "/redfish/v1/Chassis";
+pub(super) const CHASSIS: &str = "/redfish/v1/Chassis";
 
 /// A card whose resources change while it runs. A number is a status to answer with; `"drop"` ends the connection.
-struct Changing {
+pub(super) struct Changing {
     device: HttpDevice,
     resources: Arc<Mutex<Value>>,
 }
 
 impl Changing {
     /// One chassis, `1`, with these resources below it.
-    async fn one(below: Value) -> Self {
+    pub(super) async fn one(below: Value) -> Self {
         Self::several(json!({"1": below})).await
     }
 
@@ -45,7 +45,7 @@ impl Changing {
         Self { device: HttpDevice::start(respond).await.expect("a port"), resources }
     }
 
-    fn set(&self, path: &str, resource: Value) {
+    pub(super) fn set(&self, path: &str, resource: Value) {
         self.resources.lock().expect("not poisoned")[format!("{CHASSIS}/{path}")] = resource;
     }
 
@@ -54,15 +54,15 @@ impl Changing {
             .expect("a configuration")
     }
 
-    async fn open(&self) -> Redfish {
+    pub(super) async fn open(&self) -> Redfish {
         Redfish::open(&self.config(""), &one(), &Arc::default()).await.expect("a session")
     }
 
-    async fn reading(&self) -> String {
+    pub(super) async fn reading(&self) -> String {
         round(&self.config(""), &one()).await
     }
 
-    fn requests_for(&self, part: &str) -> usize {
+    pub(super) fn requests_for(&self, part: &str) -> usize {
         self.device.requests().iter().filter(|request| request.target.contains(part)).count()
     }
 }
@@ -81,11 +81,11 @@ async fn pass(seconds: u64) {
     tokio::time::resume();
 }
 
-fn consumed(watts: &Value) -> Value {
+pub(super) fn consumed(watts: &Value) -> Value {
     json!({"PowerControl": [{"PowerConsumedWatts": watts}]})
 }
 
-fn metrics(watts: &Value) -> Value {
+pub(super) fn metrics(watts: &Value) -> Value {
     json!({"PowerWatts": {"Reading": watts}})
 }
 

@@ -65,8 +65,13 @@ async fn send(answers: &[u16], is_first_batch: bool) -> (String, Counters) {
     sink.batch.late = vec![piece("p2")];
     sink.send().await;
     server.abort();
-    assert_eq!(sink.remote_write.trouble(), None);
     let counters = sink.remote_write.state.lock().counters;
+    let trouble = sink.remote_write.trouble().unwrap_or_default();
+    // What an operator is to know of, as long as it is news.
+    let lost =
+        format!(": {} samples lost in the last 0 s: refused by the server, and dropped", counters.refused);
+    assert_eq!(trouble.contains(&lost), counters.refused > 0, "{trouble}");
+    assert_eq!(trouble.is_empty(), counters.refused == 0, "{trouble}");
     (script.got.lock().join(" "), counters)
 }
 

@@ -1,6 +1,7 @@
 //! `/meters/`: which meters have a problem, since when, and what to try; to who does not see everything, which of their
 //! own probes are silent, since what a meter is called and why it fails discloses others (ADR 0017).
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use askama::Template;
@@ -82,32 +83,42 @@ struct Row {
 #[derive(Debug)]
 struct SilentProbe {
     id: String,
-    href: String,
+    /// Its page; `None` of one that was never measured.
+    href: Option<String>,
     since: String,
 }
+
+/// Of a probe that was never measured.
+const NO_DATA: &str = "no data received yet";
 
 pub(super) fn answer(request: &PageRequest<'_>, query: &FormFields) -> Response {
     let PageRequest { site, seen, now, conditions, .. } = *request;
     let zone = &site.settings.zone;
-    let silent: Vec<(&ProbeId, Timestamp)> = seen
-        .all
-        .iter()
-        .filter_map(|probe| {
-            site.directory.now(probe).filter(|latest| latest.is_silent).map(|it| (probe, it.at))
-        })
-        .collect();
+    let mut unmeasured = site.directory.unmeasured();
+    unmeasured.retain(|probe| seen.scope.allows(probe));
+    let measured = seen.all.iter().filter_map(|probe| {
+        site.directory.now(probe).filter(|latest| latest.is_silent).map(|it| (probe, Some(it.at)))
+    });
+    let silent: Vec<(&ProbeId, Option<Timestamp>)> =
+        measured.chain(unmeasured.iter().map(|probe| (probe, None))).collect();
     let page = query.get("page").and_then(|page| page.parse().ok()).unwrap_or(1);
     let all = site.directory.meters().filter(|meters| seen.is_everything && !meters.is_empty());
-    let meters = all.map(|meters| Meters::new(&meters, page, now, zone));
+    let meters = all.map(|meters| Meters::new(&meters, &unmeasured, page, now, zone));
     let silent_probes = if meters.is_some() { Vec::new() } else { silent_probes(&silent, now, zone) };
     let layout = Layout { here: "/meters/", ..Layout::new(site, seen, "Meters".to_owned(), None) };
-    let page = Page { layout, meters, probes: seen.all.len(), silent: silent.len(), silent_probes };
+    let page = Page {
+        layout,
+        meters,
+        probes: seen.all.len() + unmeasured.len(),
+        silent: silent.len(),
+        silent_probes,
+    };
     render(&page, StatusCode::OK, None, conditions)
 }
 
 /// Those that fell silent last come first: somebody may still remember what was done then.
 fn silent_probes(
-    silent: &[(&ProbeId, Timestamp)],
+    silent: &[(&ProbeId, Option<Timestamp>)],
     now: Timestamp,
     zone: &jiff::tz::TimeZone,
 ) -> Vec<SilentProbe> {
@@ -115,18 +126,26 @@ fn silent_probes(
     latest.sort_by_key(|(_, at)| std::cmp::Reverse(*at));
     let shown = latest.into_iter().take(ILL_MAX).map(|(probe, at)| SilentProbe {
         id: probe.to_string(),
-        href: probe_path(probe),
-        since: words::since(at, now, zone),
+        href: at.map(|_| probe_path(probe)),
+        since: at.map_or_else(|| NO_DATA.to_owned(), |at| words::since(at, now, zone)),
     });
     shown.collect()
 }
 
 impl Meters {
-    fn new(all: &[MeterNow], page: usize, now: Timestamp, zone: &jiff::tz::TimeZone) -> Self {
+    fn new(
+        all: &[MeterNow],
+        unmeasured: &[ProbeId],
+        page: usize,
+        now: Timestamp,
+        zone: &jiff::tz::TimeZone,
+    ) -> Self {
+        let unmeasured: HashSet<&ProbeId> = unmeasured.iter().collect();
         let entries = |health: MeterHealth| {
             let mut of_kind: Vec<&MeterNow> = all.iter().filter(|meter| meter.health == health).collect();
             of_kind.sort_by_key(|meter| std::cmp::Reverse(meter.since));
-            let shown = of_kind.iter().take(ILL_MAX).map(|meter| Entry::new(meter, now, zone)).collect();
+            let shown =
+                of_kind.iter().take(ILL_MAX).map(|meter| Entry::new(meter, &unmeasured, now, zone)).collect();
             Entries { count: of_kind.len(), shown }
         };
         let mut well: Vec<&MeterNow> = all.iter().filter(|meter| meter.health == MeterHealth::Well).collect();
@@ -154,14 +173,19 @@ impl Entries {
 }
 
 impl Entry {
-    fn new(meter: &MeterNow, now: Timestamp, zone: &jiff::tz::TimeZone) -> Self {
+    fn new(
+        meter: &MeterNow,
+        unmeasured: &HashSet<&ProbeId>,
+        now: Timestamp,
+        zone: &jiff::tz::TimeZone,
+    ) -> Self {
         let is_ill = meter.health == MeterHealth::Troubled;
         Self {
             name: meter.name.clone(),
             driver: meter.driver,
             state: meter.state,
             since: words::since(meter.since, now, zone),
-            silent: silent(meter),
+            silent: silent(meter, unmeasured),
             findings: meter.findings.clone(),
             // Of a meter that is read, the latest error is of the past.
             error: meter.last_error.clone().filter(|_| is_ill),
@@ -171,8 +195,8 @@ impl Entry {
     }
 }
 
-/// `2 of 8 probes silent: lyon.a, lyon.b`.
-fn silent(meter: &MeterNow) -> Option<String> {
+/// `2 of 8 probes silent: lyon.a, lyon.b (no data received yet)`.
+fn silent(meter: &MeterNow, unmeasured: &HashSet<&ProbeId>) -> Option<String> {
     let MeterNow { silent, probes, .. } = meter;
     if silent.is_empty() {
         return None;
@@ -183,6 +207,9 @@ fn silent(meter: &MeterNow) -> Option<String> {
     silent.sort_by(|a, b| natural_order(a.as_str(), b.as_str()));
     for (index, probe) in silent.iter().take(NAMED_MAX).enumerate() {
         _ = write!(words, "{}{probe}", if index == 0 { "" } else { ", " });
+        if unmeasured.contains(probe) {
+            _ = write!(words, " ({NO_DATA})");
+        }
     }
     if silent.len() > NAMED_MAX {
         _ = write!(words, " and {} more", silent.len() - NAMED_MAX);

@@ -41,7 +41,10 @@ struct Page {
     total: Option<Row>,
     matching: usize,
     reporting: usize,
+    /// Those that have a row, if all are shown.
     probes: usize,
+    /// Those that the total counts: also of which no data has been received yet.
+    counted: usize,
     page: usize,
     pages: usize,
     previous: Option<String>,
@@ -232,6 +235,7 @@ pub(super) fn answer(request: &PageRequest<'_>, period: Period, query: &FormFiel
         matching: lines.len(),
         reporting: overall.reporting,
         probes: seen.all.len(),
+        counted: overall.probes,
         page,
         pages,
         previous: (page > 1).then(|| with_page(page - 1)),

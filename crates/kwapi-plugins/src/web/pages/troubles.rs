@@ -34,7 +34,8 @@ pub(super) struct Place {
     pub(super) href: String,
     /// How many probes that is, where it is several.
     pub(super) probes: Option<usize>,
-    pub(super) since: String,
+    /// `None`: no data has been received yet.
+    pub(super) since: Option<String>,
 }
 
 impl Troubles {
@@ -48,9 +49,14 @@ impl Troubles {
             let name = place.name.as_str();
             Place {
                 name: name.to_owned(),
-                href: if is_one { probe_path(&place.name) } else { format!("/groups/?in={}", encode(name)) },
+                href: match (place.since, is_one) {
+                    // What was never measured has no page of its own.
+                    (None, _) => "/meters/".to_owned(),
+                    (Some(_), true) => probe_path(&place.name),
+                    (Some(_), false) => format!("/groups/?in={}", encode(name)),
+                },
                 probes: (!is_one).then_some(place.probes),
-                since: words::instant(place.since, now, &site.settings.zone),
+                since: place.since.map(|at| words::instant(at, now, &site.settings.zone)),
             }
         });
         let words = format!("{} silent", silent.probes);
@@ -71,7 +77,7 @@ impl Troubles {
             name: meter.name.clone(),
             href: "/meters/".to_owned(),
             probes: None,
-            since: words::instant(meter.since, now, &site.settings.zone),
+            since: Some(words::instant(meter.since, now, &site.settings.zone)),
         });
         let plural = if failing.len() == 1 { "" } else { "s" };
         let words = format!("{} meter{plural} failing", failing.len());

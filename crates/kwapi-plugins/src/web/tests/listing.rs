@@ -1,4 +1,5 @@
 use super::*;
+use crate::directory::MeterNow;
 
 #[tokio::test]
 async fn silent_probes_are_listed_with_when_they_fell_silent_where_no_meters_are_read() {
@@ -87,6 +88,53 @@ async fn who_does_not_see_all_sees_their_own_silent_probes_and_no_meter() {
              1 meter failing: pdu-paris-lyon since 05:44:00What to try"
         );
     }
+}
+
+#[tokio::test]
+async fn probes_that_were_never_measured_are_silent_on_every_page_and_named() {
+    let mut fixture = Fixture::of(&["lyon.r1.a", "lyon.r1.b", "paris.r1.a"]);
+    fixture.silent.extend(["lyon.r1.b"]);
+    let (clock, live) = (fixture.clock(), fixture.live());
+    let logins = tenants::logins(&clock);
+    // One of them was measured before this process began: it is reporting, as everywhere.
+    let probes: Vec<ProbeId> =
+        ["lyon.r1.dead", "paris.r1.dead", "lyon.r1.a"].map(|id| ProbeId::new(id).unwrap()).into();
+    let meter =
+        MeterNow { silent: probes.clone(), unmeasured: probes, probes: 3, ..tenants::failing_meter() };
+    let directory = Directory::default()
+        .with_live(live)
+        .with_history(Arc::new(fixture))
+        .with_meters(move || Arc::new([meter.clone()]));
+    let site = router(directory, settings(), clock, Some(logins));
+    let get = async |tenant: &str, path: &str| {
+        let answer = tenants::get_as(&site, tenant, path).await;
+        String::from_utf8(answer.body().to_vec()).unwrap()
+    };
+    let operator = strip(&site, "/last/minute/", &[("x-auth-token", "operator")]).await;
+    assert!(
+        operator.starts_with(
+            "3 silent: lyon.r1.b since 09:50:00, lyon.r1.dead (no data received yet) and 1 more"
+        ),
+        "{operator}"
+    );
+    let meters = get("operator", "/meters/").await;
+    assert!(meters.contains("3 of 5 probes silent"), "{meters}");
+    assert!(
+        meters.contains(
+            "3 of 3 probes silent: lyon.r1.a, lyon.r1.dead (no data received yet), paris.r1.dead (no data received yet)"
+        ),
+        "{meters}"
+    );
+    let list = get("operator", "/last/minute/").await;
+    assert!(list.contains("2 of 5 probes reporting"), "{list}");
+    // Who sees a part is shown theirs alone.
+    let lyon = strip(&site, "/last/minute/", &[("x-auth-token", "lyon")]).await;
+    assert_eq!(lyon, "2 silent: lyon.r1.b since 09:50:00, lyon.r1.dead (no data received yet)What to try");
+    let meters = get("lyon", "/meters/").await;
+    assert!(meters.contains("<dd>2 <span>of 3</span></dd>") && !meters.contains("paris"), "{meters}");
+    assert!(meters.contains("lyon.r1.dead</th><td class=\"num\">no data received yet"), "{meters}");
+    let group = strip(&site, "/group/lyon.r1/", &[("x-auth-token", "lyon")]).await;
+    assert!(group.starts_with("2 silent") && group.contains("lyon.r1.dead"), "{group}");
 }
 
 #[tokio::test]

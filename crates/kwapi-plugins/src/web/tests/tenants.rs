@@ -39,6 +39,7 @@ pub(super) fn failing_meter() -> MeterNow {
         last_reading: None,
         probes: 2,
         silent: ["paris.gpu", "lyon.db"].map(|id| ProbeId::new(id).unwrap()).into(),
+        unmeasured: Vec::new(),
     }
 }
 

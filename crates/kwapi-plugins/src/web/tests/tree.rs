@@ -33,6 +33,7 @@ fn site() -> Router {
         last_reading: None,
         probes: 2,
         silent: Vec::new(),
+        unmeasured: Vec::new(),
     };
     let directory = Directory::new(ConfiguredProbes::new(labels, []));
     serve_as(fixture(), directory.with_meters(move || Arc::new([meter.clone()])))

@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 
-use super::fetch;
+use crate::commands::client::fetch_status;
 use crate::stack::streams::StreamReport;
 
 /// Prints them, where there are any. An earlier version reports none.
 pub(super) async fn print_streams(address: SocketAddr) {
-    let Ok(body) = fetch(address, "/streams").await else { return };
+    let Ok(body) = fetch_status(address, "/streams").await else { return };
     let streams: Vec<StreamReport> = serde_json::from_slice(&body).unwrap_or_default();
     table(&streams).iter().for_each(|line| println!("{line}"));
 }

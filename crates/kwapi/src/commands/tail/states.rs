@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 use std::io::Write as _;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
 
+use crate::commands::instance::WantedInstance;
 use crate::commands::status;
 use crate::stack::status::MeterReport;
 
@@ -15,13 +15,22 @@ const PERIOD: Duration = Duration::from_secs(1);
 
 /// Queries and writes for as long as somebody reads. A listener that does not answer is queried again: its process may be
 /// starting, and what changed meanwhile is written once it answers.
-pub(super) async fn watch(address: SocketAddr, is_json: bool) {
+pub(super) async fn watch(instance: WantedInstance, is_json: bool) {
     let mut states = States::default();
+    let mut is_other = false;
     let mut ticks = tokio::time::interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let Ok(meters) = status::meters(address).await else { continue };
+        // The other one may stop, and the one that is meant start.
+        if let Some(why) = instance.mismatch(instance.address).await {
+            if !std::mem::replace(&mut is_other, true) {
+                eprintln!("{why}; the states of its meters are not shown");
+            }
+            continue;
+        }
+        is_other = false;
+        let Ok(meters) = status::meters(instance.address).await else { continue };
         let changes = states.update(&meters);
         let lines: String = changes
             .iter()

@@ -62,6 +62,14 @@ fn what_is_not_read_is_troubled_and_names_what_to_try() {
 fn a_meter_that_is_read_with_a_silent_outlet_or_too_slowly_is_worth_a_look() {
     let silent = meter_now(status(MeterState::Running, 60), NOW);
     assert_eq!((silent.health, silent.silent[0].as_str()), (MeterHealth::WorthALook, "b"));
+    assert!(silent.unmeasured.is_empty());
+    let mut never = status(MeterState::Running, 1);
+    never.probes[1].measured_at = None;
+    let never = meter_now(never, NOW);
+    assert_eq!(
+        (never.health, &never.silent, &never.unmeasured),
+        (MeterHealth::WorthALook, &silent.silent, &silent.silent)
+    );
     let mut slow = status(MeterState::Running, 1);
     (slow.is_slow, slow.probes[1].outliers_in_a_row) = (true, 5);
     let slow = meter_now(slow, NOW);

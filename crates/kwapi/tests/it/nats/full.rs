@@ -70,7 +70,7 @@ fn what_a_full_stream_dropped_is_reported_and_its_energy_is_in_what_followed() {
     assert!(dropped > 20.0 && lost(&centre) > 0.0, "{dropped}");
     let address = format!("127.0.0.1:{}", centre.status);
     let text = run(&["status", "--address", &address], centre.lab.path()).1;
-    let expected = format!("the stream dropped {dropped} messages before they were received");
+    let expected = format!("the stream dropped {dropped} messages of NATS before they were received");
     assert!(text.contains(&expected) && text.contains("STREAM"), "{text}");
     assert!(centre.process.log().contains("the stream dropped messages before this history received them"));
 }

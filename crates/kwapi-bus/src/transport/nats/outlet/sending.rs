@@ -131,7 +131,7 @@ fn outcome_of(message: &Message, is_batch: bool) -> SendOutcome {
         match check(&message.payload) {
             Ok(()) => SendOutcome::Stored(stored_as(&message.payload)),
             Err(error) if error.is(MESSAGE_TOO_LARGE) => {
-                SendOutcome::Rejected("message too large for the stream")
+                SendOutcome::Rejected("message too large for the stream; raise its `max_msg_size`")
             }
             Err(error) => SendOutcome::Unknown(format!("cannot store messages: {error}")),
         }

@@ -20,7 +20,7 @@ use super::batching::Batching;
 use super::listed::{Listed, ListedConsumers};
 use super::rejected::Rejections;
 use super::sending::{SendOutcome, Sent, confirmed, explained};
-use super::{WINDOW, look_up, note_refused, note_rejected, note_stored};
+use super::{TOO_LARGE, WINDOW, look_up, note_refused, note_rejected, note_stored};
 use crate::spool::{Spool, Spooled, put};
 use crate::transport::nats::RETRY_INTERVAL;
 use crate::transport::nats::connection::{Connection, Event, Servers};
@@ -214,7 +214,7 @@ impl SpoolSender {
         for spooled in spooled {
             let number = spooled.number;
             if spooled.message.payload().len() + HEAD_BYTES > bytes_max {
-                self.reject(&spooled, "message too large for the server");
+                self.reject(&spooled, TOO_LARGE);
             }
             again += u64::from(number <= self.progress.sent);
             if let Some(before) = self.progress.place(number) {
@@ -227,7 +227,7 @@ impl SpoolSender {
     }
 
     /// Passes a message over, from now on.
-    fn reject(&mut self, spooled: &Spooled, why: &str) {
+    fn reject(&mut self, spooled: &Spooled, why: &'static str) {
         if !self.progress.rejected.insert(spooled.number) {
             return;
         }
