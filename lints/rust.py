@@ -27,6 +27,14 @@ def code(text, with_tests=False, same_lines=False):
     return text
 
 
+def comments(text):
+    """Line and text of each line of a file's comments."""
+    for found in _COMMENT_OR_TEXT.finditer(text):
+        if found.group().startswith('/'):
+            first = text.count('\n', 0, found.start()) + 1
+            yield from enumerate(found.group().split('\n'), first)
+
+
 def _end(text, start):
     """Where the item that begins at `start` ends: at its semicolon, comma or closing brace."""
     depth = 0

@@ -1,17 +1,17 @@
-//! Tells a release build which commit it is built from, where that is known.
+//! Records in a release build which commit it is built from, where that is known.
 
-#![allow(clippy::disallowed_methods, reason = "it asks git; nothing of it is in the program")]
+#![allow(clippy::disallowed_methods, reason = "it queries git; nothing of it is in the program")]
 
 use std::path::Path;
 use std::process::Command;
 
-/// The commit, where there is no repository to ask.
+/// The commit, where there is no repository to query.
 const GIVEN: &str = "KWAPI_COMMIT";
 /// In a tree made by `git archive` this file has the commit (`export-subst` in .gitattributes).
 const EXPORTED: &str = "commit";
 
 fn main() {
-    // A development build would be compiled anew after each commit.
+    // A development build would be recompiled after each commit.
     if std::env::var("PROFILE").as_deref() != Ok("release") {
         println!("cargo:rustc-env=KWAPI_COMMIT= (development)");
         println!("cargo:rerun-if-changed=build.rs");
@@ -28,8 +28,8 @@ fn main() {
     println!("cargo:rerun-if-changed={}", log.as_deref().unwrap_or("build.rs"));
 }
 
-/// As whoever builds says (a container's builder sees no repository); else as `git archive` wrote it into the tree; else
-/// that of the repository, if this file is part of it: a tarball may have been unpacked within another.
+/// As the builder states it (a container's builder sees no repository); otherwise as `git archive` wrote it into the
+/// tree; otherwise that of the repository, if this file is part of it: a tarball may have been unpacked within another.
 fn commit() -> Option<String> {
     let is_commit = |text: &str| text.len() >= 7 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let given = std::env::var(GIVEN).ok();

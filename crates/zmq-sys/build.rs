@@ -15,7 +15,7 @@ const BOUNDS: [(&str, &str); 2] = [
     ("kwapi_bounds.cpp", include_str!("bounds/kwapi_bounds.cpp")),
 ];
 /// The files that the patch changes, and those that include a header whose layout it changes.
-const COMPILED_ANEW: [&str; 8] =
+const RECOMPILED: [&str; 8] =
     ["mtrie", "pipe", "pub", "session_base", "socket_base", "stream_engine_base", "stream_listener_base", "xpub"];
 /// As `zeromq-src` defines them.
 const DEFINES: &[&str] = &[
@@ -80,7 +80,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for define in DEFINES {
         build.define(define, "1");
     }
-    let names = COMPILED_ANEW.into_iter().chain(["kwapi_bounds"]);
+    let names = RECOMPILED.into_iter().chain(["kwapi_bounds"]);
     build.files(names.map(|name| source.join(name).with_extension("cpp")));
     let objects = build.try_compile_intermediates()?;
     replace(&build, &out.join("lib/libzmq.a"), &objects)
@@ -97,7 +97,7 @@ fn replace(build: &cc::Build, library: &Path, objects: &[PathBuf]) -> Result<(),
         Ok::<_, Box<dyn Error>>(String::from_utf8(output.stdout)?)
     };
     let members = archiver("t", &[])?;
-    for name in COMPILED_ANEW {
+    for name in RECOMPILED {
         let ending = format!("-{name}.o");
         let mut old = members.lines().filter(|member| member.ends_with(&ending));
         let (Some(member), None) = (old.next(), old.next()) else {

@@ -117,17 +117,17 @@ static LEGACY: LazyLock<Option<Verifier>> =
     LazyLock::new(|| Verifier::new(Scheme::Legacy, [Key::new("fuzz", SECRET)]).ok());
 static UNSIGNED: LazyLock<Option<Verifier>> = LazyLock::new(|| Verifier::new(Scheme::None, []).ok());
 
-/// Any two frames at an endpoint with `signature = "kwapi-1"`. Byte 0 says how long the topic is.
+/// Any two frames at an endpoint with `signature = "kwapi-1"`. Byte 0 is the length of the topic.
 pub fn message_kwapi_1(bytes: &[u8]) {
     message(KWAPI_1.as_ref(), bytes);
 }
 
-/// Any two frames at an endpoint with `signature = "legacy"`. Byte 0 says how long the topic is.
+/// Any two frames at an endpoint with `signature = "legacy"`. Byte 0 is the length of the topic.
 pub fn message_legacy(bytes: &[u8]) {
     message(LEGACY.as_ref(), bytes);
 }
 
-/// Any two frames at an endpoint with `signature = "none"`. Byte 0 says how long the topic is.
+/// Any two frames at an endpoint with `signature = "none"`. Byte 0 is the length of the topic.
 pub fn message_none(bytes: &[u8]) {
     message(UNSIGNED.as_ref(), bytes);
 }
@@ -139,7 +139,7 @@ fn message(verifier: Option<&Verifier>, bytes: &[u8]) {
     _ = verifier.decode(&[topic, payload]);
 }
 
-/// JSON of every device that speaks it: Redfish, Shelly, Tasmota, and documents of the operator's own.
+/// JSON of every device that sends it: Redfish, Shelly, Tasmota, and documents of the operator's own.
 pub fn meters_json(bytes: &[u8]) {
     fuzzing::meters_json(bytes);
 }
@@ -265,7 +265,7 @@ pub fn probe_pattern(bytes: &[u8]) {
     }
 }
 
-/// What the ledger knows of a probe's time, and the message after it.
+/// What the ledger has of a probe's time, and the message after it.
 pub fn trace(bytes: &[u8]) {
     let Ok(mut trace) = Trace::decode(bytes) else { return };
     let gap = Duration::from_secs(10);

@@ -1,6 +1,6 @@
 //! How many messages a second a forwarder passes, beside `zmq_proxy` of libzmq, which does no more than pass them: the
 //! two in turn, in one run. Then with a thousand subscribers that each want something else, and with one more that
-//! wants everything and never reads.
+//! subscribes to everything and never reads.
 //!
 //! `cargo bench -p kwapi-bus --bench forwarder`
 
@@ -106,7 +106,8 @@ fn drain(socket: &zmq::Socket, frame: &mut zmq::Message) -> u64 {
 }
 
 /// Messages a second from one publisher through `between` to subscribers of `topics`, none lost; each message is wanted by
-/// one of them. With `stalled`, one more wants everything and never reads. With the memory of this process then, in MiB.
+/// one of them. With `stalled`, one more subscribes to everything and never reads. With the memory of this process
+/// then, in MiB.
 fn rate(between: fn(&str) -> (Between, String), topics: &[String], stalled: bool) -> (f64, u64) {
     let context = zmq::Context::new();
     context.set_io_threads(1).expect("a number");
@@ -120,7 +121,7 @@ fn rate(between: fn(&str) -> (Between, String), topics: &[String], stalled: bool
     let stalled = stalled.then(|| subscriber(&context, &url, "site."));
     let ids: Vec<_> = (0..PROBES).map(|number| format!("site.n{number:05}.").into_bytes()).collect();
 
-    // Nothing published before a subscription has arrived is heard: until each has heard something.
+    // Nothing published before a subscription has arrived is received: until each has received something.
     let mut frame = zmq::Message::new();
     let mut silent: Vec<_> = subscribers.iter().collect();
     while !silent.is_empty() {
@@ -189,7 +190,7 @@ fn row(name: &str, mut turns: Vec<(f64, u64)>) -> f64 {
 }
 
 fn main() {
-    // `cargo test --benches` and the like only ask whether it runs.
+    // `cargo test --benches` and the like only check whether it runs.
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }

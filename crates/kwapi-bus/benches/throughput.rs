@@ -71,7 +71,7 @@ fn throughput(url: &str, runtime: &tokio::runtime::Runtime) -> f64 {
     let counted = Arc::clone(&received);
     let session = now();
     runtime.block_on(async {
-        // Nothing published before a subscription has arrived is heard.
+        // Nothing published before a subscription has arrived is received.
         while tokio::time::timeout(Duration::from_millis(20), subscriber.recv()).await.is_err() {
             publisher.publish(measurement(ids.first().expect("ids"), session, now(), 0));
         }
@@ -117,7 +117,7 @@ fn throughput(url: &str, runtime: &tokio::runtime::Runtime) -> f64 {
 }
 
 fn main() {
-    // `cargo test --benches` and the like only ask whether it runs.
+    // `cargo test --benches` and the like only check whether it runs.
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }

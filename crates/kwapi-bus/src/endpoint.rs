@@ -16,7 +16,7 @@ pub struct EndpointConfig {
     pub url: String,
     /// Who waits for the other; see the component for its default.
     pub attach: Option<Attach>,
-    /// Whether names and `*` mean IPv6 as well. An address in brackets says so by itself.
+    /// Whether names and `*` mean IPv6 as well. An address in brackets implies it.
     pub ipv6: bool,
     /// Encryption, between hosts.
     pub curve: Option<CurveConfig>,
@@ -96,7 +96,7 @@ impl EndpointConfig {
         configured.unwrap_or(BATCH_MESSAGES_DEFAULT)
     }
 
-    /// Checks what can be told without opening anything.
+    /// Validates what can be checked without opening anything.
     ///
     /// # Errors
     /// When the address is none, or something else makes no sense there.
@@ -152,7 +152,7 @@ fn check_consumers(url: &str, consumers: &[String]) -> Result<(), BusError> {
 }
 
 /// What a server stores may be published again by anybody who reaches it, within [`crate::SubscriberConfig`]'s
-/// `stored_age_max_seconds`: only what is signed with its own stamp is told apart.
+/// `stored_age_max_seconds`: only what is signed with its own stamp is distinguished.
 ///
 /// # Errors
 /// When `signature` is another than `kwapi-1`.

@@ -27,7 +27,7 @@ pub enum BusError {
         /// What is wrong with the key.
         source: KeyError,
     },
-    /// A NATS server cannot be reached, or does not do what it is asked for.
+    /// A NATS server cannot be reached, or does not do what was requested.
     #[error("{url}: {reason}")]
     Nats {
         /// The endpoint.
@@ -35,12 +35,12 @@ pub enum BusError {
         /// Why.
         reason: String,
     },
-    /// The system says no.
+    /// The system call failed.
     #[error("{url}")]
     System {
         /// The endpoint.
         url: String,
-        /// What it says.
+        /// The system's error.
         source: zmq::Error,
     },
     /// No thread could be started.

@@ -24,7 +24,7 @@ use crate::worker::Worker;
 /// How many upstream endpoints have a socket and counts of their own; those beyond share one with others like them.
 const LINKS_MAX: usize = 128;
 
-/// What a forwarder is told.
+/// How a forwarder is configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForwarderConfig {
     /// Drivers and forwarders it listens to (it connects), or where publishers come to it (`attach = "bind"`).
@@ -70,7 +70,7 @@ pub struct ForwarderCounters {
 }
 
 impl Forwarder {
-    /// Opens the endpoints and starts the thread that owns them. `wall` tells how late messages are.
+    /// Opens the endpoints and starts the thread that owns them. `wall` is the clock by which delays are measured.
     ///
     /// # Errors
     /// When an endpoint cannot be opened or stands there twice; nothing stays open then.
@@ -87,7 +87,7 @@ impl Forwarder {
         let open = |endpoint: &EndpointConfig| {
             let open = OpenSocket::open(context, SocketType::XPUB, endpoint, Attach::Bind, high_water)?;
             let counts = LinkCounts::new(endpoint.url.clone(), LinkSide::Downstream);
-            Ok::<_, BusError>(Downstream { open, counts, wants_beacons: false })
+            Ok::<_, BusError>(Downstream { open, counts, receives_beacons: false })
         };
         let downstream: Vec<_> = config.downstream.iter().map(open).collect::<Result<_, _>>()?;
         let upstream: Vec<_> = shared(&config.upstream)?

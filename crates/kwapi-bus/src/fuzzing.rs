@@ -28,7 +28,7 @@ pub fn nats_batch(bytes: &[u8]) {
     crate::transport::nats::exercise_batch(subject, payload.get(1..).unwrap_or_default());
 }
 
-/// A request of libzmq's about a client, in frames: a byte says how long each is.
+/// A request of libzmq's about a client, in frames: a byte holds the length of each.
 pub fn zap_request(mut bytes: &[u8]) {
     let mut frames = Vec::new();
     while let Some((length, rest)) = bytes.split_first() {

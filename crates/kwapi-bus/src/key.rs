@@ -19,10 +19,10 @@ const KEY_ID_BYTES_MAX: usize = 64;
 /// A shorter secret is guessed from one recorded message.
 const SECRET_BYTES_MIN: usize = 16;
 
-/// Which keys, each by its name and what tells its secret from others ([`Key::print`]).
+/// Which keys, each by its name and what distinguishes its secret from others ([`Key::print`]).
 pub(crate) type KeyPrints = BTreeSet<String>;
 
-/// How an endpoint's messages are signed. It is configured, never told from a message.
+/// How an endpoint's messages are signed. It is configured, never derived from a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 pub enum Scheme {
     /// HMAC-SHA256 over the bytes as sent, topic and key id included. One key a publisher.
@@ -49,10 +49,10 @@ pub struct Key {
     /// it; this bounds what for.
     #[serde(default = "all_probes")]
     pub probes: Pattern,
-    /// What was measured earlier is not signed with it, nor believed: RFC 3339, or a date in UTC.
+    /// What was measured earlier is not signed with it, nor accepted: RFC 3339, or a date in UTC.
     #[serde(default, deserialize_with = "instant::optional")]
     pub valid_from: Option<Timestamp>,
-    /// What was measured then or later is not signed with it, nor believed.
+    /// What was measured then or later is not signed with it, nor accepted.
     #[serde(default, deserialize_with = "instant::optional")]
     pub valid_until: Option<Timestamp>,
 }
@@ -115,7 +115,8 @@ impl Key {
         }
     }
 
-    /// Tells whether two keys have the same secret; nothing of the secret can be told from it. 16 hexadecimal digits.
+    /// Shows whether two keys have the same secret; nothing of the secret can be derived from it. 16 hexadecimal
+    /// digits.
     pub fn fingerprint(&self) -> String {
         let mac = Hmac::<Sha256>::new_from_slice(self.secret.expose().as_bytes());
         let bytes = mac.map(|mac| mac.chain_update(b"kwapi key fingerprint").finalize().into_bytes().into());
@@ -123,7 +124,7 @@ impl Key {
         String::from_utf8_lossy(text.get(..16).unwrap_or_default()).into_owned()
     }
 
-    /// Its name, and what tells its secret from others.
+    /// Its name, and what distinguishes its secret from others.
     pub(crate) fn print(&self) -> String {
         format!("{}:{}", self.id, self.fingerprint())
     }

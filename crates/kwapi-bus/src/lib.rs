@@ -1,4 +1,4 @@
-//! Kwapi's bus: the only crate that talks to one.
+//! Kwapi's bus: the only crate that connects to one.
 //!
 //! A [`Publisher`] signs measurements and sends them, a [`Forwarder`] passes them between networks untouched, a
 //! [`Subscriber`] verifies them and hands them on in batches. All of a process share one [`BusContext`]; each owns its

@@ -34,7 +34,7 @@ const IDLE: Duration = Duration::from_millis(100);
 /// How often is looked whether all is stored.
 const STORED_POLL: Duration = Duration::from_millis(20);
 
-/// What a publisher is told.
+/// How a publisher is configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublisherConfig {
     /// Where subscribers find it (bound), or the forwarders it goes to (`attach = "connect"`).
@@ -70,7 +70,7 @@ struct Shared {
     queue: DropOldest<Queued>,
     /// What to sign with from now on, where that has changed.
     new_signers: Mutex<Option<Signers>>,
-    /// What the configuration says of probes from now on, where that may have changed.
+    /// What the configuration has of probes from now on, where that may have changed.
     new_describe: Mutex<Option<Describe>>,
     published: AtomicU64,
     described: AtomicU64,
@@ -83,7 +83,7 @@ struct Shared {
 pub struct PublisherCounters {
     /// Measurements signed and handed to the sockets.
     pub published: u64,
-    /// Those of them that say what their probe is.
+    /// Those of them that describe their probe.
     pub described: u64,
     /// Measurements dropped, oldest first, because the publisher's thread did not keep up.
     pub dropped: u64,
@@ -239,8 +239,8 @@ impl Publisher {
         Ok(())
     }
 
-    /// Lets in the clients that these endpoints name now: see [`crate::Forwarder::let_in`]. What connects to NATS next logs in
-    /// as they say.
+    /// Admits the clients that these endpoints name now: see [`crate::Forwarder::let_in`]. What connects to NATS next
+    /// logs in with their credentials.
     ///
     /// # Errors
     /// When a key is none; nothing has changed then.
@@ -255,13 +255,13 @@ impl Publisher {
         self.shared.queue.push((measurement, None));
     }
 
-    /// As [`Publisher::publish`], of a probe of whose meter this is known: some of its messages say so, see
+    /// As [`Publisher::publish`], of a probe of whose meter this is known: some of its messages carry that, see
     /// [`Publisher::describe_with`].
     pub fn publish_described(&self, measurement: Measurement, facts: MeterFacts) {
         self.shared.queue.push((measurement, Some(facts)));
     }
 
-    /// Has `describe` add what the configuration says of probes to what is said of them, from the next measurements on:
+    /// Has `describe` add what the configuration has of probes to their descriptions, from the next measurements on:
     /// the first of each, and then one every half minute.
     pub fn describe_with(&self, describe: Describe) {
         *self.shared.new_describe.lock() = Some(describe);
@@ -288,7 +288,8 @@ impl Publisher {
         Some((counters, self.outlets.iter().filter_map(NatsOutlet::spool_reader).collect()))
     }
 
-    /// Waits until the streams of NATS have stored what was published by now, for so long at most; says whether they have.
+    /// Waits until the streams of NATS have stored what was published by now, for so long at most; returns whether they
+    /// have.
     pub async fn stored(&self, limit: Duration) -> bool {
         let is_stored = || {
             self.shared.queue.length() == 0 && self.outlets.iter().all(|outlet| outlet.link().waiting == 0)

@@ -87,7 +87,7 @@ impl<T> DropOldest<T> {
         dropped
     }
 
-    /// What is left can be read; then the reader is told that there is no more.
+    /// What is left can be read; then the reader learns that there is no more.
     pub(crate) fn close(&self) {
         self.state.lock().is_closed = true;
         self.filled.notify_one();

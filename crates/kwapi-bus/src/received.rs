@@ -18,7 +18,7 @@ pub struct Received {
     pub arrived: Timestamp,
     /// When it arrived on this process's monotonic clock, to measure silence.
     pub received_at: Duration,
-    /// What it says its probe is, if it says anything of that: signed, in time and within its key's pattern, as the
+    /// Its description of its probe, if it has one: signed, in time and within its key's pattern, as the
     /// measurement is.
     pub description: Option<Result<Box<Description>, DescriptionRefusal>>,
 }

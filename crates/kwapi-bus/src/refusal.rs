@@ -26,7 +26,7 @@ pub enum Refusal {
     /// No signature where one is required.
     #[error("signature_missing")]
     SignatureMissing,
-    /// Signed with a key this endpoint does not know.
+    /// Signed with a key this endpoint does not have.
     #[error("key_unknown")]
     KeyUnknown,
     /// The signature is not that of this message under this key, nor of this form.
@@ -56,7 +56,8 @@ pub enum Refusal {
     /// Measured more than a minute from now.
     #[error("future")]
     Future,
-    /// It has no stamp (the original's), our own wall clock is known to be wrong, and no publisher tells the time.
+    /// It has no stamp (the original's), our own wall clock is known to be wrong, and no publisher's clock can stand
+    /// in.
     #[error("clock")]
     Clock,
 }

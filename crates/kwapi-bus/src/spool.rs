@@ -2,8 +2,8 @@
 //! since a server's confirmation does not survive a power failure of the server.
 //!
 //! Each message has a number, which rises; a spool has an identity, made at random when its directory was. Messages are
-//! sent from memory while a reader keeps up, and from the disk else. Whoever publishes waits for neither: what cannot be
-//! written is counted, told and sent all the same.
+//! sent from memory while a reader keeps up, and from the disk otherwise. Whoever publishes waits for neither: what
+//! cannot be written is counted, reported and sent all the same.
 //!
 //! A message is read once the operating system has it, so that a process that is killed has sent nothing that it does not
 //! find again, or when the disk has not answered for a second.
@@ -46,7 +46,7 @@ const BATCH_BYTES: usize = 1 << 20;
 /// Numbers of one start of the process, at least.
 const RUN_SHIFT: u32 = 32;
 
-/// What a spool is told.
+/// How a spool is configured.
 #[derive(Clone, Debug)]
 pub struct SpoolConfig {
     /// Its directory, of this publisher alone.
@@ -242,7 +242,7 @@ impl Spool {
         }
     }
 
-    /// The next messages after `cursor`, which goes on past them: `count` at most, and none where there are no more.
+    /// The next messages after `cursor`, which advances past them: `count` at most, and none where there are no more.
     pub(crate) fn read(&self, cursor: &mut SpoolCursor, count: usize) -> Vec<Arc<Spooled>> {
         loop {
             let segment = {

@@ -74,7 +74,7 @@ pub struct SubscriberCounters {
     pub received: u64,
     /// Messages that became measurements.
     pub verified: u64,
-    /// Messages of probes nobody asked for, which came by the transport's prefix match, or in a batch with others.
+    /// Messages of probes nobody subscribed to, received through the transport's prefix match, or in a batch with others.
     pub unwanted: u64,
     /// Messages on topics that begin with NUL, which are the bus's own.
     pub reserved: u64,
@@ -175,8 +175,8 @@ impl Subscriber {
         })
     }
 
-    /// Takes up the keys that `endpoints` name now, whose URLs are those it was started with: what messages may be signed
-    /// with from now on, and who may connect where it is bound. An endpoint that is not among them goes on as it was.
+    /// Applies the keys that `endpoints` name now, whose URLs are those it was started with: what messages may be signed
+    /// with from now on, and who may connect where it is bound. An endpoint that is not among them continues as it was.
     ///
     /// # Errors
     /// When a key is unfit, or endpoints that had the same keys have no longer, which takes a restart; nothing has changed
@@ -293,9 +293,9 @@ impl Subscriber {
         Some((Batch { measurements: measurements.collect() }, ack))
     }
 
-    /// What shows the present ahead of what [`Subscriber::recv`] brings, while a source that keeps its messages is behind:
-    /// verified, of no account, and kept by that source as well. `None` when the subscriber has ended. Dropping the future
-    /// loses nothing.
+    /// What shows the present ahead of what [`Subscriber::recv`] returns, while a source that keeps its messages is
+    /// behind: verified, of no account, and kept by that source as well. `None` when the subscriber has ended. Dropping
+    /// the future loses nothing.
     pub async fn recv_ahead(&self) -> Option<Batch> {
         Some(Batch { measurements: self.shared.ahead.take(BATCH_MAX).await? })
     }
@@ -335,7 +335,7 @@ impl Subscriber {
         }
     }
 
-    /// How far the clock of each publisher heard so far is from ours, journey included.
+    /// How far the clock of each publisher received from so far is from ours, transit included.
     pub fn skews(&self) -> Vec<Skew> {
         self.shared.skews.lock().iter().flat_map(|skews| skews.snapshot()).collect()
     }

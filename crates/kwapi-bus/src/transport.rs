@@ -1,5 +1,5 @@
 //! The seam between what carries messages and what reads them: a transport yields frames, each with its place where
-//! the transport keeps them, and is told which places are safe.
+//! the transport keeps them, and is informed which places are safe.
 
 pub(crate) mod inlets;
 pub(crate) mod nats;
@@ -16,16 +16,16 @@ use crate::key::KeyPrints;
 /// Where a message stands in what a source keeps; rising from one message of a source to the next.
 pub(crate) type Token = u64;
 
-/// A message as a transport brings it.
+/// A message as a transport delivers it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Arrival<'a> {
     /// Topic and payload. Any other number of frames is for the reader to refuse.
     pub(crate) frames: &'a [&'a [u8]],
-    /// Whether it comes as it is sent, and will not come again. Only then does age speak against it.
+    /// Whether it comes as it is sent, and will not come again. Only then does age count against it.
     pub(crate) is_live: bool,
-    /// Its place, where the transport brings it again until that is acknowledged.
+    /// Its place, where the transport delivers it again until that is acknowledged.
     pub(crate) token: Option<Token>,
-    /// How many more the transport keeps for us after it, as far as it says.
+    /// How many more the transport keeps for us after it, as far as it reports.
     pub(crate) later: u64,
     /// Of what a source has had before and is read again: the keys whose measurements were taken then
     /// ([`crate::key::Key::print`]).
@@ -37,7 +37,7 @@ pub(crate) struct Arrival<'a> {
 pub(crate) struct Keeping {
     /// Whether messages pass.
     pub(crate) works: bool,
-    /// How many wait there, by what it last said.
+    /// How many wait there, by its latest report.
     pub(crate) waiting: u64,
     /// How many were fetched and not taken yet.
     pub(crate) fetched: u64,

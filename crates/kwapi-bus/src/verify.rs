@@ -1,4 +1,5 @@
-//! What is believed of a source: pure over frames, whatever brought them. No socket, and no clock but what it is told.
+//! What is accepted from a source: pure over frames, whatever the transport. No socket, and no clock except as an
+//! argument.
 
 mod clocks;
 mod skew;
@@ -41,7 +42,7 @@ pub(crate) struct Verification {
 }
 
 impl Verification {
-    /// For the source at `url`, whose messages are signed with one of `keys` as `scheme` says.
+    /// For the source at `url`, whose messages are signed with one of `keys` under `scheme`.
     pub(crate) fn new(
         url: String,
         scheme: Scheme,
@@ -61,7 +62,7 @@ impl Verification {
         Self { skews, ..self }
     }
 
-    /// What tells the key at a place from others ([`Key::print`]).
+    /// What distinguishes the key at a place from others ([`Key::print`]).
     pub(crate) fn print(&self, key: usize) -> Option<&str> {
         self.prints.get(key).map(String::as_str)
     }
@@ -89,7 +90,7 @@ impl Verification {
             return Err(Refusal::KeyValidity);
         }
         if let Some(accounting) = &verified.measurement.accounting {
-            // What waited in a store says nothing of its publisher's clock.
+            // What waited in a store shows nothing about its publisher's clock.
             if is_live || present.wall.since(accounting.timestamp) <= self.age_max.live {
                 self.skews.observe(index, present, accounting.timestamp);
             }
@@ -102,7 +103,7 @@ impl Verification {
 
     /// A stamp is in time if it is by the wall clock as it is, or as it was before it was set a moment ago: what was
     /// stamped by the same clock just before is neither late nor early. Where our clock is known to be wrong, the
-    /// publishers' clocks tell the time, and what is on record is not told again.
+    /// time is taken from the publishers' clocks, and what is on record is not reported again.
     fn judge_age(&self, stamp: Timestamp, present: &ArrivalTime, is_live: bool) -> Result<(), Refusal> {
         let max_age = if is_live { self.age_max.live } else { self.age_max.stored };
         let judge = |now: Timestamp| {
@@ -126,7 +127,7 @@ impl Verification {
         })
     }
 
-    /// What the publishers say the time is, where our own clock is known to be wrong. The first of all to be heard is its
+    /// The time by the publishers' clocks, where our own clock is known to be wrong. The first of all to send is its
     /// own witness.
     fn by_publishers(&self, present: &ArrivalTime) -> Option<Timestamp> {
         let witness = || Skews::agreed(std::iter::once(&*self.skews), present.monotonic);

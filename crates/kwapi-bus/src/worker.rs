@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 /// How long a thread waits on its sockets before it looks whether to stop, in milliseconds.
 pub(crate) const STOP_POLL_MS: i64 = 100;
 
-/// A running thread, told to stop and waited for (up to [`STOP_POLL_MS`]) when dropped.
+/// A running thread, requested to stop and joined (up to [`STOP_POLL_MS`]) when dropped.
 #[derive(Debug)]
 pub(crate) struct Worker {
     stop: Arc<AtomicBool>,
@@ -29,7 +29,7 @@ impl Worker {
 }
 
 impl Worker {
-    /// Whether its work goes on.
+    /// Whether it is still working.
     pub(crate) fn is_running(&self) -> bool {
         self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
     }

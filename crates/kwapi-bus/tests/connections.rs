@@ -3,7 +3,7 @@
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
-    reason = "what tests share says what it expects by failing"
+    reason = "what tests share states what it expects by failing"
 )]
 
 #[allow(dead_code, reason = "the rest of it is for the tests of the bus")]

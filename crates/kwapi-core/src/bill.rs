@@ -72,7 +72,7 @@ pub struct BilledQuarter {
     pub known: Increment,
     /// Time of which nothing is known, in milliseconds.
     pub unknown_ms: u64,
-    /// Time before the probe was first heard and after it was last, in milliseconds.
+    /// Time before the probe was first received and after it was last, in milliseconds.
     pub absent_ms: u64,
 }
 

@@ -1,18 +1,18 @@
-//! What a probe is, as its publisher says.
+//! What a probe is, as described by its publisher.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// More labels are not said.
+/// Labels beyond this number are left out.
 const LABELS_MAX: usize = 32;
-/// A longer name or value of a label, or name of a driver, is not said.
+/// A longer name or value of a label, or name of a driver, is left out.
 const TEXT_BYTES_MAX: usize = 256;
 /// No interval and no gap is longer.
 const DURATION_MAX: Duration = Duration::from_secs(7 * 86_400);
 
-/// What a driver manager knows of a probe that it measures.
+/// What a driver manager has of a probe that it measures.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MeterFacts {
     /// The driver that reads its meter; `sum` of a probe that is the sum of others.
@@ -21,11 +21,11 @@ pub struct MeterFacts {
     pub interval: Option<Duration>,
     /// For how long it may be silent before its time is unknown.
     pub max_gap: Duration,
-    /// How accurate its power is, in percent of the reading, where the device itself says it.
+    /// How accurate its power is, in percent of the reading, where the device itself reports it.
     pub accuracy_percent: Option<f64>,
 }
 
-/// What a publisher says a probe is. As JSON, durations are whole milliseconds.
+/// A publisher's description of a probe. As JSON, durations are whole milliseconds.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct Description {
     /// The driver that reads its meter.
@@ -127,7 +127,7 @@ mod optional_millis {
 
     use serde::{Deserialize, Deserializer, Serializer};
 
-    #[expect(clippy::ref_option, reason = "serde asks for this")]
+    #[expect(clippy::ref_option, reason = "serde requires this")]
     pub(super) fn serialize<S: Serializer>(
         duration: &Option<Duration>,
         serializer: S,

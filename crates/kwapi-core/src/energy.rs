@@ -1,7 +1,7 @@
 //! Energy, decided once, with its status: from a meter's readings to the totals people are billed by.
 //!
 //! Left of the bus an [`Integrator`] turns watts and a meter's register ([`MeterCounter`]) into running totals; right of
-//! it an [`Account`] takes differences of what it hears. Both halves are here so that one property can hold them:
+//! it an [`Account`] takes differences of what it receives. Both halves are here so that one property can hold them:
 //! readings → source → a delivery that loses, repeats, reorders and restarts → account = what was used.
 
 mod account;

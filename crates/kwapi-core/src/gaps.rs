@@ -8,8 +8,8 @@ use crate::ProbeId;
 
 /// For how long each probe may be silent, for all parts of a process that decide by it. Clones are handles of the same.
 ///
-/// First counts what the operator has written for the probe's meter here, then what its publisher says, then what follows
-/// from the meter's interval here, then the default.
+/// First counts what the operator has written for the probe's meter here, then what its publisher states, then what
+/// follows from the meter's interval here, then the default.
 #[derive(Clone, Debug)]
 pub struct Gaps(Arc<RwLock<GapTable>>);
 
@@ -21,10 +21,10 @@ struct GapTable {
     counting: HashMap<ProbeId, Duration>,
 }
 
-/// What the configuration of this process says.
+/// What the configuration of this process sets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConfiguredGaps {
-    /// Of probes of which nobody says anything.
+    /// Of probes without any setting.
     pub default: Duration,
     /// As written for their meters.
     pub written: HashMap<ProbeId, Duration>,
@@ -32,7 +32,7 @@ pub struct ConfiguredGaps {
     pub derived: HashMap<ProbeId, Duration>,
 }
 
-/// Who says how long a probe may be silent.
+/// What determines how long a probe may be silent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GapSource {
     /// The operator, for its meter in this process's configuration.
@@ -79,12 +79,12 @@ impl Gaps {
         own.copied().unwrap_or(table.configured.default)
     }
 
-    /// Who says for how long `probe` may be silent.
+    /// What determines for how long `probe` may be silent.
     pub fn source(&self, probe: &ProbeId) -> GapSource {
         self.read().gap_of(probe).0
     }
 
-    /// For how long a probe may be silent of which nobody says anything.
+    /// For how long a probe without any setting may be silent.
     pub fn of_others(&self) -> Duration {
         self.read().configured.default
     }
@@ -105,9 +105,9 @@ impl Gaps {
         }
     }
 
-    /// Takes up what the publisher of `probe` says.
+    /// Applies what the publisher of `probe` states.
     pub fn describe(&self, probe: &ProbeId, gap: Duration) {
-        // Mostly it says the same as before.
+        // Mostly it states the same as before.
         if self.read().described.get(probe) == Some(&gap) {
             return;
         }
@@ -116,7 +116,7 @@ impl Gaps {
         table.count(probe);
     }
 
-    /// Forgets what the publisher of `probe` has said.
+    /// Forgets what the publisher of `probe` has stated.
     pub fn forget(&self, probe: &ProbeId) {
         let mut table = self.write();
         table.described.remove(probe);
@@ -140,7 +140,7 @@ impl Default for Gaps {
 }
 
 impl GapTable {
-    /// What is said of a probe, and by whom.
+    /// What applies to a probe, and by what source.
     fn gap_of(&self, probe: &ProbeId) -> (GapSource, Duration) {
         let ConfiguredGaps { default, written, derived } = &self.configured;
         let sources = [

@@ -1,7 +1,7 @@
 //! Kwapi's vocabulary, and the arithmetic people are billed by.
 //!
-//! Pure by manifest and by lint: this crate does no I/O, reads no clock and knows no async runtime. Every other
-//! crate speaks in these types.
+//! Pure by manifest and by lint: this crate does no I/O, reads no clock and uses no async runtime. Every other
+//! crate uses these types.
 //!
 //! The data's way through them: a driver fills a [`Reading`]; the driver manager derives what the meter left out,
 //! feeds an [`Integrator`] and sends a [`Measurement`]; a plugin credits it to a probe's [`Account`].
@@ -13,7 +13,7 @@
         clippy::cast_possible_wrap,
         clippy::cast_sign_loss,
         clippy::unchecked_time_subtraction,
-        reason = "tests know the sizes of their numbers"
+        reason = "the sizes of numbers in tests are known"
     )
 )]
 

@@ -25,9 +25,9 @@ pub struct Measurement {
     pub probe: ProbeId,
     /// Active power: finite, 0 to [`WATTS_MAX`].
     pub power: Watts,
-    /// Potential, when the meter says it.
+    /// Potential, when the meter reports it.
     pub voltage: Option<Volts>,
-    /// Current, when the meter says it.
+    /// Current, when the meter reports it.
     pub current: Option<Amperes>,
     /// Stamp, session and totals; `None` on a message of the original Kwapi, which carried none of it.
     pub accounting: Option<Accounting>,
@@ -53,7 +53,7 @@ pub struct Accounting {
     pub seq: u64,
     /// Energy and the make-up of time since the session began.
     pub totals: Totals,
-    /// Where the session stands on its register's curve; `None` without a register that is believed.
+    /// Where the session stands on its register's curve; `None` without a register that is trusted.
     pub curve: Option<CurvePoint>,
     /// The meter's own counter, where it has one.
     pub meter: Option<MeterTotal>,
@@ -61,7 +61,7 @@ pub struct Accounting {
     pub quality: Quality,
 }
 
-/// A run of a cumulative curve: what a believed register told over all processes that read it.
+/// A run of a cumulative curve: what a trusted register gave over all processes that read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CurvePoint {
     /// The id of the session that was the curve's first run.
@@ -77,6 +77,6 @@ pub struct CurvePoint {
 pub struct MeterTotal {
     /// The counter.
     pub energy: Energy,
-    /// When the device says it was last reset.
+    /// When the device reports that it was last reset.
     pub since: Option<Timestamp>,
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A period one can ask a graph or a page for.
+/// A period that a graph or a page may be requested for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Period {
     /// The last five minutes, second by second; called a minute since the original.

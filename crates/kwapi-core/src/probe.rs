@@ -65,7 +65,7 @@ impl ProbeId {
 }
 
 impl PartialEq for ProbeId {
-    /// Ids that share their name are told at a glance: a copy is as good as a number.
+    /// Ids that share their name are recognised at once: a copy is as good as a number.
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
     }

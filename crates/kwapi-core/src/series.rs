@@ -31,7 +31,7 @@ impl Series {
     }
 
     /// For how many seconds of row `index` its power is known, if it has any: never more than have passed by `now`
-    /// (Unix seconds). A finished row says nothing of unknown time in its midst, up to half of it, and counts whole.
+    /// (Unix seconds). A finished row shows nothing of unknown time in its midst, up to half of it, and counts whole.
     pub fn known_seconds(&self, index: usize, now: u64) -> u64 {
         let known = self.partial.iter().filter(|(row, _)| *row == index).map(|(_, known)| *known).min();
         known.unwrap_or(self.step).min(self.step).min(now.saturating_sub(self.row_start(index)))

@@ -1,4 +1,5 @@
-//! When a probe is silent. There is no other definition: lists, pages, totals, `/metrics` and `kwapi status` ask here.
+//! When a probe is silent. There is no other definition: lists, pages, totals, `/metrics` and `kwapi status` use this
+//! one.
 
 use std::time::Duration;
 

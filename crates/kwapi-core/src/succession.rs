@@ -1,9 +1,9 @@
 //! Which of many numbered things comes next, guessed by what came after the same thing last time.
 //!
-//! Meters say the same outlets in the same order, round after round, and all that follows them hears the probes in nearly
-//! that order too. Whoever keeps its probes in a vector asks here first: a guess that is right costs a comparison, where
-//! finding a name among a hundred thousand is a hash and several lines that no cache holds. A wrong guess costs no more
-//! than the looking up there would have been.
+//! Meters report the same outlets in the same order, round after round, and all that follows them receives the probes
+//! in nearly that order too. Whoever keeps its probes in a vector looks here first: a guess that is right costs a
+//! comparison, where finding a name among a hundred thousand is a hash and several lines that no cache holds. A wrong
+//! guess costs no more than the looking up there would have been.
 
 /// The order in which things have come, which the caller numbers from 0 as it puts them in a vector. Four bytes for each.
 #[derive(Clone, Debug)]
@@ -23,7 +23,7 @@ impl Default for Succession {
 }
 
 impl Succession {
-    /// What is likely to come next. Nothing says that there is a thing of this number.
+    /// What is likely to come next. There need not be a thing of this number.
     pub fn guess(&self) -> u32 {
         let next = self.next.get(self.last as usize).copied();
         next.unwrap_or_else(|| self.last.wrapping_add(1)) // As they were numbered.

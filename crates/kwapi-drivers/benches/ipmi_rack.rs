@@ -28,7 +28,7 @@ use tokio::time::{Instant, sleep};
 /// A process may open 1 024 sockets on most systems; a simulated card needs one.
 const CARDS_A_PROCESS: usize = 900;
 const INTERVAL: Duration = Duration::from_secs(1);
-/// All cards have a session by then, or the bench says how many have.
+/// All cards have a session by then, or the bench reports how many have.
 const OPENING_MAX: Duration = Duration::from_secs(120);
 /// A hanging card is noticed by its deadline, ten seconds.
 const NOTICING: Duration = Duration::from_secs(12);

@@ -6,7 +6,7 @@
 #![allow(
     missing_docs,
     clippy::expect_used,
-    reason = "criterion's macros; a bench says what it expects by failing"
+    reason = "criterion's macros; a bench states what it expects by failing"
 )]
 
 use std::fs;

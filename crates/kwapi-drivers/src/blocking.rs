@@ -28,7 +28,7 @@ impl OneThread {
         thread.spawn(move || {
             let value = work();
             drop(turn);
-            // Whoever asked may have given up.
+            // The caller may have given up.
             _ = done.send(value);
         })?;
         result.await.map_err(|_| DriverError::link(format!("thread {name} failed")))

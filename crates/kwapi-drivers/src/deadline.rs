@@ -1,7 +1,7 @@
 //! A deadline that counts for each request: a slow device that answers is not a dead one.
 //!
-//! Opening a session takes a management card eight requests, at 2 to 10 s each. Whoever talks to a device notes each
-//! answer with [`answered`]; [`since_last_answer`] gives up when none has come for a deadline.
+//! Opening a session takes a management card eight requests, at 2 to 10 s each. Whoever sends requests to a device
+//! notes each answer with [`answered`]; [`since_last_answer`] gives up when none has come for a deadline.
 
 use std::fmt;
 use std::future::Future;
@@ -98,7 +98,7 @@ pub(crate) fn request_limit() -> Option<Duration> {
     PROGRESS.try_with(|progress| progress.lock().deadline * 4 / 5).ok()
 }
 
-/// Notes that a request has been given up and the next one is asked.
+/// Notes that a request has been given up and the next one is sent.
 pub(crate) fn moved_on() {
     _ = PROGRESS.try_with(|progress| {
         let mut progress = progress.lock();

@@ -1,6 +1,6 @@
 //! The contract between a wattmeter's driver and the driver manager.
 //!
-//! A driver only translates: it says what the device says, in SI units. Pacing, retrying, deriving, stamping,
+//! A driver only translates: it reports what the device reports, in SI units. Pacing, retrying, deriving, stamping,
 //! integrating and publishing happen once, upstream, for every driver.
 
 use std::fmt;
@@ -16,14 +16,14 @@ pub(crate) use crate::error::DriverError;
 use crate::outlets::Outlets;
 use crate::words;
 
-/// Meters of a shorter interval are asked once in so long for all that they have measured meanwhile: a wake-up for each value
-/// would cost more than the value.
+/// Meters of a shorter interval are read once in so long for all that they have measured meanwhile: a wake-up for each
+/// value would cost more than the value.
 pub(crate) const BLOCK: Duration = Duration::from_millis(50);
 
 /// One open session with one device.
 ///
 /// Opening is connecting and dropping is disconnecting, so after any error, deadline or cancellation there is no
-/// half-used session to repair. A device whose sessions outlive the connection (IPMI, Redfish) is told good-bye in
+/// half-used session to repair. A device whose sessions outlive the connection (IPMI, Redfish) is logged out of in
 /// `Drop`, without waiting.
 pub trait Driver: Sized + Send + 'static {
     /// The name that selects this driver in a `[[meter]]` table.
@@ -35,12 +35,13 @@ pub trait Driver: Sized + Send + 'static {
     /// Whether the manager or the device sets the pace.
     const CADENCE: Cadence = Cadence::Polled;
 
-    /// The shortest `interval` that a meter may have. A polled one with one shorter than 50 ms says what was measured at each of
-    /// `Readings::due`, as the manager asks it once in a block. Of a pushed one it says how often values are expected.
+    /// The shortest `interval` that a meter may have. A polled one with one shorter than 50 ms reports what was
+    /// measured at each of `Readings::due`, as the manager reads it once in a block. For a pushed one it states how
+    /// often values are expected.
     const INTERVAL_MIN: Duration = BLOCK;
 
-    /// Whether it cannot tell afterwards what was measured at a tick, so that a thread reads it at each one of an interval below
-    /// 50 ms. Its reads must not wait.
+    /// Whether it cannot report afterwards what was measured at a tick, so that a thread reads it at each one of an
+    /// interval below 50 ms. Its reads must not wait.
     const IS_SAMPLED: bool = false;
 
     /// The driver's own keys of the `[[meter]]` table, as the manual lists them: all that [`Driver::Config`] takes. What
@@ -55,8 +56,8 @@ pub trait Driver: Sized + Send + 'static {
     /// when the first meter is, closed with the last. `()` where there is nothing to share.
     type Shared: Default + Send + Sync + 'static;
 
-    /// Checks what the types of the keys cannot say (keys that do not go together, a profile that is not there), so
-    /// that `kwapi check` says it before anything starts. Nothing is opened but files the configuration names.
+    /// Validates what the types of the keys cannot express (keys that do not go together, a profile that is not there),
+    /// so that `kwapi check` reports it before anything starts. Nothing is opened but files the configuration names.
     ///
     /// # Errors
     /// With the key that is at fault, as far as it is one; never a secret.
@@ -75,8 +76,8 @@ pub trait Driver: Sized + Send + 'static {
         Ok(())
     }
 
-    /// What the files in the directories that it names ([`Names::Definitions`](crate::config::Names)) say to this meter: a
-    /// reload opens it anew when that has changed.
+    /// What the files in the directories that it names ([`Names::Definitions`](crate::config::Names)) mean to this
+    /// meter: a reload reopens it when that has changed.
     ///
     /// # Errors
     /// As [`Driver::check`].
@@ -88,19 +89,19 @@ pub trait Driver: Sized + Send + 'static {
     /// Opens a session with the device.
     ///
     /// # Errors
-    /// See [`DriverError`]: each variant says what the manager does next.
+    /// See [`DriverError`]: each variant determines what the manager does next.
     fn open(
         config: &Self::Config,
         outlets: &Outlets,
         shared: &Arc<Self::Shared>,
     ) -> impl Future<Output = Result<Self, DriverError>> + Send;
 
-    /// Takes the next readings: asks for them if polled, waits for them if pushed. Cancelled at the deadline; one
+    /// Takes the next readings: requests them if polled, waits for them if pushed. Cancelled at the deadline; one
     /// outlet that cannot be read is a [`NoReading`] pushed for it, and no error of the whole.
     ///
-    /// A reading with a counter says in `Reading::register` what the register is known by after a restart, as far as the
-    /// device tells it cheaply (a serial number read at opening, an address of its own); without that the manager goes by
-    /// driver, address and outlet.
+    /// A reading with a counter states in `Reading::register` what identifies the register after a restart, as far as the
+    /// device reports it cheaply (a serial number read at opening, an address of its own); without that the manager
+    /// goes by driver, address and outlet.
     ///
     /// # Errors
     /// See [`DriverError`].
@@ -112,8 +113,8 @@ pub trait Driver: Sized + Send + 'static {
         Vec::new()
     }
 
-    /// How accurate the power of its outlets is, in percent of the reading, of those of which the device itself says it. Called
-    /// after a [`Driver::read`] that brought readings.
+    /// How accurate the power of its outlets is, in percent of the reading, of those of which the device itself reports
+    /// it. Called after a [`Driver::read`] that returned readings.
     fn accuracy(&self) -> Vec<(ProbeId, f64)> {
         Vec::new()
     }
@@ -124,17 +125,17 @@ pub trait Driver: Sized + Send + 'static {
 pub enum Cadence {
     /// The manager calls [`Driver::read`] once per `interval`.
     Polled,
-    /// The device sends when it likes; `read` is called again at once. A device that says nothing for longer than
+    /// The device sends when it likes; `read` is called again at once. A device that sends nothing for longer than
     /// the deadline and `max_gap` is taken for hung, so a driver whose device may rest (a broker, a socket) returns
     /// with nothing now and then.
     Pushed,
 }
 
-/// What one round of a meter brought.
+/// What one round of a meter returned.
 #[derive(Debug, Default)]
 pub struct Readings {
     all: Vec<(ProbeId, Result<Reading, NoReading>)>,
-    /// How many the round before brought.
+    /// How many the round before returned.
     usual: usize,
     request: ReadRequest,
 }
@@ -142,7 +143,7 @@ pub struct Readings {
 /// When a round's readings are due: so many, each an interval before the next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ReadRequest {
-    /// When it was asked for.
+    /// When it was requested.
     pub(crate) at: Timestamp,
     /// How long before that the newest is due.
     pub(crate) newest_age: Duration,
@@ -168,7 +169,7 @@ pub(crate) struct Due {
 }
 
 impl Readings {
-    /// Says when readings are due.
+    /// Sets when readings are due.
     pub(crate) fn request(&mut self, request: ReadRequest) {
         self.request = request;
     }
@@ -187,7 +188,7 @@ impl Readings {
         !self.request.interval.is_zero()
     }
 
-    /// Adds what one outlet said, or why it said nothing.
+    /// Adds what one outlet reported, or why it reported nothing.
     pub fn push(&mut self, probe: &ProbeId, reading: Result<Reading, NoReading>) {
         if self.all.capacity() == 0 {
             self.all.reserve_exact(self.usual);
@@ -216,7 +217,7 @@ impl Readings {
         }
     }
 
-    /// The probes heard of, in the order they came.
+    /// The probes reported, in the order they came.
     pub fn probes(&self) -> impl Iterator<Item = &ProbeId> {
         self.all.iter().map(|(probe, _)| probe)
     }
@@ -226,12 +227,12 @@ impl Readings {
         self.all.iter().filter_map(|(probe, reading)| Some((probe, reading.as_ref().ok()?.measured_at?)))
     }
 
-    /// How many outlets were heard of.
+    /// How many outlets were reported.
     pub fn len(&self) -> usize {
         self.all.len()
     }
 
-    /// Whether nothing was heard.
+    /// Whether nothing was reported.
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()
     }
@@ -242,7 +243,7 @@ impl Readings {
 pub struct Finding {
     /// A source or a fact: `DCMI Get Power Reading`, `profile`.
     pub what: String,
-    /// What it says: `236 W`, `Raritan PX2`.
+    /// Its text: `236 W`, `Raritan PX2`.
     pub value: String,
     /// For sources: whether this is the one used.
     pub is_used: bool,

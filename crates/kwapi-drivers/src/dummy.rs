@@ -1,4 +1,4 @@
-//! A meter that is not there, for trying things out and for load: its watts are made up and its name says so.
+//! A meter that is not there, for trying things out and for load: its watts are made up and its name shows that.
 //!
 //! One dummy may have thousands of outlets. The same seed gives the same watts. It may measure a thousand times a second, and its
 //! watts may swing as a sine does, whose energy is known between any two instants.
@@ -96,7 +96,7 @@ impl Driver for Dummy {
 
     async fn open(config: &DummyConfig, outlets: &Outlets, _: &Arc<()>) -> Result<Self, DriverError> {
         Self::check(config)?;
-        let probes = if outlets.wants_all() {
+        let probes = if outlets.selects_all() {
             (1..=config.outlets).filter_map(|outlet| outlets.probe(&outlet.to_string(), None)).collect()
         } else {
             outlets.named().iter().map(|outlet| outlet.probe.clone()).collect()
@@ -109,7 +109,7 @@ impl Driver for Dummy {
             let average = self.config.watts_at(due.at);
             for probe in &self.probes {
                 let stray = self.random.random_range(-1.0..=1.0) * self.config.jitter_watts;
-                // In milliwatts, as meters say it: none says sixteen digits.
+                // In milliwatts, as meters report it: none reports sixteen digits.
                 let watts = ((average + stray).max(0.0) * 1e3).round() / 1e3;
                 readings.push(probe, Ok(Reading { age: due.age, ..Reading::watts(watts) }));
             }

@@ -11,12 +11,12 @@ pub enum DriverError {
     #[error("link lost: {0}")]
     Link(#[from] io::Error),
 
-    /// Somebody is there, whose certificate is not trusted or with whom no TLS comes about. Treated as
-    /// [`DriverError::Link`]; `kwapi discover` says so instead of passing it over.
+    /// Somebody is there, whose certificate is not trusted or with whom the TLS handshake fails. Treated as
+    /// [`DriverError::Link`]; `kwapi discover` reports that instead of skipping it.
     #[error("link lost: {0}")]
     Untrusted(String),
 
-    /// The device spoke, but not sense. The session is kept; the readings are lost.
+    /// The device responded, but not sensibly. The session is kept; the readings are lost.
     #[error("malformed {what}: {input:?}")]
     Malformed {
         /// What was being read, in the words of the device's own manual.
@@ -25,22 +25,22 @@ pub enum DriverError {
         input: String,
     },
 
-    /// The device is busy and says so (IPMI 0xC0, HTTP 503). The session is kept; the next round tries again.
+    /// The device is busy and reports that (IPMI 0xC0, HTTP 503). The session is kept; the next round tries again.
     #[error("busy: {0}")]
     Busy(String),
 
-    /// The device, or the operator's configuration, says no. Reopened at the slowest pace, since a BMC locks an
-    /// account after a few wrong passwords. The message says what to try.
+    /// The device, or the operator's configuration, refuses. Reopened at the slowest pace, since a BMC locks an
+    /// account after a few wrong passwords. The message states what to try.
     #[error("refused: {0}")]
     Refused(String),
 
-    /// A device of the driver's kind that wants a login, or another one. Treated as [`DriverError::Refused`];
+    /// A device of the driver's kind that requires a login, or another one. Treated as [`DriverError::Refused`];
     /// `kwapi discover` tries the credentials it has.
     #[error("refused: {0}")]
     Locked(String),
 
     /// A device of the driver's kind, from which nothing can be read as it is configured: it has no meter, or there are
-    /// several to choose from. Treated as [`DriverError::Refused`]; `kwapi discover` says so instead of passing it over.
+    /// several to choose from. Treated as [`DriverError::Refused`]; `kwapi discover` reports that instead of skipping it.
     #[error("refused: {0}")]
     NothingToRead(String),
 }
@@ -59,8 +59,8 @@ impl DriverError {
         }
     }
 
-    /// The same error from a device that has not shown that it is of the driver's kind: whatever asks for a login may be any
-    /// web server, and is told none.
+    /// The same error from a device that has not shown that it is of the driver's kind: whatever requires a login may
+    /// be any web server, and is sent none.
     pub(crate) fn of_whoever_answers(self) -> Self {
         match self {
             Self::Locked(message) => Self::Refused(message),
@@ -68,7 +68,7 @@ impl DriverError {
         }
     }
 
-    /// A link error in our own words: what was asked, of whom, and what happened.
+    /// A link error in our own words: what was requested, from which host, and what happened.
     pub fn link(message: impl Into<String>) -> Self {
         Self::Link(io::Error::other(message.into()))
     }

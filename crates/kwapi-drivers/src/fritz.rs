@@ -1,7 +1,7 @@
 //! Plugs and meters on a `FRITZ!Box` (FRITZ!DECT 200 and 210, FRITZ!Smart Energy 200 and 250), read from the box over AHA-HTTP.
 //!
-//! One request brings all devices. A plug tells the box its power every two minutes or so; the box says no stamp. Source:
-//! AVM, *AHA HTTP Interface* (`getdevicelistinfos`); `login.rs`, `devices.rs`.
+//! One request returns all devices. A plug reports its power to the box every two minutes or so; the box states no
+//! stamp. Source: AVM, *AHA HTTP Interface* (`getdevicelistinfos`); `login.rs`, `devices.rs`.
 
 mod devices;
 mod login;
@@ -27,7 +27,7 @@ use login::FritzSession;
 pub struct FritzConfig {
     /// The box: a name or an address; `https://` in front of it for TLS.
     pub host: String,
-    /// A user of the box with the permission "Smart Home"; empty where the box asks for a password alone.
+    /// A user of the box with the permission "Smart Home"; empty where the box requires a password alone.
     #[serde(default)]
     pub username: String,
     /// Its password.
@@ -35,7 +35,7 @@ pub struct FritzConfig {
     /// Whom to trust, over `https`.
     #[serde(default)]
     pub tls: DeviceTls,
-    /// Whether a box may ask for the login of FRITZ!OS before 7.24, which gives its listener an MD5 hash of the password.
+    /// Whether a box may require the login of FRITZ!OS before 7.24, which gives its listener an MD5 hash of the password.
     #[serde(default)]
     pub legacy_login: bool,
 }
@@ -45,7 +45,7 @@ pub struct FritzConfig {
 pub struct Fritz {
     session: FritzSession,
     outlets: Outlets,
-    /// The devices as last told.
+    /// The devices as last reported.
     plugs: Vec<Plug>,
     registers: Vec<Arc<Register>>,
     notes: Notes,
@@ -113,7 +113,7 @@ impl Driver for Fritz {
             return Err(answer.malformed("list of devices"));
         };
         self.plugs = plugs;
-        self.know_registers();
+        self.update_registers();
         let Self { plugs, registers, notes, outlets, listed, .. } = self;
         let all = plugs.iter().enumerate();
         let all = all.map(|(place, plug)| (place, plug.ain.as_str(), Some(plug.name.as_str())));
@@ -122,7 +122,7 @@ impl Driver for Fritz {
             _ => not_listed(),
         };
         listed.hand_out(outlets, all, |key| find(plugs, key), reading, readings);
-        if readings.is_empty() && outlets.wants_all() {
+        if readings.is_empty() && outlets.selects_all() {
             return Err(DriverError::Busy(format!("{}: lists no device with a meter", answer.request_line)));
         }
         Ok(())
@@ -133,7 +133,7 @@ impl Driver for Fritz {
         findings.extend(self.plugs.iter().map(|plug| Finding {
             what: format!("{} ({})", plug.ain, plug.name),
             value: plug.describe(),
-            is_used: self.outlets.wants_all()
+            is_used: self.outlets.selects_all()
                 || self.outlets.named().iter().any(|outlet| self.is(&outlet.key, plug)),
             why: plug.product.clone(),
         }));
@@ -143,7 +143,7 @@ impl Driver for Fritz {
 }
 
 impl Fritz {
-    /// Whether `key` is this plug, as far as that can be told from others.
+    /// Whether `key` is this plug, as far as it can be distinguished from others.
     fn is(&self, key: &str, plug: &Plug) -> bool {
         find(&self.plugs, key)
             .ok()
@@ -152,7 +152,7 @@ impl Fritz {
     }
 
     /// A plug's counter is known by its AIN, which is burnt into it.
-    fn know_registers(&mut self) {
+    fn update_registers(&mut self) {
         let known = self.registers.iter().map(|register| register.serial.as_deref());
         if known.eq(self.plugs.iter().map(|plug| Some(plug.ain.as_str()))) {
             return;

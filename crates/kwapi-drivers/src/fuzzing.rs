@@ -34,7 +34,7 @@ pub fn kasa_answer(bytes: &[u8]) {
     kasa::parse_anything(bytes);
 }
 
-/// JSON of every device that speaks it: Redfish, Shelly, Tasmota, and documents of the operator's own.
+/// JSON of every device that sends it: Redfish, Shelly, Tasmota, and documents of the operator's own.
 pub fn meters_json(bytes: &[u8]) {
     redfish::resource::parse_anything(bytes);
     shelly::status::parse_anything(bytes);

@@ -1,4 +1,5 @@
-//! The HTTP client of every driver whose device speaks HTTP: one way to log in, to bound, to trust and to complain.
+//! The HTTP client of every driver whose device has an HTTP interface: one way to log in, to bound, to trust and to
+//! report errors.
 //!
 //! Redirects are not followed but those that only add or take the slash at the end of a path: a login would travel with
 //! them, and a device that sends its reader elsewhere (to HTTPS, most often) is better configured so.
@@ -69,7 +70,7 @@ impl Clients {
 /// How to get past a device's door.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Login {
-    /// Sent as Basic or Digest, whichever the device asks for, and not before it asks.
+    /// Sent as Basic or Digest, whichever the device requests, and not before it does.
     pub(crate) user: Option<(String, Secret)>,
     /// Sent with every request.
     pub(crate) headers: HeaderMap,

@@ -1,6 +1,6 @@
 //! Any device or program that shows its watts as JSON at a URL.
 //!
-//! One request a round brings all outlets. Source: `json_values.rs`.
+//! One request a round returns all outlets. Source: `json_values.rs`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ url_config! {
         pub values: Values,
     }
     const KEYS = [
-        url: "what to ask for, once a round",
+        url: "what to request, once a round",
         DriverKey::required("values", "where the values are in the answer"),
     ];
 }
@@ -64,8 +64,8 @@ impl Driver for HttpJson {
     ) -> Result<Self, DriverError> {
         Self::check(config)?;
         Self::check_outlets(config, outlets)?;
-        let outlets = if outlets.wants_all() {
-            // What the outlets of an unknown document are, nobody knows; one probe is the document.
+        let outlets = if outlets.selects_all() {
+            // What the outlets of an unknown document are, is unknown; one probe is the document.
             vec![Outlet { key: "1".to_owned(), probe: outlets.only()? }]
         } else {
             outlets.named().to_vec()

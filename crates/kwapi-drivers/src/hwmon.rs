@@ -129,7 +129,7 @@ pub struct FoundSensor {
     pub scope: SensorScope,
 }
 
-/// The sensors below `root` that say power or energy when asked. Blocks as long as the slowest of them.
+/// The sensors below `root` that return power or energy when read. Blocks as long as the slowest of them.
 pub fn readable(root: &Path) -> Vec<FoundSensor> {
     let sensors = chip::find(root).unwrap_or_default();
     let is_readable = |sensor: &&HwmonSensor| {

@@ -1,8 +1,8 @@
 //! `driver = "ipmi"`: the power a server's management card measures.
 //!
-//! Speaks IPMI 2.0 (RMCP+, cipher suites 17 and 3), and 1.5 where a card knows no better. The watts come from DCMI Get
-//! Power Reading, else from the sensors of power in the card's SDR repository, else from Intel Node Manager behind it. One
-//! meter has one outlet, the machine.
+//! Supports IPMI 2.0 (RMCP+, cipher suites 17 and 3), and 1.5 where a card supports nothing newer. The watts come from
+//! DCMI Get Power Reading, else from the sensors of power in the card's SDR repository, else from Intel Node Manager
+//! behind it. One meter has one outlet, the machine.
 //!
 //! Sources: *IPMI Specification, Second Generation*, v2.0 rev. 1.1, and *Data Center Management Interface* v1.5 rev. 1.0.
 
@@ -60,7 +60,7 @@ const LOOK_BETTER: Duration = Duration::from_secs(600);
 #[derive(Debug)]
 pub struct Ipmi {
     session: RmcpSession,
-    /// Where the watts come from, and what spoke for it.
+    /// Where the watts come from, and the reasons for it.
     found: FoundSource,
     /// When that was looked for.
     looked: Instant,

@@ -1,4 +1,4 @@
-//! Values in a JSON document, found where the operator says: shared by the drivers whose devices have no manual of
+//! Values in a JSON document, found where the operator configures: shared by the drivers whose devices have no manual of
 //! their own (`mqtt`, `http_json`).
 //!
 //! A place is a JSON pointer (RFC 6901): `/ENERGY/Power`, `/meters/0/power`; empty for a document that is the number
@@ -26,7 +26,7 @@ pub struct Values {
     /// Its unit.
     #[serde(default)]
     pub power_unit: PowerUnit,
-    /// What one count of it is worth in that unit: `0.1` for tenths, `-1` for a consumption told as negative.
+    /// What one count of it is worth in that unit: `0.1` for tenths, `-1` for a consumption reported as negative.
     pub power_scale: Option<f64>,
     /// Where volts are.
     pub voltage: Option<String>,
@@ -125,15 +125,15 @@ impl Values {
         self.main_places().chain(others.into_iter().flatten().map(String::as_str))
     }
 
-    /// Whether a document says anything, be it `null`, where power or energy are.
+    /// Whether a document has anything, be it `null`, where power or energy are.
     pub(crate) fn is_about_power(&self, document: &Value, outlet: &str) -> bool {
         self.main_places().any(|place| document.pointer(&filled_in(place, outlet)).is_some())
     }
 
-    /// What `document` says of one outlet, which is `name` in the log. A part that makes no sense is left out and noted.
+    /// What `document` holds of one outlet, which is `name` in the log. A part that makes no sense is left out and noted.
     ///
     /// # Errors
-    /// When neither power nor energy is there or makes sense, and when the time of measuring is not told.
+    /// When neither power nor energy is there or makes sense, and when the time of measuring is not given.
     pub(crate) fn read(
         &self,
         name: &str,

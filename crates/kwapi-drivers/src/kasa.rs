@@ -28,14 +28,14 @@ pub struct KasaConfig {
     pub host: String,
 }
 
-/// A plug or strip that has said what it is.
+/// A plug or strip that has reported what it is.
 #[derive(Debug)]
 pub struct Kasa {
     host: String,
     outlets: Outlets,
-    /// As last told.
+    /// As last reported.
     plug: KasaDevice,
-    /// Whether any socket has ever said what it draws.
+    /// Whether any socket has ever reported what it draws.
     has_measured: bool,
     registers: HashMap<String, Arc<Register>>,
     notes: Notes,

@@ -132,7 +132,7 @@ impl<S: LocalSensor> Driver for LocalSensors<S> {
         outlets.refuse_numbers(S::ALL, S::OUTLETS)
     }
 
-    /// Reads once: a missing permission is told now, not at the first reading.
+    /// Reads once: a missing permission is reported now, not at the first reading.
     async fn open(
         config: &LocalSensorsConfig<S>,
         outlets: &Outlets,
@@ -215,7 +215,7 @@ impl<S: LocalSensor> LocalSensors<S> {
 fn sources<S: LocalSensor>(sensors: &[S], outlets: &Outlets) -> Result<Vec<ReadSensor>, DriverError> {
     let source = |(probe, sensor): (ProbeId, usize)| {
         let path = sensors.get(sensor).map(|sensor| sensor.key().to_owned());
-        // Whether a counter goes on while the machine restarts is not stated.
+        // Whether a counter continues while the machine restarts is not stated.
         let register = Arc::new(Register { path, is_in_host: true, ..Register::default() });
         ReadSensor { probe, sensor, register, last: String::new() }
     };
@@ -224,7 +224,7 @@ fn sources<S: LocalSensor>(sensors: &[S], outlets: &Outlets) -> Result<Vec<ReadS
 
 /// Which sensor is read for which probe.
 fn choose<S: LocalSensor>(sensors: &[S], outlets: &Outlets) -> Result<Vec<(ProbeId, usize)>, DriverError> {
-    if outlets.wants_all() {
+    if outlets.selects_all() {
         let counted = S::counted(sensors);
         let parts = counted.iter().filter_map(|index| sensors.get(*index));
         let probes = outlets.probes(parts.map(|sensor| (sensor.key(), sensor.label())));

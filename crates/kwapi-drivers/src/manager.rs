@@ -93,8 +93,8 @@ impl Manager {
         Self::with(sink, clock, Host::of_runtime(), ManagerState::default())
     }
 
-    /// A manager on `host` that keeps in `directory` what a meter's register needs to tell of the time between two
-    /// processes. Only one manager may use a directory; one that cannot use it says so and keeps nothing.
+    /// A manager on `host` that keeps in `directory` what a meter's register needs to cover the time between two
+    /// processes. Only one manager may use a directory; one that cannot use it reports that and keeps nothing.
     pub fn keeping(sink: Sink, clock: WallClock, host: Host, directory: PathBuf) -> Self {
         Self::with(sink, clock, host, ManagerState::start(directory))
     }
@@ -234,7 +234,7 @@ impl Manager {
 }
 
 impl Running {
-    /// Waits for the end of a meter that was told to end, and keeps what it has come to.
+    /// Waits for the end of a meter that was requested to end, and keeps what it has come to.
     async fn ended(mut self, outflow: &Outflow) {
         _ = (&mut self.task).await;
         self.leave(outflow);

@@ -1,4 +1,4 @@
-//! Energy meters that speak Modbus, on TCP or on a serial line; which registers they keep what in is a map.
+//! Energy meters that implement Modbus, on TCP or on a serial line; which registers they keep what in is a map.
 //!
 //! Several meters behind one gateway or on one line share its connection, which carries one request at a time.
 //!
@@ -31,7 +31,7 @@ pub use line::Lines;
 use line::{ModbusLine, Reply};
 use map::{Block, Map, RegisterValues, addressed};
 
-/// Registers that the meter refuses are asked for again after this: the exceptions that mean that it has no such
+/// Registers that the meter refuses are requested again after this: the exceptions that mean that it has no such
 /// registers also come while it starts, "in the wrong state to process a request" (*Application Protocol* 7).
 const REFUSAL_PAUSE: Duration = Duration::from_secs(60);
 
@@ -101,9 +101,9 @@ impl Driver for Modbus {
         DriverKey::new("maps", "directory of your own maps, looked into first")
             .naming(Names::Definitions { chosen_by: "map" }),
         DriverKey::new("framing", "tcp, or rtu for a plain serial-to-network converter").or("tcp"),
-        DriverKey::new("baud", "bits a second on the line").in_unit("bit/s").otherwise("as the map says"),
-        DriverKey::new("parity", "none, even or odd").otherwise("as the map says"),
-        DriverKey::new("stop_bits", "1 or 2").otherwise("as the map says"),
+        DriverKey::new("baud", "bits a second on the line").in_unit("bit/s").otherwise("as in the map"),
+        DriverKey::new("parity", "none, even or odd").otherwise("as in the map"),
+        DriverKey::new("stop_bits", "1 or 2").otherwise("as in the map"),
     ];
     type Config = ModbusConfig;
     type Shared = Lines;
@@ -202,8 +202,8 @@ impl Driver for Modbus {
 }
 
 impl Modbus {
-    /// Asks for all registers that are due. Those that are refused are left out for a while, one by one where several
-    /// numbers were asked for together.
+    /// Requests all registers that are due. Those that are refused are left out for a while, one by one where several
+    /// numbers were requested together.
     ///
     /// # Errors
     /// When no register can be read now.
@@ -253,7 +253,7 @@ impl Modbus {
         Ok(registers)
     }
 
-    /// Asks for each number of `block` by itself from now on; whether there are several.
+    /// Requests each number of `block` by itself from now on; whether there are several.
     fn split(&mut self, block: Block) -> bool {
         let measured = self.outlets.iter().filter_map(|outlet| self.map.outlets.get(&outlet.key));
         let mut singles = self.map.single_requests(measured);

@@ -1,7 +1,7 @@
 //! Anything that publishes its watts over MQTT 3.1.1: plugs, gateways, Zigbee bridges, home automation.
 //!
-//! Each message is a reading. Retained messages are from nobody knows when, so they are counted and left out. All
-//! meters of one broker and user share one connection; when it is lost, each of them says so and opens again.
+//! Each message is a reading. Retained messages are of unknown age, so they are counted and left out. All
+//! meters of one broker and user share one connection; when it is lost, each of them reports that and opens again.
 //!
 //! Source: OASIS MQTT 3.1.1, sections 3.1 (connect), 3.3.1.3 (retain), 4.7 (topics).
 
@@ -133,14 +133,14 @@ impl Driver for Mqtt {
 /// What to subscribe to for these outlets.
 ///
 /// # Errors
-/// When the topic cannot tell the outlets apart.
+/// When the topic cannot distinguish the outlets.
 fn filters(topic: &str, outlets: &Outlets) -> Result<Vec<String>, ConfigError> {
     let refused = |why: &str| Err(ConfigError::new(format!("{topic:?}: {why}")));
     if topic.is_empty() || topic.len() > 65_535 || topic.contains('\0') {
         return refused("invalid MQTT topic");
     }
     let has_place = topic.contains("{outlet}");
-    if outlets.wants_all() {
+    if outlets.selects_all() {
         let whole_levels = topic.split('/').filter(|level| *level == "{outlet}").count();
         return match (whole_levels, topic.matches("{outlet}").count()) {
             (1, 1) => Ok(vec![topic.replace("{outlet}", "+")]),

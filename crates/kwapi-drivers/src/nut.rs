@@ -1,6 +1,6 @@
 //! UPSes and PDUs that a NUT server (`upsd`) watches, over its text protocol.
 //!
-//! One request brings all variables of a device. Source: `nut/variables.rs`; NUT 2.8, `docs/net-protocol.txt`.
+//! One request returns all variables of a device. Source: `nut/variables.rs`; NUT 2.8, `docs/net-protocol.txt`.
 
 mod choice;
 mod contradiction;
@@ -37,9 +37,9 @@ pub struct NutConfig {
     pub username: Option<String>,
     /// Its password.
     pub password: Option<Secret>,
-    /// The device's full load in watts, where it tells its load as a share and not this.
+    /// The device's full load in watts, where it reports its load as a share and not this.
     pub nominal_watts: Option<f64>,
-    /// Watts a volt-ampere, for devices that tell volt-amperes only. A key of every meter that NUT's estimates use too.
+    /// Watts a volt-ampere, for devices that report volt-amperes only. A key of every meter that NUT's estimates use too.
     pub power_factor: Option<f64>,
 }
 
@@ -141,7 +141,7 @@ impl Driver for Nut {
                 for probe in named.chain(known.clone()) {
                     readings.push(probe, Err(no_reading.clone()));
                 }
-                // By a template no probe is known yet that could say why.
+                // By a template no probe is known yet that could report why.
                 return if readings.is_empty() {
                     Err(DriverError::Busy(no_reading.to_string()))
                 } else {
@@ -184,14 +184,14 @@ impl Driver for Nut {
 }
 
 impl Nut {
-    /// Looks at which outlets there are: just after its start upsd knows a device only in part, and owners rename outlets.
+    /// Looks at which outlets there are: just after its start upsd has a device only in part, and owners rename outlets.
     fn list(&mut self, variables: &Variables) {
         let mut listed = listed(variables, &self.outlets, &self.rating);
         let has_changed = std::mem::replace(&mut self.variables, variables.len()) != variables.len();
         if !self.measured.is_empty() && !has_changed && listed == self.listed {
             return;
         }
-        if self.outlets.wants_all() {
+        if self.outlets.selects_all() {
             // What was known and is gone has no reading; the whole device is no outlet that could be gone.
             let is_gone = |(key, _): &&(String, Option<String>)| {
                 !key.ends_with("total") && listed.iter().all(|(known, _)| known != key)
@@ -213,7 +213,7 @@ impl Nut {
 }
 
 impl Measured {
-    /// Keeps its source while that is told and not contradicted, and takes a better one when there is one.
+    /// Keeps its source while that is reported and not contradicted, and takes a better one when there is one.
     fn choose(&mut self, variables: &Variables, rating: &Rating) {
         let found = choose(variables, &self.key, rating);
         let rank = |choice: &NutChoice| choice.source.as_ref().map_or(u8::MAX, NutSource::rank);
@@ -242,9 +242,9 @@ impl Measured {
     }
 }
 
-/// The outlets of a device with their labels: those that tell watts; else the whole device, where it tells watts; else
-/// outlets that tell amperes; else the whole device by an estimate. A bank is only read where it is named: its outlets
-/// or the whole count what it counts.
+/// The outlets of a device with their labels: those that report watts; otherwise the whole device, where it reports
+/// watts; otherwise outlets that report amperes; otherwise the whole device by an estimate. A bank is only read where
+/// it is named: its outlets or the whole count what it counts.
 fn listed(variables: &Variables, outlets: &Outlets, rating: &Rating) -> Vec<(String, Option<String>)> {
     let outlets_of = |property| {
         let mut keys = variables.outlets(property);
@@ -252,16 +252,16 @@ fn listed(variables: &Variables, outlets: &Outlets, rating: &Rating) -> Vec<(Str
         keys
     };
     let mut keys = outlets_of("realpower");
-    if outlets.wants_all() && keys.is_empty() {
+    if outlets.selects_all() && keys.is_empty() {
         let whole = choose(variables, "total", rating).source;
         if whole.as_ref().is_none_or(|source| source.rank() > 0) {
             keys = outlets_of("current");
         }
-        // A UPS that tells no power is read for what is missing; a PDU tells its outlets in a moment.
+        // A UPS that reports no power is read for what is missing; a PDU lists its outlets in a moment.
         if keys.is_empty() && (whole.is_some() || variables.are_of_a_ups()) {
             keys.push("total".to_owned());
         }
-    } else if !outlets.wants_all() {
+    } else if !outlets.selects_all() {
         keys = outlets_of("realpower").into_iter().chain(outlets_of("current")).collect();
         keys.sort();
         keys.dedup();
@@ -275,14 +275,14 @@ fn listed(variables: &Variables, outlets: &Outlets, rating: &Rating) -> Vec<(Str
 }
 
 /// Each probe with the key of its outlet, or why none is meant. A single probe by position is the whole device, where
-/// that says its power.
+/// that reports its power.
 fn assigned(
     outlets: &Outlets,
     listed: &[(String, Option<String>)],
     variables: &Variables,
     rating: &Rating,
 ) -> Vec<(ProbeId, String, Option<String>)> {
-    if outlets.wants_all() {
+    if outlets.selects_all() {
         let probes = outlets.probes(listed.iter().map(|(key, label)| (key.as_str(), label.as_deref())));
         let found = probes.into_iter().zip(listed);
         return found.filter_map(|(probe, (key, _))| Some((probe?, key.clone(), None))).collect();

@@ -52,7 +52,7 @@ pub struct Nvml {
     thread: Arc<OneThread>,
     loaded: Arc<Loaded>,
     sources: Vec<ReadGpu>,
-    /// When one was found lost; after a while all are opened anew.
+    /// When one was found lost; after a while all are reopened.
     lost_at: Option<Instant>,
     notes: Notes,
     listed: ListedProbes,
@@ -145,7 +145,7 @@ impl Driver for Nvml {
             _ = readings.drain().count();
             return Err(error);
         }
-        if self.outlets.wants_all() {
+        if self.outlets.selects_all() {
             self.listed.complete(readings);
         }
         Ok(())
@@ -188,7 +188,7 @@ impl Driver for Nvml {
 }
 
 impl Nvml {
-    /// Shuts the library down and opens it anew: it finds a GPU again that was lost only so.
+    /// Shuts the library down and reopens it: it finds a GPU again that was lost only so.
     async fn open_again(&mut self) -> Result<(), DriverError> {
         let before = std::mem::take(&mut self.loaded);
         let name = self.library.to_string_lossy().into_owned();
@@ -285,7 +285,7 @@ fn choose(gpus: &[Gpu], outlets: &Outlets) -> Vec<ReadGpu> {
         let last = Err(NoReading::NotReady("not read yet".to_owned()));
         ReadGpu { probe, key: key.to_owned(), gpu: index, register: Arc::new(register), last }
     };
-    if outlets.wants_all() {
+    if outlets.selects_all() {
         let probes = outlets.probes(gpus.iter().map(|gpu| (gpu.key.as_str(), gpu.name.as_deref())));
         let sources = gpus.iter().enumerate().zip(probes);
         return sources

@@ -1,4 +1,4 @@
-//! Electricity meters that say their registers by OBIS code (IEC 62056-61), whatever carries them: text telegrams
+//! Electricity meters that report their registers by OBIS code (IEC 62056-61), whatever carries them: text telegrams
 //! (IEC 62056-21, DSMR P1) or SML.
 //!
 //! A code is `A-B:C.D.E*F`: A is 1 for electricity; C what is measured (1 import, 2 export, 16 the difference, 21 to 76 one

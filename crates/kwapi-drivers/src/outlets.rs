@@ -6,7 +6,7 @@ use kwapi_core::ProbeId;
 
 use crate::config::ConfigError;
 
-/// One outlet of a meter that somebody wants measured.
+/// One outlet of a meter that is to be measured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outlet {
     /// The device's name for it: an outlet number, a sensor name, a metric's label.
@@ -51,7 +51,7 @@ impl Outlets {
     }
 
     /// Whether every outlet the device has is wanted.
-    pub fn wants_all(&self) -> bool {
+    pub fn selects_all(&self) -> bool {
         self.template.is_some()
     }
 
@@ -60,7 +60,7 @@ impl Outlets {
         self.template.as_deref()
     }
 
-    /// The probe of the outlet that the device calls `key` (and `label`, if it has names); `None` if nobody wants it
+    /// The probe of the outlet that the device calls `key` (and `label`, if it has names); `None` if it is not configured
     /// or the template makes no probe id of it.
     pub fn probe(&self, key: &str, label: Option<&str>) -> Option<ProbeId> {
         match &self.template {
@@ -73,9 +73,9 @@ impl Outlets {
     }
 
     /// The probes of all outlets that a device lists, each by its key and its name on the device. Outlets of one name (a
-    /// machine with two supplies) are told apart by their keys, `web1.3` and `web1.4`: what is above them on the path,
-    /// `web1`, is then their sum. `None` for an outlet that nobody wants, of whose name the template makes no probe id, or
-    /// that cannot be told from another even so.
+    /// machine with two supplies) are distinguished by their keys, `web1.3` and `web1.4`: what is above them on the path,
+    /// `web1`, is then their sum. `None` for an outlet that is not configured, of whose name the template makes no
+    /// probe id, or that cannot be distinguished from another even so.
     pub fn probes<'a>(
         &self,
         listed: impl IntoIterator<Item = (&'a str, Option<&'a str>)>,

@@ -1,7 +1,7 @@
-//! A reading put together part by part: a part that makes no sense costs itself alone, and is told once.
+//! A reading put together part by part: a part that makes no sense costs itself alone, and is reported once.
 //!
 //! Meters give signed watts. A hair below zero is the noise of an idle socket. More than that is power that flows
-//! back: the meter's import counter, which stands still meanwhile, says that nothing is drawn. Without such a counter
+//! back: the meter's import counter, which stands still meanwhile, shows that nothing is drawn. Without such a counter
 //! it is as likely a current transformer the wrong way round, and no reading.
 
 use std::collections::{BTreeMap, HashMap};
@@ -13,19 +13,19 @@ use tokio::time::Instant;
 use crate::driver::{Finding, Readings};
 use crate::outlets::{Outlet, Outlets};
 
-/// Watts this little below zero are the noise of a meter without a load. Less than one: −1 is a device's way to say
+/// Watts this little below zero are the noise of a meter without a load. Less than one: −1 is a device's way to report
 /// "not available" (`SNMP`, `NUT`).
 const NOISE_WATTS: f64 = 1.0;
-/// More parts of one device in trouble are not told apart.
+/// More parts of one device in trouble are not distinguished.
 const NOTES_MAX: usize = 64;
 /// A device's own names are cut here.
 const NAME_CHARS_MAX: usize = 60;
 /// More probes of one meter are not remembered.
 const LISTED_MAX: usize = 10_000;
-/// A probe whose outlet has been gone for so long is no longer told of.
+/// A probe whose outlet has been gone for so long is no longer reported.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
 
-/// Parts of outlets that make no sense, each told in the log once and shown by `kwapi probe`.
+/// Parts of outlets that make no sense, each logged once and shown by `kwapi probe`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Notes(BTreeMap<(String, String), String>);
 
@@ -60,13 +60,13 @@ impl Notes {
     }
 }
 
-/// The probes that a template made of a device's outlets. One whose outlet is gone has no reading for a while, which says
-/// so, instead of a last value that stands; then it is forgotten, since names come and go.
+/// The probes that a template made of a device's outlets. One whose outlet is gone has no reading for a while, which
+/// shows that, instead of a last value that stands; then it is forgotten, since names come and go.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ListedProbes(HashMap<ProbeId, Instant>);
 
 impl ListedProbes {
-    /// Adds to a round what is missing of earlier ones. Nothing is missing from a round in which nothing was heard.
+    /// Adds to a round what is missing of earlier ones. Nothing is missing from a round in which nothing was received.
     pub(crate) fn complete(&mut self, readings: &mut Readings) {
         if readings.is_empty() {
             return;
@@ -90,7 +90,8 @@ impl ListedProbes {
     }
 
     /// Hands out what a device's outlets have measured, each by its place: to the probes that the template makes of those
-    /// that are `listed` (place, key and name), or to those that are named, whose place `find` tells, or why there is none.
+    /// that are `listed` (place, key and name), or to those that are named, whose place `find` returns, or why there is
+    /// none.
     pub(crate) fn hand_out<'a>(
         &mut self,
         outlets: &Outlets,
@@ -99,7 +100,7 @@ impl ListedProbes {
         mut reading: impl FnMut(usize) -> Result<Reading, NoReading>,
         readings: &mut Readings,
     ) {
-        if outlets.wants_all() {
+        if outlets.selects_all() {
             let listed: Vec<_> = listed.into_iter().collect();
             let probes = outlets.probes(listed.iter().map(|(_, key, name)| (*key, *name)));
             for (probe, (place, ..)) in probes.into_iter().zip(listed) {
@@ -162,7 +163,7 @@ fn split<T>(part: Option<Result<T, NoReading>>) -> (Option<T>, Option<NoReading>
     }
 }
 
-/// What an outlet draws when its meter says `watts` and its import counter stands at `counter`.
+/// What an outlet draws when its meter reports `watts` and its import counter stands at `counter`.
 ///
 /// # Errors
 /// [`NoReading::Implausible`] for what no outlet draws.

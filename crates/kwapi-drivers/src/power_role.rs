@@ -11,7 +11,7 @@ pub(crate) enum Role {
     SupplyOutput,
     /// A part of the machine, or a limit, which is no measurement.
     Part,
-    /// The name does not tell.
+    /// The name does not show it.
     Unknown,
 }
 
@@ -67,8 +67,8 @@ const SYSTEMS: &[&str] = &[
 
 /// Judges by name, as vendors give them: Dell "Pwr Consumption" and "System Level", HPE "Power Meter", Lenovo "Sys
 /// Power", Cisco `POWER_USAGE`, Inspur `Total_Power`, Huawei "Power"; supplies "PS1 Input Power", `PSU2_PIN`, "PSU1
-/// POUT", "Power Supply 1"; NVIDIA `TotalGPU_Power_0`, which is no total. `is_in_supply`: the card says that the sensor is
-/// in a power supply, whatever it is called.
+/// POUT", "Power Supply 1"; NVIDIA `TotalGPU_Power_0`, which is no total. `is_in_supply`: the card states that the
+/// sensor is in a power supply, whatever it is called.
 pub(crate) fn role(name: &str, is_in_supply: bool) -> Role {
     let words = words(name);
     let has_word = |wanted: &[&str]| words.iter().any(|word| wanted.contains(&word.as_str()));

@@ -17,7 +17,7 @@ use crate::outlets::Outlets;
 use crate::value::{self, EnergyUnit, PowerUnit};
 use scrape::Scrape;
 
-/// The formats we read, the one that tells when a counter began first.
+/// The formats we read, the one that states when a counter began first.
 const ACCEPT: &str = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
 
 url_config! {
@@ -28,7 +28,8 @@ url_config! {
         /// Its unit.
         #[serde(default)]
         pub power_unit: PowerUnit,
-        /// What one count is worth in that unit: `0.01` for hundredths; negative where consumption is told as negative.
+        /// What one count is worth in that unit: `0.01` for hundredths; negative where consumption is reported as
+        /// negative.
         pub power_scale: Option<f64>,
         /// The gauge of volts.
         pub voltage: Option<String>,
@@ -40,7 +41,7 @@ url_config! {
         pub current_scale: Option<f64>,
         /// The counter of energy.
         pub energy: Option<String>,
-        /// Its unit: joules, as the convention wants, unless said otherwise.
+        /// Its unit: joules, as the convention requires, unless configured otherwise.
         #[serde(default = "joules")]
         pub energy_unit: EnergyUnit,
         /// What one count is worth in that unit.

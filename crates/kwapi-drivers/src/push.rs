@@ -6,7 +6,7 @@
 //!
 //! All members but one of `watts`, `amperes` and `joules_total` may be left out; `outlet` is then `1`. `joules_total`
 //! is the meter's own counter, `joules_resolution` one tick of it (0.001 when left out); `timestamp` is when it was
-//! measured, in Unix seconds; `"estimated": true` says that nobody measured it. A line that is wrong is answered with
+//! measured, in Unix seconds; `"estimated": true` marks that nobody measured it. A line that is wrong is answered with
 //! one line, `{"error": "…"}`; one that is right, with nothing. There is no password: who may open the socket
 //! may write.
 //!
@@ -33,9 +33,9 @@ use crate::driver::{Cadence, Driver, DriverError, Finding, Readings};
 use crate::outlets::Outlets;
 use listener::{Listener, Pushed};
 
-/// Readings not yet taken. Full: the sender waits, as its socket tells it to.
+/// Readings not yet taken. Full: the sender waits, as its socket makes it.
 const QUEUE_MAX: usize = 1_024;
-/// A listener to whom nobody speaks is well; it says so this often.
+/// A listener without clients is healthy; it reports that this often.
 const QUIET: Duration = Duration::from_secs(1);
 
 /// `driver = "push"`.

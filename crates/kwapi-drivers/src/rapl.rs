@@ -1,6 +1,6 @@
 //! The processor's own meter (RAPL: Intel since Sandy Bridge, AMD since Zen), through Linux's powercap files.
 //!
-//! It counts energy and says no watts. A package contains its cores and graphics, the platform (`psys`) contains the
+//! It counts energy and reports no watts. A package contains its cores and graphics, the platform (`psys`) contains the
 //! packages, memory (`dram`) stands beside its package; none of them sees fans, disks or the power supply's loss.
 //!
 //! Source: Linux, *Documentation/power/powercap/powercap.rst* and *ABI/testing/sysfs-class-powercap*.
@@ -59,7 +59,7 @@ struct ReadZones {
     probe: ProbeId,
     total: Reads,
     register: Arc<Register>,
-    /// What was last told, and when.
+    /// What was last reported, and when.
     reported: Option<(MeterCounter, Instant)>,
 }
 
@@ -83,8 +83,8 @@ impl ReadZones {
         Self { probe, total, register, reported: None }
     }
 
-    /// Whether a counter that is read more often than it steps has not stepped since it was told. It is told now and then even so:
-    /// it is there.
+    /// Whether a counter that is read more often than it steps has not stepped since it was reported. It is reported
+    /// now and then even so: it is there.
     fn is_standing(&mut self, counter: &MeterCounter) -> bool {
         let is_standing =
             self.reported.is_some_and(|(reported, at)| reported == *counter && at.elapsed() < BLOCK);
@@ -116,7 +116,7 @@ impl Driver for Rapl {
         let sources = choose(&zones, outlets)?;
         let (root, outlets, notes) = (config.root.clone(), outlets.clone(), Notes::default());
         let mut meter = Self { root, outlets, zones, looked_at: Instant::now(), sources, notes };
-        // A missing permission is told now, not at the first reading.
+        // A missing permission is reported now, not at the first reading.
         meter.first_look()?;
         if meter.sources.iter().any(|source| matches!(source.total, Reads::Machine(_))) {
             sleep(COMPARE_PAUSE).await;
@@ -209,7 +209,7 @@ impl Rapl {
         }
     }
 
-    /// Looks whether there are other zones than before. Sums begin again with those there are now, as after a reset.
+    /// Checks whether there are other zones than before. Sums start again with those there are now, as after a reset.
     fn look_again(&mut self) {
         self.looked_at = Instant::now();
         let Ok(zones) = zones::find(&self.root) else { return };
@@ -239,7 +239,7 @@ impl Reads {
 
 /// Which zones make which probe.
 fn choose(zones: &[Zone], outlets: &Outlets) -> Result<Vec<ReadZones>, DriverError> {
-    if outlets.wants_all() {
+    if outlets.selects_all() {
         // Whatever adds up: packages and memory; the platform contains them.
         let parts: Vec<_> = zones.iter().enumerate().filter(|(_, zone)| zone.kind.adds_up()).collect();
         let probes =

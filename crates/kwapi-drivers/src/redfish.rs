@@ -1,4 +1,4 @@
-//! Management cards and smart PDUs that speak Redfish over HTTPS.
+//! Management cards and smart PDUs with Redfish over HTTPS.
 //!
 //! Cards keep power in different places; which one is used is found out when the session opens, and looked at again. A
 //! chassis is an outlet, by its `Id`; so is an outlet of a PDU, and `total` is all of a PDU.
@@ -57,7 +57,7 @@ pub struct RedfishConfig {
     /// Whom to trust.
     #[serde(default)]
     pub tls: DeviceTls,
-    /// The `Id` of the chassis to read, where several say their power.
+    /// The `Id` of the chassis to read, where several report their power.
     pub chassis: Option<String>,
     /// The `Id` of the power sensor to read, where several could be meant.
     pub sensor: Option<String>,
@@ -89,7 +89,7 @@ pub struct Redfish {
     /// Configured, but the card has none such.
     missing: Vec<(ProbeId, String)>,
     listed: Instant,
-    /// The collection that brings all outlets in one answer, where the card can.
+    /// The collection that returns all outlets in one answer, where the card can.
     expanded: Option<(String, &'static str)>,
     findings: Vec<Finding>,
 }
@@ -243,7 +243,7 @@ impl Redfish {
     /// Lists the card again where something is wanted that was not there: a blade that was put in, a chassis that shows
     /// itself when the host starts.
     async fn list_again(&mut self) -> Result<(), DriverError> {
-        let is_wanted = self.wanted.wants_all() || !self.missing.is_empty();
+        let is_wanted = self.wanted.selects_all() || !self.missing.is_empty();
         if !is_wanted || self.listed.elapsed() < LIST_AGAIN {
             return Ok(());
         }
@@ -252,7 +252,7 @@ impl Redfish {
         let (metered, is_pdu, _) = match list(device, &self.config, &self.wanted, &self.root).await {
             Ok(listed) => listed,
             Err(error @ (DriverError::Link(_) | DriverError::Untrusted(_))) => return Err(error),
-            // What is known goes on being read.
+            // What is known is still read.
             Err(_) => return Ok(()),
         };
         let Ok((outlets, missing)) = assign(&self.wanted, metered) else { return Ok(()) };
@@ -281,7 +281,7 @@ async fn list(
         None if outlets.named().len() > 1 => outlets.named().iter().map(|o| o.key.as_str()).collect(),
         None => Vec::new(),
     };
-    // A chassis that is named is all that is asked for.
+    // A chassis that is named is all that is requested.
     let pdu = config.pdu.as_deref();
     let is_chassis = config.chassis.is_some() || config.sensor.is_some();
     if !is_chassis && let Some(metered) = search.pdu(root, pdu::OF_A_RACK, pdu, outlets).await? {
@@ -319,7 +319,7 @@ fn assign(outlets: &Outlets, metered: Vec<Metered>) -> Result<Assigned, String> 
     let outlet = |probe, metered| Outlet { probe, metered, last_value: LastValue::default() };
     let keys: Vec<String> = metered.iter().map(|metered| metered.key.clone()).collect();
     let is_named = outlets.named().iter().any(|outlet| keys.contains(&outlet.key));
-    match (outlets.named(), outlets.wants_all() || is_named) {
+    match (outlets.named(), outlets.selects_all() || is_named) {
         // `probe = "web1"` on a server: its one chassis, whatever the card calls it.
         ([only], false) => match <[Metered; 1]>::try_from(with_numbers_first(metered)) {
             Ok([metered]) => Ok((vec![outlet(only.probe.clone(), metered)], Vec::new())),
@@ -345,7 +345,7 @@ fn assign(outlets: &Outlets, metered: Vec<Metered>) -> Result<Assigned, String> 
     }
 }
 
-/// Those that have a number, or all where none has: an enclosure that lists its supplies' capacity says no power.
+/// Those that have a number, or all where none has: an enclosure that lists its supplies' capacity reports no power.
 fn with_numbers_first(metered: Vec<Metered>) -> Vec<Metered> {
     if !metered.iter().any(Metered::has_number) {
         return metered;
@@ -353,7 +353,7 @@ fn with_numbers_first(metered: Vec<Metered>) -> Vec<Metered> {
     metered.into_iter().filter(Metered::has_number).collect()
 }
 
-/// The request that brings all outlets of a PDU at once, where the service root says that it can (DSP0266, 7.3.1).
+/// The request that returns all outlets of a PDU at once, where the service root states that it can (DSP0266, 7.3.1).
 fn expansion(root: &Value, outlets: &[Outlet]) -> Option<(String, &'static str)> {
     let can = |what: &str| {
         let place = format!("/ProtocolFeaturesSupported/ExpandQuery/{what}");

@@ -162,7 +162,7 @@ impl ConfiguredDriver {
         &self.keys
     }
 
-    /// Checks what the types of the keys cannot say.
+    /// Validates what the types of the keys cannot express.
     ///
     /// # Errors
     /// See [`Driver::check`].
@@ -170,7 +170,7 @@ impl ConfiguredDriver {
         self.config.check()
     }
 
-    /// What the files in the directories that it names say to this meter.
+    /// What the files in the directories that it names mean to this meter.
     ///
     /// # Errors
     /// See [`Driver::definitions`].

@@ -8,12 +8,12 @@ use tokio::time::timeout;
 use crate::driver::DriverError;
 use crate::obis::{Damage, Expects, LineBuffer, Port, PortConfig, Telegram};
 
-/// The speeds of lines that meters talk on by themselves: SML and older P1 ports, and P1 ports since DSMR 4.
+/// The speeds of lines that meters send on by themselves: SML and older P1 ports, and P1 ports since DSMR 4.
 const BAUDS: [u32; 2] = [9_600, 115_200];
 /// Some send every ten seconds.
 const LISTEN: Duration = Duration::from_secs(12);
 
-/// What was heard on a line.
+/// What was received on a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LineFinding {
     /// A meter, that a driver reads.
@@ -22,12 +22,12 @@ pub enum LineFinding {
         driver: &'static str,
         /// The line's speed, in bits a second.
         baud: u32,
-        /// What the meter calls itself, with its serial number where it says one.
+        /// What the meter calls itself, with its serial number where it states one.
         meter: String,
     },
     /// Bytes that make no telegram at any speed that was tried.
     Noise,
-    /// Nothing: no meter, or one that waits to be asked.
+    /// Nothing: no meter, or one that waits for a request.
     Silence,
 }
 
@@ -49,7 +49,7 @@ pub async fn listen(device: &Path) -> Result<LineFinding, DriverError> {
     Ok(finding)
 }
 
-/// The first whole telegram, `None` for one that is encrypted; notes that anything was heard at all.
+/// The first whole telegram, `None` for one that is encrypted; notes that anything was received at all.
 async fn telegram(port: &mut Port, finding: &mut LineFinding) -> Result<Option<Telegram>, DriverError> {
     let mut reader = LineBuffer::new(Expects::Any, None);
     loop {

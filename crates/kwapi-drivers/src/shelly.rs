@@ -1,6 +1,6 @@
 //! Shelly plugs, relays and energy meters of every generation, over HTTP on the local network.
 //!
-//! The generation is asked for when the session opens; one request a round brings all channels.
+//! The generation is queried when the session opens; one request a round returns all channels.
 //! Source: `shelly/status.rs`; *Gen2+ API*, "Authentication" (digest, SHA-256, user `admin`).
 
 pub(crate) mod status;
@@ -24,7 +24,7 @@ pub struct Shelly {
     device: DeviceClient,
     is_first_generation: bool,
     model: String,
-    /// By which it is told from another: every generation says its hardware address.
+    /// What distinguishes it from another: every generation reports its hardware address.
     serial: Option<String>,
     outlets: Outlets,
     channels: Vec<String>,
@@ -124,7 +124,7 @@ impl Driver for Shelly {
 }
 
 impl Shelly {
-    /// Says of each counter what it is known by after a restart. There are no more channels than are read.
+    /// Sets for each counter what identifies it after a restart. There are no more channels than are read.
     fn register(&mut self, channels: &mut [Channel]) {
         self.registers.retain(|key, _| self.channels.contains(key));
         for Channel { key, reading, .. } in channels {
@@ -268,7 +268,7 @@ mod tests {
         let printer = |_: &HttpRequest| HttpAnswer::status(404);
         let expected = "refused: GET http://HOST/shelly: 404 Not Found: check that this is a Shelly device";
         check(printer, "", &one(), expected).await;
-        // Whoever wants a login may be any web server: discovery tells it none.
+        // Whatever requires a login may be any web server: discovery sends it none.
         let stranger = HttpDevice::start(|_: &HttpRequest| HttpAnswer::status(401)).await.expect("a port");
         let config = toml::from_str(&format!("host = \"{}\"", stranger.address())).expect("a configuration");
         let error = Shelly::open(&config, &one(), &Arc::default()).await.expect_err("a login");

@@ -1,8 +1,8 @@
 //! Electricity meters with an optical interface, through a reading head on a serial line: SML, as German meters send it by
 //! themselves, and the text telegrams of IEC 62056-21, sent by themselves or on request.
 //!
-//! Which of both comes is found out. A meter that shows whole kilowatt-hours only says its power once its extended data set is
-//! switched on (`Inf on`, with the PIN of the grid operator).
+//! Which of both comes is found out. A meter that shows whole kilowatt-hours only reports its power once its extended
+//! data set is switched on (`Inf on`, with the PIN of the grid operator).
 //!
 //! Source: `obis/sml.rs`, `obis/text.rs`.
 
@@ -40,7 +40,7 @@ pub struct SmlConfig {
     /// Speed of the serial line, in bits a second, of a meter that sends by itself.
     #[serde(default = "default_baud")]
     pub baud: u32,
-    /// How often a meter is asked that does not send by itself (IEC 62056-21, modes A to C), in seconds.
+    /// How often a meter is polled that does not send by itself (IEC 62056-21, modes A to C), in seconds.
     pub request_seconds: Option<f64>,
 }
 
@@ -65,7 +65,7 @@ pub struct Sml {
     polling: Option<Polling>,
 }
 
-/// When a meter is asked next.
+/// When a meter is polled next.
 #[derive(Debug)]
 struct Polling {
     every: Duration,

@@ -1,7 +1,7 @@
-//! SNMP: PDUs and whatever else says its watts in a MIB.
+//! SNMP: PDUs and whatever else reports its watts in a MIB.
 //!
-//! One UDP socket serves all agents of the process. A round asks for all outlets of a PDU in as few requests as its
-//! agent takes: two for 24 outlets, usually. What a family of PDUs says where is data (`snmp/profiles/*.toml`).
+//! One UDP socket serves all agents of the process. A round requests all outlets of a PDU in as few requests as its
+//! agent takes: two for 24 outlets, usually. What a family of PDUs reports where is data (`snmp/profiles/*.toml`).
 //!
 //! Sources: RFC 1157 (v1), RFC 3416 (v2c), RFC 3414, 3826 and 7860 (v3); each profile names its MIB.
 
@@ -117,7 +117,7 @@ impl Driver for Snmp {
     }
 
     async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
-        if self.pace.listing_is_due(Instant::now(), self.outlets.wants_all()) {
+        if self.pace.listing_is_due(Instant::now(), self.outlets.selects_all()) {
             self.look_again().await?;
         }
         let is_first = self.pace.slow_columns_are_unread();
@@ -199,7 +199,7 @@ impl Driver for Snmp {
 }
 
 impl Snmp {
-    /// Lists again what the device has. What it cannot say now is kept as it was, and asked for again later.
+    /// Lists again what the device has. What it cannot report now is kept as it was, and requested again later.
     async fn look_again(&mut self) -> Result<(), DriverError> {
         self.remember();
         let Self { config, outlets, catalogue, agent, shared, .. } = self;
@@ -240,7 +240,7 @@ impl Snmp {
         self.pace.listed(Instant::now());
     }
 
-    /// Leaves for later sessions when each row last said something.
+    /// Leaves for later sessions when each row last reported something.
     fn remember(&self) {
         if let Some(meter) = &self.plan.known_as {
             let rows = self.plan.points.iter().map(|point| (point.index.as_slice(), point.seen_at));

@@ -18,9 +18,9 @@ use crate::outlets::Outlets;
 use crate::parts::{ListedProbes, Notes, not_listed, power_and_counter, printable};
 use crate::value::{self, EnergyUnit, number};
 
-/// Tasmota counts hundred-thousandths of a kWh and shows three decimals unless told otherwise (`EnergyRes`).
+/// Tasmota counts hundred-thousandths of a kWh and shows three decimals unless configured otherwise (`EnergyRes`).
 const RESOLUTION_KWH: f64 = 0.001;
-/// So long a device may take to say its hardware address.
+/// So long a device may take to report its hardware address.
 const ADDRESS_TIMEOUT: Duration = Duration::from_secs(3);
 /// More channels than any device has are left out.
 const CHANNELS_MAX: usize = 64;
@@ -31,9 +31,9 @@ pub struct Tasmota {
     device: DeviceClient,
     /// The login, as the end of a query.
     login: String,
-    /// Its hardware address, where it tells it.
+    /// Its hardware address, where it reports it.
     serial: Option<String>,
-    /// Whether it has been asked for it.
+    /// Whether it has been queried for it.
     is_serial_known: bool,
     /// What counters are known by, by channel and what counts.
     registers: BTreeMap<String, Arc<Register>>,
@@ -151,8 +151,8 @@ impl Tasmota {
         format!("cmnd=Status%20{number}{}", self.login)
     }
 
-    /// Says of each counter what it is known by after a restart. The device is asked for its hardware address once, when it
-    /// has shown that it is a meter; one that does not say it is known by its network address alone.
+    /// Sets for each counter what identifies it after a restart. The device is queried for its hardware address once,
+    /// when it has shown that it is a meter; one that does not report it is identified by its network address alone.
     async fn register(&mut self, channels: &mut [(String, Result<Reading, NoReading>)]) {
         if !self.is_serial_known {
             self.serial = self.hardware_address().await;
@@ -172,7 +172,7 @@ impl Tasmota {
         }
     }
 
-    /// What tells the device from another; `None` where it does not say it in time, which costs no reading.
+    /// What distinguishes the device from another; `None` where it does not report it in time, which costs no reading.
     async fn hardware_address(&self) -> Option<String> {
         let query = self.query(5);
         let limit = deadline::request_limit().unwrap_or(ADDRESS_TIMEOUT).min(ADDRESS_TIMEOUT);
@@ -187,7 +187,7 @@ impl Tasmota {
 }
 
 /// What a device without `ENERGY` shows instead, and how that is read. House meters on an optical head (SML, OBIS) and
-/// bridges have names of their own, which only their script knows.
+/// bridges have names of their own, which only their script defines.
 fn no_energy(status: &Value, host: &str) -> String {
     const SHOWN_MAX: usize = 8;
     let sensors = status.get("StatusSNS").and_then(Value::as_object).into_iter().flatten();
@@ -212,7 +212,7 @@ fn no_energy(status: &Value, host: &str) -> String {
     )
 }
 
-/// What `ENERGY` says: `total` first, then each channel from 1. A device with one channel says the same twice.
+/// What `ENERGY` holds: `total` first, then each channel from 1. A device with one channel reports the same twice.
 fn read(energy: &Value, notes: &mut Notes) -> Vec<(String, Result<Reading, NoReading>)> {
     let channels = match energy.get("Power") {
         Some(Value::Array(powers)) => powers.len().clamp(1, CHANNELS_MAX),
@@ -256,7 +256,7 @@ impl Counts {
     }
 }
 
-/// One channel, or with `None` all of them: the device says its counter for all, and its watts each.
+/// One channel, or with `None` all of them: the device reports its counter for all, and its watts each.
 fn channel(
     key: &str,
     energy: &Value,
@@ -304,7 +304,7 @@ fn channel(
     })
 }
 
-/// Both together, where both are told.
+/// Both together, where both are reported.
 fn sum(one: Option<f64>, other: Option<f64>) -> Option<f64> {
     Some(one? + other?)
 }

@@ -35,7 +35,7 @@ pub enum DeviceTls {
     /// The certificate is this one, by the SHA-256 of its DER form; names, dates and its age do not matter: X.509 version 1
     /// and, over TLS 1.2, RSA keys of 1024 bits will do.
     Pinned([u8; 32]),
-    /// Whoever answers is believed, so whoever sits in between reads the password.
+    /// Whoever responds is trusted, so whoever sits in between reads the password.
     Insecure,
 }
 
@@ -110,8 +110,8 @@ pub(crate) fn client_config(tls: &DeviceTls) -> Result<ClientConfig, ConfigError
         .with_no_client_auth())
 }
 
-/// A system without roots, such as a bare container, trusts nobody: told when somebody shows a certificate, since most devices
-/// have none.
+/// A system without roots, such as a bare container, trusts nobody: reported when somebody shows a certificate, since
+/// most devices have none.
 fn system(roots: Result<rustls_platform_verifier::Verifier, rustls::Error>) -> Trust {
     match roots {
         Ok(roots) => Trust::Roots(Arc::new(roots)),
@@ -137,7 +137,7 @@ enum Trust {
     Nobody(String),
 }
 
-/// Checks the certificate as configured and says in the error which one came, so that it can be pinned.
+/// Checks the certificate as configured and states in the error which one came, so that it can be pinned.
 #[derive(Debug)]
 struct Verifier {
     trust: Trust,
@@ -207,7 +207,7 @@ impl ServerCertVerifier for Verifier {
         if self.is_short.load(Ordering::Relaxed) {
             schemes.retain(|scheme| !key::is_pss(*scheme));
         }
-        // Last: a device that has nothing else then shows what it has, and can be told.
+        // Last: a device that has nothing else then shows what it has, and can be reported.
         schemes.push(key::MARKER);
         schemes
     }

@@ -173,12 +173,12 @@ pub(crate) enum Sentinel {
     /// reader makes of -1.
     Unsigned(u32),
     /// A field of so many bits in two's complement: the ends of its range (7FFFh and 8000h, as `SunSpec` has them). Not
-    /// -1: a meter that may export says it by right.
+    /// -1: a meter that may export may report it.
     Signed(u32),
 }
 
 impl Sentinel {
-    /// The fields that a device's JSON or metrics are made of, which don't say which: of a present value…
+    /// The fields that a device's JSON or metrics are made of, which don't state which: of a present value…
     pub(crate) const WRITTEN: [Self; 3] = [Self::Unsigned(16), Self::Unsigned(32), Self::Signed(32)];
     /// …and of a counter, which passes 65 535 by right; the ends of wider fields it misses for a tick.
     pub(crate) const WRITTEN_COUNTER: [Self; 2] = [Self::Unsigned(32), Self::Signed(32)];
@@ -195,7 +195,7 @@ impl Sentinel {
         }
     }
 
-    /// Whether a value means "not measured" in any of these fields, where a protocol does not say which it was.
+    /// Whether a value means "not measured" in any of these fields, where a protocol does not state which it was.
     pub(crate) fn any(fields: &[Self], raw: i128) -> bool {
         fields.iter().any(|field| field.is(raw))
     }

@@ -1,6 +1,6 @@
 //! Watts up? PRO and .NET plug-in meters, on a USB serial line.
 //!
-//! One meter, one probe. Told once to log externally, the meter pushes a record a second, in units of 0.1 W, 0.1 V,
+//! One meter, one probe. Once configured to log externally, the meter pushes a record a second, in units of 0.1 W, 0.1 V,
 //! 0.001 A and 0.1 Wh.
 //!
 //! Source: *Watts Up? Communications Protocol*, 2009-08-24, commands `L` and `D`; field order as in pyrovski's
@@ -127,7 +127,7 @@ pub(crate) fn parse_record(record: &[u8]) -> Result<Option<Reading>, DriverError
     let Some(fields) = record.strip_prefix("d,-,") else { return Ok(None) };
     let mut fields = fields.split(',').skip(1); // How many follow; models differ.
     let mut next = || match fields.next() {
-        Some("_") => Ok(None), // The meter was told not to report this field.
+        Some("_") => Ok(None), // The meter is configured not to report this field.
         field => match field.map(str::parse::<u32>) {
             Some(Ok(count)) => Ok(Some(count)),
             Some(Err(_)) | None => Err(malformed()),
@@ -136,7 +136,7 @@ pub(crate) fn parse_record(record: &[u8]) -> Result<Option<Reading>, DriverError
     let power = next()?.map(|tenths| Watts(f64::from(tenths) / 10.0));
     let voltage = next()?.map(|tenths| Volts(f64::from(tenths) / 10.0));
     let current = next()?.map(|thousandths| Amperes(f64::from(thousandths) / 1000.0));
-    // Meters that do not count say 0, and one that does says so for the first 0.1 Wh only.
+    // Meters that do not count report 0, and one that does reports 0 for the first 0.1 Wh only.
     let counter = next().ok().flatten().filter(|tenths| *tenths > 0).map(|tenths| {
         let value = Energy::from_millijoules(u64::from(tenths) * TENTH_WATT_HOUR.millijoules());
         MeterCounter::new(value, TENTH_WATT_HOUR)

@@ -9,7 +9,7 @@ use kwapi_core::NoReading;
 
 use crate::error::DriverError;
 
-/// Longer texts are cut: whatever a device says, a line is read by people.
+/// Longer texts are cut: whatever a device sends, a line is read by people.
 const CHARACTERS_MAX: usize = 2_000;
 
 /// A text without control characters, of no more than a few lines.

@@ -1,6 +1,6 @@
 //! A meter's own counter, from an SNMP agent over UDP through the manager to what is published.
 
-#![allow(clippy::expect_used, reason = "helpers of tests say what they expect by failing")]
+#![allow(clippy::expect_used, reason = "helpers of tests state what they expect by failing")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -76,7 +76,7 @@ fn adds_up(what: &str, probe: &str, ledgers: &[Accounting], watts: f64) {
         assert_eq!((after.session, after.seq), (before.session, before.seq + 1), "{what}: {probe}");
         let (before_j, after_j) = (before.totals.energy.joules(), after.totals.energy.joules());
         let used = watts * after.timestamp.since(before.timestamp).as_secs_f64();
-        // A rack that is read late says at once what it counted since.
+        // A rack that is read late reports at once what it counted since.
         let most = used.max(watts * 0.5) + 2.0 * TICK;
         assert!(
             (0.0..=most).contains(&(after_j - before_j)),

@@ -1,8 +1,8 @@
 //! The driver manager away for an hour, beside registers that we did not write: snmpsim's PDU and pymodbus' meter. The
 //! hour passes on the clocks that the manager is given; what the register shows then is put into the peer.
 
-#![allow(clippy::expect_used, reason = "helpers of tests say what they expect by failing")]
-#![allow(clippy::disallowed_methods, reason = "a test starts the peer it talks to")]
+#![allow(clippy::expect_used, reason = "helpers of tests state what they expect by failing")]
+#![allow(clippy::disallowed_methods, reason = "a test starts the peer it uses")]
 
 use std::fs;
 use std::net::UdpSocket;
@@ -39,7 +39,7 @@ impl Site {
         Self { driver, keys, state, published: Arc::default(), began: Instant::now(), later: Duration::ZERO }
     }
 
-    /// A manager reads the meter until it has published three times, and is stopped. Says why it did not bridge.
+    /// A manager reads the meter until it has published three times, and is stopped. Returns why it did not bridge.
     async fn read(&self) -> Option<NotBridged> {
         self.read_as("drivers").await
     }
@@ -88,7 +88,7 @@ impl Site {
         }
     }
 
-    /// What a plugin bills that hears all of it as it comes, and how many messages it refused.
+    /// What a plugin bills that receives all of it as it comes, and how many messages it refused.
     fn billed(&self) -> (Energy, usize) {
         let (mut account, mut refused) = (Account::default(), 0);
         let published = self.published.lock();
@@ -100,7 +100,7 @@ impl Site {
     }
 }
 
-/// The hour is told by the register to within two ticks, and nothing is unknown.
+/// The hour is given by the register to within two ticks, and nothing is unknown.
 #[track_caller]
 fn is_bridged(site: &Site, used: Energy, tick: Energy) {
     let (first, last) = site.ends();
@@ -194,7 +194,7 @@ async fn an_hour_without_the_manager_is_bridged_by_the_register_of_a_pdu() {
 }
 
 #[tokio::test]
-async fn a_pdu_whose_register_was_reset_or_rose_too_far_begins_anew() {
+async fn a_pdu_whose_register_was_reset_or_rose_too_far_starts_afresh() {
     for (shows, expected) in [("12", NotBridged::Fell), ("1310", NotBridged::Jumped)] {
         let Some((site, why)) = pdu(shows).await else { return };
         check_afresh(&site, why, expected);
@@ -208,10 +208,10 @@ fn bills(site: &Site, least_wh: u64, most_wh: u64) {
     let ticks = Energy::from_watt_hours(3);
     let (least, most) = (Energy::from_watt_hours(least_wh), Energy::from_watt_hours(most_wh));
     assert!(billed.saturating_add(ticks) >= least && billed <= most.saturating_add(ticks), "{billed:?}");
-    assert_eq!(refused, 0, "an hour between them: each is heard when the other is silent");
+    assert_eq!(refused, 0, "an hour between them: each is received when the other is silent");
 }
 
-/// A manager's state was copied to another host, with its disk, say: both go on from there, one after the other, and
+/// A manager's state was copied to another host, with its disk, say: both continue from there, one after the other, and
 /// each is sure of what the register counted meanwhile.
 #[tokio::test]
 async fn a_copied_state_bills_no_hour_twice() {
@@ -231,8 +231,8 @@ async fn a_copied_state_bills_no_hour_twice() {
     bills(&site, 123, 369);
 }
 
-/// Another manager, which knows nothing of the first, reads the meter for two hours; then the first is back, with a state in
-/// which all three hours are its own stop.
+/// Another manager, which has nothing of the first, reads the meter for two hours; then the first is back, with a state
+/// in which all three hours are its own stop.
 #[tokio::test]
 async fn another_manager_in_between_bills_no_hour_twice() {
     let Some(mut pdu) = Pdu::start() else { return };
@@ -246,8 +246,8 @@ async fn another_manager_in_between_bills_no_hour_twice() {
     }
     let (first, last) = site.ends();
     let (first, last) = (first.curve.expect("a curve"), last.curve.expect("a curve"));
-    assert_eq!((last.id, last.run), (first.id, 2), "the first manager goes on with its curve");
-    assert!(last.begin >= Energy::from_watt_hours(366), "and says that all three hours are in it: {last:?}");
+    assert_eq!((last.id, last.run), (first.id, 2), "the first manager continues its curve");
+    assert!(last.begin >= Energy::from_watt_hours(366), "and all three hours are in it: {last:?}");
     bills(&site, 123, 369);
 }
 

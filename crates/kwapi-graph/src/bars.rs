@@ -34,7 +34,7 @@ pub enum BarStep {
 }
 
 impl BarStep {
-    /// What stands below a bar: as short as it can be told from the one before.
+    /// What stands below a bar: as short as it can be while distinct from the one before.
     fn label(self, at: DateTime, is_first: bool) -> String {
         let format = match self {
             Self::Hour => "%H:%M",
@@ -56,7 +56,7 @@ pub struct EnergyBar {
     pub measured_kwh: f64,
     /// What was estimated, in kilowatt-hours.
     pub estimated_kwh: f64,
-    /// What a register tells of time in which nothing was measured, in kilowatt-hours.
+    /// What a register gives for time in which nothing was measured, in kilowatt-hours.
     pub bridged_kwh: f64,
     /// Whether something of its time is unknown, so that it was more.
     pub is_unknown: bool,
@@ -70,8 +70,8 @@ impl EnergyBar {
     }
 }
 
-/// Draws `bars`, in order of time, as a part of a page, whose style sheet has the colours; `words` say the whole picture to
-/// those who do not see it.
+/// Draws `bars`, in order of time, as a part of a page, whose style sheet has the colours; `words` describe the whole
+/// picture to those who do not see it.
 pub fn draw_bars(words: &str, step: BarStep, bars: &[EnergyBar], size: Size, zone: &TimeZone) -> String {
     let (width, height) = (f64::from(size.width), f64::from(size.height));
     let most = bars.iter().map(|bar| bar.parts().iter().sum::<f64>()).fold(0.0, f64::max);

@@ -12,7 +12,7 @@ pub enum EnergyFigure {
     Unknown,
     /// So many kilowatt-hours.
     Known(f64),
-    /// The same, of which a part was told from averages; shown with a tilde.
+    /// The same, of which a part was derived from averages; shown with a tilde.
     About(f64),
 }
 

@@ -13,7 +13,7 @@ const WHOLE: f64 = 400.0;
 const LINE: f64 = 18.0;
 const SPACE: f64 = 4.0;
 const MARGIN: f64 = 8.0;
-/// Height of a node that is not to scale, since nobody knows what flows there; the least that is seen.
+/// Height of a node that is not to scale, since it is unknown what flows there; the least that is seen.
 const STUB: f64 = 9.0;
 const HEIGHT_MIN: f64 = 1.5;
 /// What is no more than this is nothing: it would be smaller than any pixel.
@@ -21,7 +21,7 @@ const NOTHING: f64 = 1e-9;
 /// Mean width of a character at font size 12.
 const CHARACTER: f64 = 6.6;
 
-/// What a node of a flow is, which its form tells.
+/// What a node of a flow is, which its form shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FlowForm {
     /// One that is named: its colour, see [`identity`](super::identity).
@@ -30,7 +30,7 @@ pub enum FlowForm {
     Others,
     /// What a meter measured and nobody below it.
     Rest,
-    /// Nobody knows.
+    /// It is unknown.
     Unknown,
 }
 
@@ -80,7 +80,7 @@ fn flows(amount: Option<f64>) -> Option<f64> {
 }
 
 /// Draws a flow from `root` on, `width` pixels wide, to go into a page that has the colours (`kw-…`) and the patterns
-/// `kw-hatch` and `kw-checks`. `words` say it to who does not see it.
+/// `kw-hatch` and `kw-checks`. `words` describe it to who does not see it.
 pub fn draw_flow(root: &FlowNode, width: u16, words: &str) -> String {
     let most = root.most();
     let scale = if most > 0.0 { WHOLE / most } else { 0.0 };

@@ -31,7 +31,7 @@ fn dash() -> String {
     "–".to_owned()
 }
 
-/// Energy in kilowatt-hours, with as many decimals as say something.
+/// Energy in kilowatt-hours, with as many decimals as are meaningful.
 pub fn energy_text(kwh: f64) -> String {
     match kwh {
         kwh if kwh < 1.0 => format!("{kwh:.4} kWh"),

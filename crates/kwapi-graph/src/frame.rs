@@ -14,7 +14,7 @@ use super::{Figures, Look, Theme, window};
 const TITLE: f64 = 24.0;
 const TIMES: f64 = 19.0;
 const LEGEND_LINE: f64 = 17.0;
-/// Room below a plot that has a lane which says how sure it is, in pixels.
+/// Room below a plot that has a lane which shows how sure it is, in pixels.
 pub(super) const LANE_ROOM: f64 = 11.0;
 /// Mean width of a character at font size 11, to leave room for labels.
 const CHARACTER: f64 = 6.4;
@@ -35,7 +35,7 @@ pub struct GraphRange<'a> {
 pub(super) enum Shown<'a> {
     /// A period that ends at an instant, in Unix seconds.
     Period(Period, u64),
-    /// The same, with a lane that says how sure each moment is, as a range has one.
+    /// The same, with a lane that shows how sure each moment is, as a range has one.
     MarkedPeriod(Period, u64),
     /// Any range.
     Range(&'a GraphRange<'a>),
@@ -50,7 +50,7 @@ pub(super) struct Frame<'a> {
     pub(super) figures: Figures,
     pub(super) plot: Plot,
     axis: AmountAxis,
-    /// Room below the plot for what says how sure it is, in pixels.
+    /// Room below the plot for what shows how sure it is, in pixels.
     lane: f64,
 }
 

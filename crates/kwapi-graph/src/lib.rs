@@ -10,7 +10,7 @@
     allow(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "tests know the sizes of their numbers"
+        reason = "the sizes of numbers in tests are known"
     )
 )]
 

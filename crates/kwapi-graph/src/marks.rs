@@ -1,4 +1,4 @@
-//! How sure a graph is of each moment: in the plot, in the lane below it, and in words. Form tells, not colour.
+//! How sure a graph is of each moment: in the plot, in the lane below it, and in words. Shown by form, not by colour.
 
 use std::fmt::Write;
 
@@ -14,7 +14,7 @@ const SPACE: f64 = 2.0;
 const LANE: f64 = LANE_ROOM - 2.0 * SPACE;
 /// A stretch that is at least as wide has its name in the plot, in pixels.
 const NAMED_WIDTH: f64 = 40.0;
-/// So many stretches are told of in words.
+/// So many stretches are listed in words.
 const LISTED_MAX: usize = 6;
 /// So many stretches are drawn. More: rows are drawn together, two, four, … at a time, as most of them are.
 const DRAWN_MAX: usize = 64;
@@ -22,10 +22,10 @@ const DRAWN_MAX: usize = 64;
 /// How sure the power of a row is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RowStatus {
-    /// The device said it.
+    /// The device reported it.
     #[default]
     Measured,
-    /// It was told from something else that the device said.
+    /// It was derived from something else that the device reported.
     Estimated,
     /// The energy is known from a register, its course is not.
     Bridged,
@@ -118,7 +118,7 @@ impl Stretch {
 #[derive(Debug)]
 pub(super) struct Marks<'a> {
     frame: &'a Frame<'a>,
-    /// As they are told in words…
+    /// As they are put in words…
     stretches: Vec<Stretch>,
     /// …and as they are drawn.
     drawn: Vec<Stretch>,
@@ -152,7 +152,7 @@ impl<'a> Marks<'a> {
         }
     }
 
-    /// What was bridged is a frame from zero to its mean: nobody knows its course.
+    /// What was bridged is a frame from zero to its mean: its course is unknown.
     pub(super) fn write_bridged(&self, out: &mut String) {
         let plot = &self.frame.plot;
         let mut path = String::new();
@@ -301,7 +301,7 @@ pub(super) fn peak(marks: &[RowMark], others: Option<f64>) -> Option<f64> {
     marks.iter().filter_map(|mark| known(mark.bridged)).chain(others).reduce(f64::max)
 }
 
-/// The mark of a row; without one it is what its mean says.
+/// The mark of a row; without one it is what its mean shows.
 fn mark(means: &Series, marks: &[RowMark], row: usize) -> RowMark {
     let is_known = known(means.watts.get(row).copied().flatten()).is_some();
     let status = if is_known { RowStatus::Measured } else { RowStatus::Unknown };

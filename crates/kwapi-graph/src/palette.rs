@@ -26,7 +26,7 @@ pub fn colour(index: usize, count: usize, hue: f64) -> String {
     text
 }
 
-/// How many colours tell probes and groups from each other.
+/// How many colours distinguish probes and groups.
 const IDENTITIES: u64 = 12;
 
 /// The colour of a probe or group by its id, 1 to 12 (`kw-c1` to `kw-c12` of a page): the same wherever it stands, and of twelve

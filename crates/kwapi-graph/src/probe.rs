@@ -10,7 +10,7 @@ use super::svg::power_paths;
 use super::{Figures, Look};
 
 /// Draws the power of the probe `name` over the `period` that ends at `now` (Unix seconds), with `figures` for its
-/// legend. `last_seen` is when it last measured anything, which an empty graph says.
+/// legend. `last_seen` is when it last measured anything, which an empty graph shows.
 pub fn draw_probe(
     name: &str,
     period: Period,
@@ -34,7 +34,7 @@ pub fn draw_probe(
     frame.close(out, last_seen)
 }
 
-/// The same where something is estimated, bridged or unknown: each row is drawn as sure as `marks` say it is, with the lane
+/// The same where something is estimated, bridged or unknown: each row is drawn as sure as by `marks`, with the lane
 /// that a range has. What is known of a sum stands before the hatch of what is unknown of it.
 pub fn draw_marked_probe(
     name: &str,
@@ -53,7 +53,7 @@ pub fn draw_marked_probe(
     let mut out = frame.open(&(frame.words(None) + &shown.words()), &(data + &status));
     shown.write_unknown(&mut out);
     let (_, area) = power_paths(&frame.plot, &measured_rows(series, marks));
-    // The hatch of a sum goes on behind its area, and must not show through.
+    // The hatch of a sum continues behind its area, and must not show through.
     let is_opaque = is_of_sum(marks);
     if !area.is_empty() && is_opaque {
         _ = write!(out, r#"<path class="kw-area" d="{area}"/>"#);

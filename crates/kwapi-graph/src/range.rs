@@ -11,8 +11,8 @@ use super::svg::{power_paths, push_box};
 use super::{Figures, Look};
 
 /// Draws the power of the probe `name` over a range: a line of the mean of each row of `means`, in a band from the least to the
-/// most of the row (`ends`, in watts, row by row), and how sure each row is (`marks`; of one without, the mean tells). `figures`
-/// are those of the legend.
+/// most of the row (`ends`, in watts, row by row), and how sure each row is (`marks`; of one without, the mean
+/// decides). `figures` are those of the legend.
 pub fn draw_range(
     name: &str,
     range: &GraphRange<'_>,

@@ -7,7 +7,7 @@ use kwapi_core::{Period, Series};
 use super::figures::known;
 use super::{EnergyFigure, Figures, window};
 
-/// How many probes get a band of their own. The rest share one: nobody tells more colours apart.
+/// How many probes get a band of their own. The rest share one: more colours cannot be distinguished.
 pub(crate) const BANDS_MAX: usize = 20;
 
 /// The newest rows, and those where measuring begins, may lack probes that are read later, within so many seconds.
@@ -113,7 +113,7 @@ impl StackedSum {
         self.share(path, watts, energy, 1);
     }
 
-    /// Adds the band of so many probes below `path` as a whole; `shares` says row by row which share of them is known.
+    /// Adds the band of so many probes below `path` as a whole; `shares` has row by row which share of them is known.
     pub fn add_group(
         &mut self,
         path: &str,

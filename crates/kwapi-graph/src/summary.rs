@@ -15,7 +15,7 @@ use super::{Look, Theme};
 const STRIP: f64 = 3.0;
 
 /// Draws all probes over the `period` that ends at `now` (Unix seconds): the others at the bottom, then the bands in the
-/// order of their ids. Where something is estimated, bridged or unknown, a lane says how sure each row of the sum is by
+/// order of their ids. Where something is estimated, bridged or unknown, a lane shows how sure each row of the sum is by
 /// `marks`, which have a share each, and above what is known of it there is a hatch. Without marks a strip along the base
 /// marks time in which the sum lacks some probes.
 pub fn draw_summary(period: Period, stacked: &Stacked, marks: &[RowMark], now: u64, look: &Look) -> String {

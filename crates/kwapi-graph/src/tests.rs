@@ -34,7 +34,7 @@ fn series(period: Period, watts: impl Fn(usize) -> Option<f64>) -> Series {
     Series::whole(start, step, (0..period.rows()).map(watts).collect())
 }
 
-/// Ten-second rows of a machine that idles at 80 W, works at 120 W, and says nothing for a quarter of an hour.
+/// Ten-second rows of a machine that idles at 80 W, works at 120 W, and sends nothing for a quarter of an hour.
 fn hour() -> Series {
     series(Period::Hour, |row| match row {
         0..60 => Some(80.0),

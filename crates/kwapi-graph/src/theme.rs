@@ -68,7 +68,7 @@ impl Theme {
         }
     }
 
-    /// The same for what says how sure a drawing is, with the hatch that a page has once.
+    /// The same for what shows how sure a drawing is, with the hatch that a page has once.
     pub(super) fn mark_style(self) -> String {
         let rules = match self {
             Self::Page => return String::new(),

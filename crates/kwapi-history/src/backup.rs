@@ -1,9 +1,9 @@
-//! A copy of the records of a running service, from which others can go on: accounts, ledger, index, closed bills, and of
-//! the journal what these do not have yet.
+//! A copy of the records of a running service, from which others can continue: accounts, ledger, index, closed bills,
+//! and of the journal what these do not have yet.
 //!
-//! Files are copied in the order in which a start reads them: first what says how far it stands (accounts, `ledger-open`),
-//! then what it stands on (ledger files, journal). So the copy is what a kill would have left at some moment, and is opened
-//! as that is. All files but segments and the index are only ever replaced whole.
+//! Files are copied in the order in which a start reads them: first the files that record a position (accounts,
+//! `ledger-open`), then what these positions refer to (ledger files, journal). So the copy is what a kill would have
+//! left at some moment, and is opened as that is. All files but segments and the index are only ever replaced whole.
 //!
 //! A copy is made beside its place, with a list of its files and their checksums written last, and renamed into place. What
 //! is restored is checked against that list first.
@@ -27,7 +27,7 @@ pub use restore::{finish_restore, is_restore_unfinished, restore};
 
 /// The list of a copy.
 pub(crate) const LIST: &str = "kwapi-backup.json";
-/// What the list says it is.
+/// The format that the list states.
 const FORMAT: &str = "kwapi-backup 1";
 /// Where the directory of history is in a state directory, and in a copy.
 const HISTORY: &str = "history";
@@ -87,7 +87,7 @@ pub struct Backup {
     format: String,
     /// When it was begun.
     pub made_at: Timestamp,
-    /// Which version had written the records, where they say so.
+    /// Which version had written the records, where they state it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// Its files.
@@ -115,7 +115,7 @@ impl Backup {
 }
 
 /// Copies the records of the state directory `state`, whether a service uses it or not, to `into`, which must not be there.
-/// `stands_at` tells where in the journal the accounts of a directory of history stand.
+/// `stands_at` returns where in the journal the accounts of a directory of history stand.
 ///
 /// # Errors
 /// See [`BackupError`]; there is nothing at `into` then.

@@ -1,4 +1,4 @@
-//! Columns of Parquet files, and which rows of them are asked for: what the ledger's tables and the samples' have in
+//! Columns of Parquet files, and which rows of them are requested: what the ledger's tables and the samples' have in
 //! common.
 
 use std::io;
@@ -13,7 +13,7 @@ use parquet::file::reader::RowGroupReader;
 use parquet::file::statistics::Statistics;
 use parquet::file::writer::SerializedRowGroupWriter;
 
-/// Which probes are asked for.
+/// Which probes are requested.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Wanted<'a> {
     /// All.
@@ -110,7 +110,7 @@ pub(crate) fn each_text(
     Ok(())
 }
 
-/// The least and the most of a column of integers, where the file says so of all of them.
+/// The least and the most of a column of integers, where the file states it for all of them.
 pub(crate) fn extent(column: &ColumnChunkMetaData) -> Option<(i64, i64)> {
     match column.statistics()? {
         Statistics::Int64(range) if range.min_is_exact() && range.max_is_exact() => {
@@ -197,7 +197,7 @@ pub(crate) fn failed(error: ParquetError) -> io::Error {
     of_disk(error).unwrap_or_else(io::Error::other)
 }
 
-/// The disk's own error, where it is one: what the codec puts before it (`External: `) tells nobody anything.
+/// The disk's own error, where it is one: what the codec puts before it (`External: `) carries no information.
 fn of_disk(error: ParquetError) -> Result<io::Error, ParquetError> {
     match error {
         ParquetError::External(cause) => {

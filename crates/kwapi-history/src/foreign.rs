@@ -1,7 +1,7 @@
 //! Tables that other programs wrote: readings in CSV or Parquet, row by row.
 //!
 //! A file is read once, from its begin, with a few thousand rows of the wanted columns in memory at most. What is wrong
-//! with a row costs that row and is told by its number; only what is wrong with the file ends it.
+//! with a row costs that row and is reported by its number; only what is wrong with the file ends it.
 
 mod columnar;
 mod delimited;
@@ -22,7 +22,7 @@ const PARQUET_MAGIC: &[u8; 4] = b"PAR1";
 /// Names of columns in a message at most.
 const NAMES_LISTED_MAX: usize = 20;
 
-/// How the text of a CSV file is to be taken. Parquet says it by itself.
+/// How the text of a CSV file is to be taken. Parquet defines it itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// Between two fields; `None`: of comma, semicolon, tab and bar the one by which the wanted columns are there.
@@ -68,7 +68,7 @@ impl Cell {
     }
 }
 
-/// A row with the wanted columns, in the order in which they were asked for.
+/// A row with the wanted columns, in the order in which they were requested.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TableRow {
     /// The line of a CSV file, the row of a Parquet file; the first is 1.
@@ -104,7 +104,7 @@ pub enum TableError {
     NoColumn {
         /// Which file.
         file: PathBuf,
-        /// What was asked for.
+        /// What was requested.
         column: String,
         /// What it has.
         there: String,
@@ -125,7 +125,7 @@ enum Kind {
 }
 
 impl Table {
-    /// Opens `path`, of which `columns` are wanted. What it is, is told by its first bytes.
+    /// Opens `path`, of which `columns` are requested. Its format is recognised by its first bytes.
     ///
     /// # Errors
     /// See [`TableError`].

@@ -1,8 +1,9 @@
-//! The history of all probes: the journal's reader that makes RRD files, and what pages and graphs ask of them.
+//! The history of all probes: the journal's reader that makes RRD files, and what pages and graphs request of them.
 //!
 //! A sample is taken from the journal as soon as it is there, then kept in memory until its probe's files are next
-//! written, at most `flush_interval` later; whatever is asked in between sees it. After a crash the journal is read again
-//! from where all was known to be written: a sample its file already has is passed over by the file's last update.
+//! written, at most `flush_interval` later; whatever is requested in between includes it. After a crash the journal is
+//! read again from where all was known to be written: a sample its file already has is passed over by the file's last
+//! update.
 
 mod ahead;
 mod counters;
@@ -108,7 +109,7 @@ pub struct History {
     has_read_past: AtomicBool,
     /// Files that can take no samples, until they are made again.
     damaged: Mutex<HashSet<(ProbeId, Which)>>,
-    /// Probes of which it was told that their file cannot be read.
+    /// Probes of which it was reported that their file cannot be read.
     unreadable: Mutex<HashSet<ProbeId>>,
     /// Of RRD files that are not in the journal's directory.
     lock: Mutex<Option<DirectoryLock>>,
@@ -132,7 +133,7 @@ struct Upkeep {
 }
 
 impl Upkeep {
-    /// Writes the files of `probes`. Says whether that went well.
+    /// Writes the files of `probes`. Returns whether that went well.
     fn flush<'a>(
         &mut self,
         history: &History,
@@ -221,10 +222,10 @@ impl History {
     /// Does what is due at `now`, on the process's monotonic clock: writes the files of some probes, so that all are
     /// written once in a flush interval, and syncs the journal. Call it about once a second, from one thread.
     pub fn tick(&self, now: Duration, wall: Timestamp) {
-        // Before the lock: it reads a piece of the journal, and nobody who asks for trouble waits for that.
+        // Before the lock: it reads a piece of the journal, and no query for trouble waits for that.
         self.look_after_late(now);
         let (read, reached) = {
-            // Who has it keeps what it has told: all of that waits for the files, or is in them.
+            // Who has it keeps what it has returned: all of that waits for the files, or is in them.
             let reading = self.reading.lock();
             (reading.reader.position(), self.fold.as_ref().map(|fold| fold.lock().reached()))
         };
@@ -250,9 +251,9 @@ impl History {
         }
         upkeep.ahead = looked_after.waits;
         if looked_after.rewound > 0 && upkeep.ahead.is_none() {
-            // So that a crash from here on does not bring the time that was ahead into the files again.
+            // So that a crash from here on does not put the time that was ahead into the files again.
             let all: Vec<_> = self.probes.read().values().cloned().collect();
-            // What was read is not all in the files: groups tell of a second two minutes later, and another file may just
+            // What was read is not all in the files: groups write a second two minutes later, and another file may just
             // have been found ahead, whose samples wait.
             let is_written = upkeep.flush(self, now, all.iter()) && !self.has_behind.load(Ordering::Relaxed);
             let completed = if is_written { upkeep.marks.take_completed(has_completed) } else { None };
@@ -275,14 +276,15 @@ impl History {
         }
     }
 
-    /// Whether files may be written: by the first samples that are, it is told whether a file is ahead of the clock, so that all
-    /// of the past must have been read, as far as there is room for it.
+    /// Whether files may be written: by the first samples that are, it is decided whether a file is ahead of the clock,
+    /// so that all of the past must have been read, as far as there is room for it.
     fn may_write(&self) -> bool {
         self.has_read_past.load(Ordering::Relaxed) || self.is_full()
     }
 
-    /// Writes all files; says whether that went well. The next process reads the end of the journal again all the same:
-    /// to know that files survive a power failure, a whole file system must be synced, for which nobody waits at a stop.
+    /// Writes all files; returns whether that went well. The next process reads the end of the journal again all the
+    /// same: to be sure that files survive a power failure, a whole file system must be synced, for which nobody waits
+    /// at a stop.
     pub fn flush_all(&self) -> bool {
         self.flush_within(Duration::MAX)
     }
@@ -312,7 +314,7 @@ impl History {
     }
 
     /// Takes what is in the journal now, writes all files and notes that they have it: for who does not call
-    /// [`History::tick`]. Says whether that went well; if not, the journal keeps the rest.
+    /// [`History::tick`]. Returns whether that went well; if not, the journal keeps the rest.
     pub fn settle(&self) -> bool {
         self.catch_up();
         let read = self.reading.lock().reader.position();
@@ -347,8 +349,7 @@ impl History {
         }
     }
 
-    /// What keeps RRD files from being written, or the journal from being read, for whoever asks whether the service is
-    /// ready.
+    /// What keeps RRD files from being written, or the journal from being read, for readiness checks.
     pub fn trouble(&self) -> Option<String> {
         let upkeep = self.upkeep.lock();
         let failed = upkeep.failed.as_ref().map(|(_, error)| format!("cannot write RRD files: {error}"));

@@ -5,8 +5,8 @@
 //! nothing of it. What a power failure leaves is what [`Journal::sync`] had returned for.
 //!
 //! A **reader** has a name and a place. It is woken by an append, gets batches from memory while it keeps up and from
-//! the disk else, and commits its place once what it makes of them is on the disk. Readers neither know nor slow each
-//! other. A reader is told of each stretch that it does not get, see [`Lost`].
+//! the disk otherwise, and commits its place once what it makes of them is on the disk. Readers neither depend on nor
+//! slow each other. A reader gets a report of each stretch that it does not get, see [`Lost`].
 //!
 //! **What is kept.** A segment is deleted once it is older than [`JournalConfig::age_max`] and every reader has
 //! committed it. Required readers hold segments up to [`JournalConfig::bytes_max`], an optional one up to its own
@@ -59,7 +59,7 @@ pub(crate) const SYNC_INTERVAL: Duration = Duration::from_secs(5);
 /// How much is kept.
 #[derive(Clone, Copy, Debug)]
 pub struct JournalConfig {
-    /// Bytes on disk. Full: the oldest segment is deleted and counted, and readers that lack it are told.
+    /// Bytes on disk. Full: the oldest segment is deleted and counted, and readers that lack it get a report.
     pub bytes_max: u64,
     /// A segment closed longer ago than this is deleted once every reader has committed it.
     pub age_max: Duration,
@@ -229,7 +229,7 @@ impl Journal {
     }
 
     /// Hands over all that is in the journal now from `from` on, whatever version wrote it; all there is with the
-    /// default position. What cannot be read is passed over and told.
+    /// default position. What cannot be read is skipped and reported.
     ///
     /// # Errors
     /// When the disk refuses.
@@ -273,7 +273,7 @@ impl Journal {
         JournalCounters { bytes: state.bytes(), ..state.counters }
     }
 
-    /// What keeps the journal from doing its work, for whoever asks whether the service is ready: the last append or
+    /// What keeps the journal from doing its work, for readiness checks: the last append or
     /// sync failed, or its directory was removed and what was appended since is not yet on the disk.
     pub fn trouble(&self) -> Option<String> {
         self.shared.state.lock().trouble()

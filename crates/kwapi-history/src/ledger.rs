@@ -1,10 +1,10 @@
 //! The energy ledger: the journal's reader that keeps what each probe used in each minute, quarter hour and day.
 //!
-//! Rows are told by `kwapi_core::Trace` and `OpenRows`. Those that are done wait in memory until they are written as
+//! Rows are derived by `kwapi_core::Trace` and `OpenRows`. Those that are done wait in memory until they are written as
 //! Parquet, at most `write_interval` later, in files that are never changed; what is open is in memory, and with the
 //! position in the journal in `ledger-open`. A write goes in this order: parts, each synced and renamed into place;
-//! `ledger-open`; the reader's place. Whatever a kill leaves of it, the next process begins where `ledger-open` says, and
-//! removes and tells again what came after.
+//! `ledger-open`; the reader's place. Whatever a kill leaves of it, the next process begins at the position in
+//! `ledger-open`, and removes and derives again what came after.
 
 mod book;
 mod counters;
@@ -93,7 +93,7 @@ struct State {
     position: Position,
     /// The same, or the journal's end where nothing lies between the two.
     reached: Position,
-    /// What `ledger-open` says, and the one before.
+    /// What `ledger-open` holds, and the one before.
     committed: Position,
     committed_before: Position,
     parts: BTreeMap<(RowStep, Day), Vec<Part>>,
@@ -272,7 +272,7 @@ impl Ledger {
         }
     }
 
-    /// What keeps the ledger from being written, for whoever asks whether the service is ready.
+    /// What keeps the ledger from being written, for readiness checks.
     pub fn trouble(&self) -> Option<String> {
         self.upkeep.lock().trouble.clone()
     }

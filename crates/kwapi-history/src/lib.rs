@@ -7,7 +7,7 @@
         clippy::cast_possible_truncation,
         clippy::cast_possible_wrap,
         clippy::cast_sign_loss,
-        reason = "tests start the programs that judge them, and know the sizes of their numbers"
+        reason = "tests start the programs that judge them, and the sizes of their numbers are known"
     )
 )]
 

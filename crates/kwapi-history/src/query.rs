@@ -1,9 +1,9 @@
 //! How much energy it was between two instants, and how sure that is: the one place that answers it.
 //!
 //! An answer is a sum of the ledger's rows: days, then quarter hours, then minutes towards its ends. Within a row whose
-//! end it does not reach, samples tell where its energy lies, where they are kept; else energy and time are taken in
-//! proportion, and the answer says so. What lies before the ledger knows a probe comes from its RRD file, as far as that
-//! goes, by itself and marked.
+//! end it does not reach, samples show where its energy lies, where they are kept; otherwise energy and time are taken in
+//! proportion, and the answer states that. What lies before the ledger's first record of a probe comes from its RRD
+//! file, as far as that goes, by itself and marked.
 //!
 //! An answer is true at one position in the journal, however long it takes to read: [`Batches`] has it a part at a time.
 
@@ -51,10 +51,10 @@ const CELLS_MAX: usize = 1 << 18;
 const CELLS_STREAMED_MAX: usize = 1 << 26;
 
 /// How long an answer waits for the ledger to have what is in the journal. It has it within a moment, unless its disk is
-/// stuck: the answer says by its position what is in it.
+/// stuck: the answer states by its position what is in it.
 const KEEP_UP_MAX: Duration = Duration::from_millis(250);
 
-/// Asks the ledger, and for what was before it the RRD files.
+/// Queries the ledger, and for what was before it the RRD files.
 #[derive(Clone, Debug)]
 pub struct Query {
     source: LedgerSource,
@@ -108,7 +108,7 @@ impl Query {
         Self { source: LedgerSource::Stopped(Arc::new(ledger)), history: None, samples }
     }
 
-    /// With samples, which tell where in a row its energy lies.
+    /// With samples, which show where in a row its energy lies.
     #[must_use]
     pub fn with_samples(mut self, samples: Option<Arc<Samples>>) -> Self {
         self.samples = samples.map(SamplesSource::Running);
@@ -299,7 +299,7 @@ impl Query {
     }
 }
 
-/// Millijoules and milliseconds that a series knows between two Unix milliseconds.
+/// Millijoules and milliseconds that a series has between two Unix milliseconds.
 fn of_series(series: &Series, from: u64, to: u64, now: Timestamp) -> (i64, u64) {
     let (mut joules, mut known_ms) = (0.0, 0.0);
     let step = series.step.max(1).saturating_mul(1_000);

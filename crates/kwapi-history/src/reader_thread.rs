@@ -23,7 +23,7 @@ pub trait JournalConsumer: Send + Sync + 'static {
     /// Does what is due at `now`, on the process's monotonic clock.
     fn tick(&self, now: Duration, wall: Timestamp);
 
-    /// Takes what is in the journal and writes all of it; says whether that went well.
+    /// Takes what is in the journal and writes all of it; returns whether that went well.
     fn finish(&self, wall: Timestamp) -> bool;
 }
 
@@ -63,8 +63,8 @@ impl<T: JournalConsumer> ReaderThread<T> {
         Ok(Self { of, wall, is_stopping, thread: Some(thread) })
     }
 
-    /// Stops the thread and, unless it is past `deadline` then, writes. Says whether the files have all of it; if not, the
-    /// journal has the rest.
+    /// Stops the thread and, unless it is past `deadline` then, writes. Returns whether the files have all of it; if
+    /// not, the journal has the rest.
     pub fn stop_by(mut self, deadline: Instant) -> bool {
         self.end(Some(deadline))
     }

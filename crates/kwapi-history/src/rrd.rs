@@ -1,8 +1,8 @@
 //! RRD files, as RRDtool 1.4–1.7 writes them on 64-bit little-endian Linux.
 //!
-//! RRDtool's own words: time is cut into steps of `step` seconds; what the updates say of one step is its *primary
+//! RRDtool's own words: time is cut into steps of `step` seconds; what the updates give for one step is its *primary
 //! data point* (PDP); an *archive* (RRA) consolidates so many PDPs into one row and keeps so many rows, the newest
-//! overwriting the oldest. An update says what held from the update before until its stamp.
+//! overwriting the oldest. An update states what held from the update before until its stamp.
 //!
 //! Source: `rrdcreate(1)`, `rrdupdate(1)` and the bytes and dumps of the program itself, which referees every test:
 //! after the same updates its file and ours are equal byte for byte.
@@ -43,7 +43,7 @@ pub struct Rrd {
 pub(crate) struct DataSource {
     /// Only gauges can be updated; others can be read.
     is_gauge: bool,
-    /// An update that comes later than this many seconds after the one before says nothing of the time between.
+    /// An update that comes later than this many seconds after the one before covers nothing of the time between.
     heartbeat: u64,
     /// Values below are unknown; NaN: no limit.
     min: f64,

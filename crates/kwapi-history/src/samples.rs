@@ -1,9 +1,9 @@
-//! The samples: the journal's reader that keeps each message's power, and what the meter says besides, as Parquet.
+//! The samples: the journal's reader that keeps each message's power, and what the meter reports besides, as Parquet.
 //!
 //! Samples wait in memory, about seven bytes each, until they are written: a file for each hour they are of, sorted by
 //! probe and time. A write goes in this order: parts, each synced and renamed into place; `samples-place`; the reader's
-//! place. Whatever a kill leaves of it, the next process begins where `samples-place` says, and removes and writes again
-//! what came after.
+//! place. Whatever a kill leaves of it, the next process begins at the position in `samples-place`, and removes and
+//! writes again what came after.
 
 mod buffer;
 mod counters;
@@ -101,7 +101,7 @@ struct SamplesState {
     position: Position,
     /// All before it is in files.
     written: Position,
-    /// What `samples-place` says, and the one before.
+    /// What `samples-place` holds, and the one before.
     committed: Position,
     committed_before: Position,
     parts: BTreeMap<Hour, Vec<SamplePart>>,
@@ -183,7 +183,7 @@ impl Samples {
         buffer.bytes() >= self.config.waiting_bytes_max || buffer.hours().len() > WAITING_HOURS_MAX
     }
 
-    /// Takes the next batch, waiting up to `timeout`; says whether there was one.
+    /// Takes the next batch, waiting up to `timeout`; returns whether there was one.
     fn take(&self, timeout: Duration) -> bool {
         let mut reader = self.reader.lock();
         match reader.next(timeout) {
@@ -191,7 +191,7 @@ impl Samples {
             Ok(Some(Delivery::Records(records, end))) => {
                 let mut buffer = self.buffer.write();
                 let mut state = self.state.lock();
-                // What the place has may be ahead of what the journal knows of its reader.
+                // What the place has may be ahead of what the journal has recorded of its reader.
                 if end > state.position {
                     for record in records.iter() {
                         buffer.push(&record.probe, &SampleRow::of(record));
@@ -218,7 +218,7 @@ impl Samples {
         }
     }
 
-    /// Writes all that waits, then the position. Says whether that went well.
+    /// Writes all that waits, then the position. Returns whether that went well.
     ///
     /// # Errors
     /// When the disk refuses: all is kept in memory, and written next time.
@@ -310,7 +310,7 @@ impl Samples {
         counters
     }
 
-    /// What keeps samples from being written, for whoever asks whether the service is ready.
+    /// What keeps samples from being written, for readiness checks.
     pub fn trouble(&self) -> Option<String> {
         self.upkeep.lock().trouble.clone()
     }

@@ -1,6 +1,7 @@
-//! What a state directory says of which version wrote it.
+//! What a state directory records of the version that wrote it.
 //!
-//! Versions are told apart as far as files go: `0.2.1` reads and writes what `0.2.0` does. Before 0.2.0 nothing was said.
+//! Versions are distinguished as far as files go: `0.2.1` reads and writes what `0.2.0` does. Before 0.2.0 nothing was
+//! recorded.
 
 use std::path::Path;
 use std::{fs, io};
@@ -17,14 +18,14 @@ pub(crate) fn is_newer(version: &str) -> bool {
     series(version) > series(PROGRAM)
 }
 
-/// The version that wrote a state directory, where it says so.
+/// The version that wrote a state directory, where it records that.
 pub(crate) fn written(state: &Path) -> Option<String> {
     let text = fs::read_to_string(state.join(NAME)).ok()?;
     let version = text.trim();
     series(version).map(|_| version.to_owned())
 }
 
-/// Says which version wrote a state directory; `None`: it does not say, as before 0.2.0.
+/// Records which version wrote a state directory; `None`: it does not record that, as before 0.2.0.
 ///
 /// # Errors
 /// When the disk refuses.

@@ -213,7 +213,7 @@ impl Tree {
     }
 
     /// Puts one file, `name`, in the place of all that is in `folder` but what is `kept`. Who reads the tree sees the one
-    /// or the other: the folder is made anew, under `made_as`, and the two change places at once.
+    /// or the other: the folder is recreated, under `made_as`, and the two change places at once.
     pub(crate) fn merge(
         &self,
         folder: &Path,
@@ -229,7 +229,7 @@ impl Tree {
         for name in kept {
             self.pass()?;
             match fs::hard_link(folder.join(name), other.join(name)) {
-                // Somebody has removed it, and who asks for its rows is told.
+                // Somebody has removed it, and whoever requests its rows gets an error.
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 Ok(()) | Err(_) => {}
             }

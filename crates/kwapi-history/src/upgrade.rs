@@ -1,5 +1,5 @@
 //! A state directory of another version: what a later one wrote is left alone, and of what an older one wrote a copy is kept
-//! before this version goes on with it (ADR 0036).
+//! before this version uses it (ADR 0036).
 
 use std::fs;
 use std::io;
@@ -12,11 +12,11 @@ use crate::journal::Position;
 use crate::state_version::{PROGRAM, is_newer, record, series, written};
 use crate::store::{DirectoryInUse, DirectoryLock};
 
-/// The last version that did not say.
-const UNSAID: &str = "0.1.0";
+/// The last version that did not record itself.
+const UNRECORDED: &str = "0.1.0";
 /// What is kept from before an upgrade is named by this and the version that upgraded.
 const BEFORE: &str = "before-";
-/// What a state directory may have, of which one says that it was used.
+/// What a state directory may have, any of which shows that it was used.
 const PARTS: [&str; 4] = ["history", "api/accounts.log", "rrd/accounts.log", "drivers/sessions"];
 
 /// Why a state directory is left alone.
@@ -54,7 +54,7 @@ pub struct StateTaken {
     pub from: Option<String>,
     /// What is kept of the records as that version left them.
     pub copy: Option<PathBuf>,
-    /// Why it does not say what it should, though it can be read.
+    /// Why it does not hold what it should, though it can be read.
     pub trouble: Option<String>,
 }
 
@@ -100,7 +100,7 @@ pub fn take(
         // Another process may have done it meanwhile, even one of a later version.
         refuse_newer(state)?;
         if needs_upgrade(state) {
-            taken.from = Some(written(state).unwrap_or_else(|| UNSAID.to_owned()));
+            taken.from = Some(written(state).unwrap_or_else(|| UNRECORDED.to_owned()));
             match keep_copy(state, now, stands_at) {
                 Ok(copy) => taken.copy = copy,
                 Err(BackupError::Io(_, error)) if cannot_be_written(&error) => {
@@ -118,7 +118,7 @@ pub fn take(
     Ok(taken)
 }
 
-/// Whether its records are of an older version, or nothing says of which.
+/// Whether its records are of an older version, or there is no record of which.
 fn needs_upgrade(state: &Path) -> bool {
     written(state).is_none_or(|version| series(&version) < series(PROGRAM))
 }
@@ -160,7 +160,7 @@ fn keep_copy(
     Ok(Some(copy))
 }
 
-/// Says that the directory is this version's, as far as that can be written.
+/// Records that the directory is this version's, as far as that can be written.
 fn note(state: &Path, taken: &mut StateTaken) {
     let noted = fs::create_dir_all(state).and_then(|()| record(state, Some(PROGRAM)));
     taken.trouble = noted.err().map(|error| error.to_string());

@@ -120,7 +120,7 @@ fn nothing_is_lost_of_many_probes_over_hours_and_a_probe_takes_little_memory() {
     assert!(written.merges > 0, "{written:?}");
     assert_eq!((ledger.position(), samples.position()), (journal.end(), journal.end()));
 
-    // What is told of all of it is what was sent, to the millijoule.
+    // What is reported of all of it is what was sent, to the millijoule.
     let query = Query::new(ledger, None).with_samples(Some(samples));
     let probes = all.iter().map(|metered| metered.id.clone()).collect();
     let (step, now) = (EnergyStep::Whole, wall(TURNS + 1));

@@ -1,5 +1,5 @@
-//! Cards of two makes: `ipmi_sim` (`OpenIPMI`) and pyghmi's server. Both measure what a file says; the account is `user`,
-//! its password `secret`.
+//! Cards of two makes: `ipmi_sim` (`OpenIPMI`) and pyghmi's server. Both measure what a file holds; the account is
+//! `user`, its password `secret`.
 
 use std::net::UdpSocket;
 use std::process::Command;
@@ -74,11 +74,11 @@ fn answers(port: u16) -> bool {
     ];
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a UDP socket");
     socket.set_read_timeout(Some(Duration::from_millis(300))).expect("a timeout");
-    // A refusal of an earlier request may be told to the next one.
+    // A refusal of an earlier request may be reported to the next one.
     socket.send_to(&REQUEST, ("127.0.0.1", port)).is_ok() && socket.recv_from(&mut [0; 256]).is_ok()
 }
 
-/// What `ipmitool` prints when it asks the card on `port` over RMCP+ with this cipher suite.
+/// What `ipmitool` prints when it queries the card on `port` over RMCP+ with this cipher suite.
 ///
 /// # Panics
 /// With what it printed, when it fails.

@@ -1,7 +1,7 @@
-//! Starts the real programs that tests talk to. Programs we did not write are the judges of what we did.
+//! Starts the real programs that tests run against. Programs we did not write are the judges of what we did.
 //!
 //! `install` beside this crate's manifest fetches them; `./test` runs it. A test begins with [`need`] for each program it
-//! talks to: where one is missing the test is skipped, which `./test` shows in its summary, and fails under `CI=true` unless
+//! uses: where one is missing the test is skipped, which `./test` shows in its summary, and fails under `CI=true` unless
 //! `may-be-skipped` lists it with a reason ([`skip`]).
 //! Each peer gets a scratch directory, a free loopback port and a [`Peer`] guard that ends it.
 

@@ -5,7 +5,7 @@
  *   gpu UUID SERIAL BUS ENERGY POWER CODE                SERIAL "-" and ENERGY, POWER -1: not supported; CODE of all its calls
  *
  * Each nvmlInit_v2 and nvmlShutdown adds a letter to STATE.log. With OLD it lacks nvmlDeviceGetFieldValues, as before driver
- * 415, and with it GetPowerUsage says the mean: 1 W more. */
+ * 415, and with it GetPowerUsage returns the mean: 1 W more. */
 #include <stdio.h>
 #include <string.h>
 

@@ -29,7 +29,7 @@ pub struct Keystone {
 }
 
 impl Keystone {
-    /// Starts one that knows nobody but its administrator.
+    /// Starts one that has no user but its administrator.
     ///
     /// # Panics
     /// With what it printed, when it does not come up.
@@ -120,7 +120,7 @@ pub enum Way {
 }
 
 /// A running Ceilometer that polls `power` and `energy` every two seconds and publishes to a file, and where else a test
-/// says.
+/// configures.
 #[derive(Debug)]
 pub struct Ceilometer {
     agents: Peer,
@@ -134,7 +134,7 @@ pub struct CeilometerSample {
     pub unit: String,
     /// `gauge` or `cumulative`.
     pub kind: String,
-    /// UTC, without saying so.
+    /// UTC, without a mark of it.
     pub timestamp: String,
     /// Its metadata's `timestamp`: Unix seconds of the measurement.
     pub measured: f64,

@@ -40,7 +40,7 @@ impl Peer {
         lines
     }
 
-    /// All that it has printed so far, to be told when it fails.
+    /// All that it has printed so far, to be shown when it fails.
     fn printed(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
     }
@@ -155,7 +155,7 @@ pub fn output(command: &mut Command) -> String {
 /// Waits until `done` gives a value.
 ///
 /// # Panics
-/// When it gives none within `limit`; `what` says what was waited for.
+/// When it gives none within `limit`; `what` names what was waited for.
 pub fn wait_until<T>(what: &str, limit: Duration, mut done: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {

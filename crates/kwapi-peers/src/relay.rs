@@ -5,7 +5,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Passes connections on until it is cut. Then it swallows what comes, as a dead link does: nobody is told.
+/// Passes connections on until it is cut. Then it swallows what comes, as a dead link does: nobody is notified.
 #[derive(Debug)]
 pub struct Relay {
     port: u16,

@@ -1,4 +1,4 @@
-//! Tests that cannot run where they are: told, counted, and under `CI=true` a failure unless they are listed.
+//! Tests that cannot run where they are: reported, counted, and under `CI=true` a failure unless they are listed.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -6,7 +6,7 @@ use std::io::Write as _;
 /// The tests that may be skipped in CI, each with its reason.
 const MAY_BE_SKIPPED: &str = include_str!("../may-be-skipped");
 
-/// Tells that the test of this thread cannot run, and why. `./test` shows it in its summary.
+/// Reports that the test of this thread cannot run, and why. `./test` shows it in its summary.
 ///
 /// # Panics
 /// Under `CI=true`, unless the test is listed in `may-be-skipped`.

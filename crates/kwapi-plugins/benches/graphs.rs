@@ -161,7 +161,7 @@ fn row(name: &str, [median, least]: [Duration; 2], bytes: usize, beside: Option<
 }
 
 fn main() {
-    // `cargo test --benches` and the like only ask whether it runs.
+    // `cargo test --benches` and the like only check whether it runs.
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }

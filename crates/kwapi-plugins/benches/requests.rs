@@ -96,7 +96,7 @@ fn main() {
     );
 }
 
-/// Asks on one kept connection until told to stop; returns how long each answer took.
+/// Sends requests on one kept connection until requested to stop; returns how long each response took.
 fn client(address: SocketAddr, stop: &AtomicBool) -> Vec<Duration> {
     let mut connection = TcpStream::connect(address).unwrap();
     connection.set_nodelay(true).unwrap();

@@ -1,5 +1,5 @@
-//! Questions about energy and power, and their answers: what `/v2/energy`, `/v2/series` and `kwapi energy` say, in the same
-//! words.
+//! Questions about energy and power, and their answers: what `/v2/energy`, `/v2/series` and `kwapi energy` report, in
+//! the same words.
 //!
 //! An answer is written a part at a time, and all of it is true at one position in the journal.
 
@@ -30,8 +30,8 @@ pub(crate) use rests::{ACCURACY_DEFAULT, MeterRest, MeterRests};
 use table::{EnergySubject, EnergyTable};
 pub use watch::RestWatch;
 
-/// The answer of a process that cannot say.
-pub(crate) const NO_LEDGER: &str = "This process keeps no ledger; ask the one that does (kwapi run, or kwapi rrd), or set enabled = true in [ledger].";
+/// The answer of a process without a ledger.
+pub(crate) const NO_LEDGER: &str = "This process keeps no ledger; query the one that does (kwapi run, or kwapi rrd), or set enabled = true in [ledger].";
 
 /// An answer is handed over in parts of about so many bytes.
 const PART_BYTES: usize = 64 << 10;
@@ -50,13 +50,13 @@ pub struct PreparedAnswer {
     directory: Directory,
     question: EnergyQuestion,
     probes: Vec<ProbeId>,
-    /// Whom whoever asks may not see: groups that have one are not told of.
+    /// Whom the caller may not see: groups that have one are left out.
     hidden: HiddenProbes,
-    /// Whether whoever asks may see everything.
+    /// Whether the caller may see everything.
     is_all: bool,
 }
 
-/// Takes an answer part by part; false: nobody wants the rest.
+/// Takes an answer part by part; false: nobody reads the rest.
 pub type TakePart<'a> = dyn FnMut(Vec<u8>) -> bool + 'a;
 
 impl EnergyAnswers {
@@ -78,7 +78,7 @@ impl EnergyAnswers {
     /// Chooses the probes that a question is about, of those in `scope`.
     ///
     /// # Errors
-    /// When it names a probe or a group that is not there, or asks for too much.
+    /// When it names a probe or a group that is not there, or requests too much.
     pub fn prepare(&self, question: EnergyQuestion, scope: &Scope) -> Result<PreparedAnswer, HttpError> {
         let all = self.query.probes();
         for named in question.choice.named() {
@@ -111,12 +111,12 @@ impl EnergyAnswers {
     }
 }
 
-/// The answer to who asks for a group that is not there, or not wholly for them.
+/// The answer to a request for a group that is not there, or not wholly for the caller.
 pub(crate) fn no_group(group: &str) -> HttpError {
     HttpError::new(StatusCode::NOT_FOUND, format!("There is no group {group:?}."))
 }
 
-/// The answer to who asks for a probe that is not there, or not for them.
+/// The answer to a request for a probe that is not there, or not for the caller.
 pub(crate) fn no_probe(id: &str) -> HttpError {
     HttpError::new(StatusCode::NOT_FOUND, format!("There is no probe {id:?}."))
 }
@@ -149,8 +149,8 @@ impl PreparedAnswer {
         self.probes.len()
     }
 
-    /// Writes the answer. `begin` is told the position in the journal that it is true at (not where that would tell of probes
-    /// that the caller does not see), then `take` gets the text. Reads files, and may take a while.
+    /// Writes the answer. `begin` gets the position in the journal that it is true at (not where that would disclose
+    /// probes that the caller does not see), then `take` gets the text. Reads files, and may take a while.
     ///
     /// # Errors
     /// When the question makes no sense; nothing was begun then.

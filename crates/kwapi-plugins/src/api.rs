@@ -57,7 +57,7 @@ struct Inner {
     shown: Scope,
     /// The last whole list of `/v1/probes/`.
     probes: Arc<ArcSwapOption<v1::Rendered>>,
-    /// Tells this process's answers from those of one before it.
+    /// Distinguishes this process's answers from those of one before it.
     epoch: u64,
     /// Where questions about energy are answered from; `None` where no ledger is kept.
     answers: Option<EnergyAnswers>,
@@ -69,7 +69,7 @@ struct Inner {
 }
 
 impl Api {
-    /// An API that shows what `directory` knows.
+    /// An API that shows what `directory` has.
     pub fn new(directory: Directory) -> Self {
         let epoch = directory.live().wall().now().micros();
         Self(Arc::new(Inner {
@@ -115,9 +115,9 @@ impl Api {
     }
 }
 
-/// Paths that operators ask on a process's status listener too: what needs no history of requests and no token.
+/// Paths that operators may request on a process's status listener too: what needs no history of requests and no token.
 pub const ENERGY: &str = "/v2/energy";
-/// Where samples are asked for.
+/// Where samples are requested.
 const SAMPLES: &str = "/v2/samples";
 
 /// The questions about energy alone, for who may see all.
@@ -243,7 +243,7 @@ fn json_response(body: Bytes) -> Response {
     response
 }
 
-/// Names the position in the journal that an answer is true at; not where that would tell of probes that the caller does
+/// Names the position in the journal that an answer is true at; not where that would disclose probes that the caller does
 /// not see.
 fn at_position(mut response: Response, position: Option<Position>, scope: &Scope) -> Response {
     let position = position.filter(|_| scope.is_all());

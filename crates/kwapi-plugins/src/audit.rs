@@ -60,7 +60,7 @@ pub enum AuditEvent {
         change: &'static str,
         /// What it is and its name: `token grafana`.
         key: String,
-        /// Tells whether two are the same; nothing of the key can be told from it.
+        /// Shows whether two are the same; nothing of the key can be derived from it.
         fingerprint: String,
     },
     /// A bill was closed, or corrected.

@@ -1,7 +1,7 @@
 //! Who may read: Keystone's tokens or our own, and the policy that judges the roles they carry.
 //!
 //! Towards clients this behaves as keystonemiddleware does: 401 without a valid token, 403 for a token whose roles do not
-//! suffice (a 401 would only make the client authenticate again, for nothing), 503 while Keystone cannot be asked.
+//! suffice (a 401 would only make the client authenticate again, for nothing), 503 while Keystone cannot be reached.
 //! Identity headers from outside are removed before anything else sees them.
 
 mod config;
@@ -69,7 +69,7 @@ enum Admission {
     Token,
     /// By a login, which they can end.
     Login,
-    /// A trusted proxy says so.
+    /// A trusted proxy names the user.
     Proxy,
 }
 
@@ -96,13 +96,13 @@ struct Inner {
     scopes: ArcSwap<Scopes>,
     directory: Directory,
     keystone: Option<Keystone>,
-    /// What a 401 says of where tokens come from.
+    /// What a 401 states of where tokens come from.
     challenge: HeaderValue,
 }
 
 impl Auth {
-    /// Sets authentication up as configured; scopes ask `directory` for labels. Reads the policy file, the password and
-    /// certificates; asks nobody.
+    /// Sets authentication up as configured; scopes look labels up in `directory`. Reads the policy file, the password
+    /// and certificates; sends no request.
     ///
     /// # Errors
     /// See [`AuthError`].
@@ -131,8 +131,8 @@ impl Auth {
         Ok(Self(Arc::new(Inner { policy, tokens, scopes, directory, keystone, challenge })))
     }
 
-    /// Takes up tokens and scopes of a new configuration, from the next request on, and tells which tokens have changed. The
-    /// rest takes a restart.
+    /// Applies tokens and scopes of a new configuration, from the next request on, and returns which tokens have
+    /// changed. The rest takes a restart.
     ///
     /// # Errors
     /// When a token is wrong; then nothing has changed.
@@ -154,16 +154,16 @@ impl Auth {
         self.0.keystone.is_some()
     }
 
-    /// Gets the token we ask with, trying until there is one: what is wrong with our user is known before the first
-    /// caller comes.
+    /// Gets the token we send requests with, trying until there is one: what is wrong with our user is known before the
+    /// first caller comes.
     pub async fn introduce(self) {
         if let Some(keystone) = &self.0.keystone {
             keystone.introduce().await;
         }
     }
 
-    /// Whether callers can be judged: Keystone, if it is asked, has let us in once. That it is away later is said to
-    /// each caller with a 503, and is no reason to send them elsewhere, where it is away as well.
+    /// Whether callers can be judged: Keystone, if it is used, has let us in once. That it is unreachable later is
+    /// reported to each caller with a 503, and is no reason to send them elsewhere, where it is unreachable as well.
     ///
     /// # Errors
     /// With why it did not let us in.
@@ -171,7 +171,7 @@ impl Auth {
         self.0.keystone.as_ref().map_or(Ok(()), Keystone::readiness)
     }
 
-    /// How often Keystone was asked about a token since the start.
+    /// How often Keystone was queried about a token since the start.
     pub fn keystone_requests(&self) -> u64 {
         self.0.keystone.as_ref().map_or(0, Keystone::requests)
     }
@@ -198,7 +198,7 @@ impl Auth {
     }
 }
 
-/// Whom Keystone says a token belongs to. A service that speaks for a user (`X-Service-Token`) may bring a token that
+/// The owner of a token by Keystone. A service that acts for a user (`X-Service-Token`) may send a token that
 /// has expired while it worked, and is not bound by the user's access rules; a bad service token spoils a good one.
 async fn keystone_identity(
     keystone: &Keystone,
@@ -257,7 +257,7 @@ enum Refusal {
     Unauthenticated,
     /// A valid token whose roles do not suffice.
     Forbidden,
-    /// Keystone cannot say.
+    /// Keystone cannot decide.
     Unavailable,
 }
 
@@ -279,17 +279,18 @@ struct Guard {
     routes: &'static dyn ServerRoutes,
 }
 
-/// Puts `router`, which serves `routes`, behind `auth`. What it serves asks [`scope_of`] which probes the caller sees.
+/// Puts `router`, which serves `routes`, behind `auth`. What it serves gets from [`scope_of`] which probes the caller
+/// sees.
 pub(crate) fn guarded(router: Router, auth: Auth, routes: &'static dyn ServerRoutes) -> Router {
     router.layer(from_fn_with_state(Guard { auth, routes }, authenticate))
 }
 
-/// What whoever sent a request may see; everything, where nobody asked who that is.
+/// What whoever sent a request may see; everything, where no authentication is configured.
 pub(crate) fn scope_of(request: &Request) -> Scope {
     caller_of(request).map(|caller| caller.scope.clone()).unwrap_or_default()
 }
 
-/// Whoever sent a request, where somebody asked who that is.
+/// Whoever sent a request, where authentication is configured.
 pub(crate) fn caller_of(request: &Request) -> Option<&Caller> {
     request.extensions().get()
 }
@@ -357,7 +358,7 @@ fn token_of(headers: &HeaderMap) -> Option<&str> {
     bounded(named(headers, "x-auth-token").or_else(|| named(headers, "x-storage-token")).or_else(bearer))
 }
 
-/// Removes every header by which keystonemiddleware tells an application who asks: from outside they are lies.
+/// Removes every header by which keystonemiddleware names the caller to an application: from outside they are forged.
 fn strip_identity(headers: &mut HeaderMap) {
     /// `keystonemiddleware/auth_token/_request.py`: `_HEADER_TEMPLATE` and `_DEPRECATED_HEADER_MAP`.
     const PREFIXES: [&str; 5] = ["x-user", "x-project", "x-domain", "x-tenant", "x-service-"];

@@ -90,7 +90,7 @@ impl ProbeChoice {
             || self.patterns.iter().any(|pattern| pattern.matches(probe))
     }
 
-    /// Whether `probe` has the labels that are asked for.
+    /// Whether `probe` has the labels that are requested.
     pub(crate) fn takes_labels(&self, probe: &ProbeId, directory: &Directory) -> bool {
         self.labels.is_empty() || directory.has_labels(probe, &self.labels)
     }
@@ -100,7 +100,7 @@ impl ProbeChoice {
         &self.named
     }
 
-    /// The parameters that say the same.
+    /// The parameters that mean the same.
     pub(crate) fn written(&self) -> &[(&'static str, String)] {
         &self.written
     }

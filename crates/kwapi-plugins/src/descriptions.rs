@@ -1,9 +1,10 @@
-//! What publishers say of their probes: how long each may be silent, how accurate its meter is, its labels, its driver.
+//! Publishers' descriptions of their probes: how long each may be silent, how accurate its meter is, its labels, its
+//! driver.
 //!
-//! It comes with measurements, verified as they are ([`Received::description`]), and is taken from those that are credited.
-//! What is said anew is written down before the measurement it came with is in the journal, so that whoever reads that
-//! again knows as much as who read it first. It never decides who may see a probe or who is billed for it
-//! (docs/adr/0048).
+//! They come with measurements, verified as these are ([`Received::description`]), and are taken from those that are
+//! credited. A new description is written down before the measurement it came with is in the journal, so that whoever
+//! reads that again has as much as who read it first. Descriptions never decide who may see a probe or who is billed
+//! for it (docs/adr/0048).
 
 mod described;
 mod file;
@@ -21,14 +22,14 @@ use parking_lot::{Mutex, RwLock};
 pub(crate) use described::Described;
 use file::DescriptionsFile;
 
-/// What all that is said may take in memory, in bytes. Full: what is said of further probes is refused and counted.
+/// What all descriptions may take in memory, in bytes. Full: descriptions of further probes are refused and counted.
 const BYTES_MAX: usize = 256 << 20;
 /// Probes of one rack are often described alike, one after the other: so many are looked at for another like it.
 const RECENT_MAX: usize = 32;
 /// A file that could not be written is tried again this often.
 const RETRY_INTERVAL: Duration = Duration::from_secs(30);
 
-/// All that is said. Clones are handles of the same.
+/// All descriptions. Clones are handles of the same.
 #[derive(Clone, Debug)]
 pub struct Descriptions(Arc<Inner>);
 
@@ -57,12 +58,12 @@ struct Upkeep {
     tried: Option<Duration>,
 }
 
-/// What has been heard since the start.
+/// What has been received since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DescriptionCounts {
     /// Probes that are described.
     pub probes: u64,
-    /// Descriptions that were taken, those that said the same as before included.
+    /// Descriptions that were taken, those that stated the same as before included.
     pub received: u64,
     /// Descriptions that were not, by cause.
     pub refused: Vec<(DescriptionRefusal, u64)>,
@@ -71,8 +72,8 @@ pub struct DescriptionCounts {
 }
 
 impl Descriptions {
-    /// Those that were written down in `directory`, and whose keys `is_accepted` accepts for their probes; `gaps` are told
-    /// of them. What the disk refuses prevents nothing: it is said again within half a minute.
+    /// Those that were written down in `directory`, and whose keys `is_accepted` accepts for their probes; `gaps`
+    /// receives them. What the disk refuses prevents nothing: it is published again within half a minute.
     pub fn open(directory: &Path, gaps: Gaps, is_accepted: impl Fn(&ProbeId, Option<&str>) -> bool) -> Self {
         let mut table = DescribedProbes::default();
         let file = DescriptionsFile::open(directory, |probe, described| {
@@ -120,11 +121,11 @@ impl Descriptions {
         drop(table);
         gone.iter().for_each(|probe| self.0.gaps.forget(probe));
         let mut upkeep = self.0.file.lock();
-        // The next thing said writes the file anew.
+        // The next description rewrites the file.
         upkeep.file.iter_mut().for_each(DescriptionsFile::outdate);
     }
 
-    /// Takes what a measurement that was credited says of its probe, if it says anything.
+    /// Takes what a measurement that was credited states of its probe, if anything.
     pub(crate) fn note(&self, received: &Received) {
         let (Some(description), Some(accounting)) = (&received.description, &received.measurement.accounting)
         else {
@@ -178,17 +179,17 @@ impl Descriptions {
         }
     }
 
-    /// For how long each probe may be silent, by what is said and what is configured.
+    /// For how long each probe may be silent, by descriptions and what is configured.
     pub fn gaps(&self) -> &Gaps {
         &self.0.gaps
     }
 
-    /// What is said of a probe.
+    /// The description of a probe.
     pub(crate) fn of(&self, probe: &ProbeId) -> Option<Arc<Described>> {
         self.0.table.read().all.get(probe).cloned()
     }
 
-    /// What has been heard.
+    /// What has been received.
     pub fn counts(&self) -> DescriptionCounts {
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         DescriptionCounts {
@@ -201,7 +202,7 @@ impl Descriptions {
 }
 
 impl DescribedProbes {
-    /// Takes what is said of a probe. Answers with it where that is not what was said before.
+    /// Takes the description of a probe. Returns it where it differs from the one before.
     fn take(
         &mut self,
         probe: &ProbeId,

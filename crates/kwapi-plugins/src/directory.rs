@@ -1,9 +1,11 @@
-//! The directory: what a probe is and how it is doing, in one place, whoever asks: the API, the pages, `/metrics`, scopes.
+//! The directory: what a probe is and how it is doing, in one place, for every caller: the API, the pages, `/metrics`,
+//! scopes.
 //!
-//! Each answer has its source: labels and accuracy come from the local configuration, which a reload replaces, and where it says
-//! nothing from the probe's publisher; sums, and the labels that decide who sees what, from the configuration alone; power and
-//! energy from what is live, and from history where nothing was heard of it since the start; what ails it from the drivers
-//! of this process, if it has any. A process that lacks a source knows nothing from there.
+//! Each answer has its source: labels and accuracy come from the local configuration, which a reload replaces, and
+//! where it has nothing from the probe's publisher; sums, and the labels that decide who sees what, from the
+//! configuration alone; power and energy from what is live, and from history where nothing was received of it since the
+//! start; what ails it from the drivers of this process, if it has any. A process that lacks a source has nothing from
+//! there.
 
 mod configured;
 mod history;
@@ -33,7 +35,7 @@ type ProblemOf = dyn Fn(&ProbeId) -> Option<String> + Send + Sync;
 type OriginOf = dyn Fn(&ProbeId) -> Option<ProbeOrigin> + Send + Sync;
 type AllMeters = dyn Fn() -> Arc<[MeterNow]> + Send + Sync;
 
-/// Who says how accurate a meter is.
+/// Who determines how accurate a meter is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AccuracySource {
     /// The operator, in this process's configuration.
@@ -66,11 +68,11 @@ pub(crate) struct ProbeNow {
     pub(crate) quality: Quality,
     /// Whether the probe is silent: `power` is not that of now.
     pub(crate) is_silent: bool,
-    /// Energy so far; `None` where nothing was heard of it since the start, or nothing has been recorded yet.
+    /// Energy so far; `None` where nothing was received of it since the start, or nothing has been recorded yet.
     pub(crate) account: Option<EnergySince>,
 }
 
-/// An energy total that says since when.
+/// An energy total with the instant since which it counts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct EnergySince {
     /// Where it counts from.
@@ -104,7 +106,7 @@ impl fmt::Debug for Directory {
 }
 
 impl Directory {
-    /// A directory of what is configured, where nothing is heard or kept and no meter is read.
+    /// A directory of what is configured, where nothing is received or kept and no meter is read.
     pub fn new(configured: ConfiguredProbes) -> Self {
         Self { configured: Arc::new(RwLock::new(Arc::new(configured))), ..Self::default() }
     }
@@ -127,13 +129,13 @@ impl Directory {
         Self { groups, ..self }
     }
 
-    /// The same, with a ledger: totals and the energy of periods are asked of it, and not of rows of history.
+    /// The same, with a ledger: totals and the energy of periods are looked up in it, and not in rows of history.
     #[must_use]
     pub fn with_windows(self, windows: Option<Windows>) -> Self {
         Self { windows, ..self }
     }
 
-    /// The same, with the meters of this process: `problem` tells why a probe is not read, if it is not.
+    /// The same, with the meters of this process: `problem` returns why a probe is not read, if it is not.
     #[must_use]
     pub fn with_problems(self, problem: impl Fn(&ProbeId) -> Option<String> + Send + Sync + 'static) -> Self {
         Self { problems: Some(Arc::new(problem)), ..self }
@@ -145,7 +147,7 @@ impl Directory {
         Self { meters: Some(Arc::new(meters)), ..self }
     }
 
-    /// The same, where `origin` tells where the values of a probe of this process's meters come from.
+    /// The same, where `origin` returns where the values of a probe of this process's meters come from.
     #[must_use]
     pub fn with_origins(
         self,
@@ -154,7 +156,8 @@ impl Directory {
         Self { origins: Some(Arc::new(origin)), ..self }
     }
 
-    /// The same, where `accuracy` tells what the devices of this process say of their own accuracy, in percent of the reading.
+    /// The same, where `accuracy` returns what the devices of this process report of their own accuracy, in percent of
+    /// the reading.
     #[must_use]
     pub fn with_device_accuracy(
         self,
@@ -163,13 +166,13 @@ impl Directory {
         Self { device_accuracy: Some(Arc::new(accuracy)), ..self }
     }
 
-    /// The same, with what publishers say of their probes.
+    /// The same, with publishers' descriptions of their probes.
     #[must_use]
     pub fn with_descriptions(self, descriptions: Option<Descriptions>) -> Self {
         Self { descriptions, ..self }
     }
 
-    /// Takes up a new configuration: whatever is asked from now on is answered from it.
+    /// Applies a new configuration: every query from now on is answered from it.
     pub fn replace(&self, configured: ConfiguredProbes) {
         *self.configured.write() = Arc::new(configured);
     }
@@ -180,7 +183,7 @@ impl Directory {
     }
 
     /// The labels of a probe, to be shown and searched by: as configured here and, of names that are not, as its publisher
-    /// says. Who may see a probe and who is billed for it is told by [`Directory::configured_labels`].
+    /// describes it. Who may see a probe and who is billed for it is decided by [`Directory::configured_labels`].
     pub(crate) fn labels(&self, probe: &ProbeId) -> Labels {
         let configured = Arc::clone(&self.configured.read());
         let mut labels = (configured.labels)(probe);
@@ -208,13 +211,13 @@ impl Directory {
         (configured.labels)(probe)
     }
 
-    /// What its publisher says of a probe.
+    /// A probe's description by its publisher.
     pub(crate) fn described(&self, probe: &ProbeId) -> Option<Arc<Described>> {
         self.descriptions.as_ref().and_then(|descriptions| descriptions.of(probe))
     }
 
-    /// The accuracy of a probe's meter, in percent of its reading, and who says it: as configured, as the device says, or as
-    /// its publisher does.
+    /// The accuracy of a probe's meter, in percent of its reading, and its source: as configured, as the device
+    /// reports, or as its publisher does.
     pub(crate) fn accuracy(&self, probe: &ProbeId) -> Option<(f64, AccuracySource)> {
         let configured = Arc::clone(&self.configured.read());
         let of_device = || self.device_accuracy.as_ref().and_then(|accuracy| accuracy(probe));
@@ -282,7 +285,7 @@ impl Directory {
         let last = self.history.as_ref()?.last(probe)?;
         let age = self.live.wall().now().since(last.at);
         let is_silent = is_silent(age, Duration::ZERO, self.live.config().gaps.of(probe));
-        // What came over the bus was measured unless it says otherwise.
+        // What came over the bus was measured unless it states otherwise.
         Some(ProbeNow {
             power: last.power,
             at: last.at,
@@ -312,7 +315,7 @@ impl Directory {
         self.query().and_then(Query::samples)
     }
 
-    /// Every probe of which the ledger or history knows, in order of their ids.
+    /// Every probe in the ledger or history, in order of their ids.
     pub(crate) fn known(&self) -> Vec<ProbeId> {
         self.query().map_or_else(
             || {
@@ -345,7 +348,7 @@ impl Directory {
     }
 
     /// What the accounts of `probes` have come to, and what they used in each of `windows` (begin and end), at one position
-    /// in the journal; `None` where no ledger is kept: then rows tell what was used.
+    /// in the journal; `None` where no ledger is kept: then rows show what was used.
     pub(crate) fn used(
         &self,
         probes: &[ProbeId],

@@ -1,7 +1,7 @@
 //! Groups of probes: the prefixes of their paths, who is in them, and what they draw together at present.
 //!
 //! A sum of others (`[[virtual]]`) is a member of none. A group is readable only by who may see every member of it, so that
-//! its power and energy are the same numbers for everybody who is told of them.
+//! its power and energy are the same numbers for everybody who may see them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
@@ -15,7 +15,7 @@ use crate::directory::Directory;
 use crate::live::Listing;
 use crate::scope::Scope;
 
-/// A probe that was not heard for longer is no member of the present. What it used is.
+/// A probe that was not received for longer is no member of the present. What it used is.
 const MEMBER_AGE_MAX: Duration = Duration::from_secs(86_400);
 
 /// The groups that a caller may read, and the probes in them.
@@ -129,7 +129,7 @@ impl GroupMembers {
     }
 
     /// The members at present, and of those that are not silent the power in watts. Members are probes that are live, and
-    /// those that the ledger heard of within a day.
+    /// those that the ledger received within a day.
     pub(crate) fn present(
         query: Option<&Query>,
         directory: &Directory,

@@ -1,11 +1,11 @@
-//! Intake: the one place of a process where measurements arrive. Each is heard once, credited once, journalled once.
+//! Intake: the one place of a process where measurements arrive. Each is received once, credited once, journalled once.
 //!
 //! A batch is *prepared* (credited to copies of the accounts it touches), *appended* to the journal, whole or not at all,
 //! and *committed* (the copies take the accounts' places, whoever waits is woken). When the append fails, the accounts are
 //! as before: the batch can be tried again, or delivered again, and is no duplicate.
 //!
 //! ZeroMQ delivers nothing again, so what could not be appended is held, in order, up to [`HELD_MAX`] samples. Full: the
-//! oldest are dropped and counted; the next totals bring their energy. While anything is held, present watts are shown
+//! oldest are dropped and counted; the next totals carry their energy. While anything is held, present watts are shown
 //! beside the totals last recorded.
 //!
 //! Where there is no journal (`kwapi api`), a batch is committed at once, and a reader records before it shows.
@@ -59,7 +59,7 @@ pub struct Intake {
     drafts: Vec<CreditDraft>,
     /// …and by the index of a probe, where its draft is, if it has one: two entries that point at each other.
     places: Vec<u32>,
-    /// By its index, each probe that was heard of; and in which order they come.
+    /// By its index, each probe that was received; and in which order they come.
     known: Vec<Option<Arc<LiveProbe>>>,
     succession: Succession,
     spare: Vec<Account>,
@@ -99,13 +99,13 @@ impl Intake {
         }
     }
 
-    /// The same, which notes what is said of probes in `descriptions`.
+    /// The same, which notes descriptions of probes in `descriptions`.
     #[must_use]
     pub fn with_descriptions(self, descriptions: Descriptions) -> Self {
         Self { descriptions, ..self }
     }
 
-    /// The same, merging what other instances of the API tell of their accounts. Only where there is no journal: an
+    /// The same, merging what other instances of the API report of their accounts. Only where there is no journal: an
     /// account that is the journal's fold is made of nothing else.
     #[must_use]
     pub fn with_peers(mut self, adopted: Adopted) -> Self {
@@ -209,7 +209,7 @@ impl Intake {
         Ok(())
     }
 
-    /// Credits measurements to copies of their accounts, and says what the journal is to have of it.
+    /// Credits measurements to copies of their accounts, and returns what the journal is to have of it.
     fn prepare<'a>(&mut self, all: impl Iterator<Item = &'a Received>) -> Vec<Credited> {
         let has_journal = self.append.is_some();
         let gaps = self.live.config().gaps.clone();
@@ -233,7 +233,7 @@ impl Intake {
                 }
             };
             self.live.note_publisher(received, true);
-            // Before the journal has the record: whoever reads that counts by what is said here.
+            // Before the journal has the record: whoever reads that counts by what is noted here.
             self.descriptions.note(received);
             self.outcomes.push(match (&measurement.accounting, credit.is_newest) {
                 (None, _) => Outcome::Legacy,
@@ -309,7 +309,7 @@ impl Intake {
     }
 }
 
-/// Asks what keeps measurements from being recorded.
+/// Reports what keeps measurements from being recorded.
 #[derive(Clone, Debug)]
 pub struct Trouble(Arc<Inbox>);
 

@@ -76,7 +76,7 @@ struct Inner {
     config: LiveConfig,
     wall: WallClock,
     clock: MonotonicClock,
-    /// All probes ever heard of, to find one by its id.
+    /// All probes ever received, to find one by its id.
     table: RwLock<HashSet<ById>>,
     /// Probes that the sorted list does not have yet.
     newcomers: Mutex<Vec<Arc<LiveProbe>>>,
@@ -87,14 +87,14 @@ struct Inner {
     newest_recorded: Timestamp,
     /// Rises after each batch that changed something: equal generations, equal answers (but for silence).
     generation: watch::Sender<u64>,
-    /// Up to where in the journal accounts are as it tells them; `None` before the first append, and while they change.
+    /// Up to where in the journal accounts are as it has them; `None` before the first append, and while they change.
     stands_at: Mutex<Option<Position>>,
     counts: IntakeTally,
     rivals: rivals::Rivals,
 }
 
 impl Default for Live {
-    /// Where nothing is heard, and so no time passes.
+    /// Where nothing is received, and so no time passes.
     fn default() -> Self {
         let (wall, clock) = (WallClock::new(|| Timestamp::EPOCH), MonotonicClock::new(|| Duration::ZERO));
         Self::open(LiveConfig::default(), Vec::new(), wall, clock)
@@ -104,7 +104,7 @@ impl Default for Live {
 impl Live {
     /// Opens what is live, with the accounts of the configured directory, or else with `accounts`.
     ///
-    /// What the disk refuses prevents nothing: what can be read counts, and [`Live::trouble`] says what is wrong.
+    /// What the disk refuses prevents nothing: what can be read counts, and [`Live::trouble`] reports what is wrong.
     pub fn open(
         config: LiveConfig,
         accounts: Vec<(ProbeId, Account)>,
@@ -203,17 +203,17 @@ impl Live {
         }
     }
 
-    /// Tells whoever waits that something is new.
+    /// Informs whoever waits that something is new.
     pub(crate) fn changed(&self) {
         self.0.generation.send_modify(|generation| *generation += 1);
     }
 
-    /// Says that accounts are about to change; returns up to where they were as the journal tells them.
+    /// Notes that accounts are about to change; returns up to where they were as the journal has them.
     pub(crate) fn changing(&self) -> Option<Position> {
         self.0.stands_at.lock().take()
     }
 
-    /// Says that all accounts are as the journal has them up to `position`.
+    /// Notes that all accounts are as the journal has them up to `position`.
     pub(crate) fn stands_at(&self, position: Option<Position>) {
         *self.0.stands_at.lock() = position;
     }

@@ -1,4 +1,4 @@
-//! `/metrics`, `/healthz` and `/readyz`: what Kwapi says of itself, for Prometheus and for whoever restarts it.
+//! `/metrics`, `/healthz` and `/readyz`: what Kwapi reports of itself, for Prometheus and for whoever restarts it.
 //!
 //! Lower crates have plain counters; a [`MetricSource`] made of a closure turns a snapshot of them into families. Names
 //! follow Prometheus's conventions: base units, `_total` on counters.
@@ -32,7 +32,7 @@ impl<F: Fn(&mut Exposition) + Send + Sync> MetricSource for F {
     }
 }
 
-/// Says why a part is not ready, if it is not.
+/// Returns why a part is not ready, if it is not.
 type Readiness = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
 
 /// All sources and checks of a process.
@@ -69,7 +69,7 @@ impl Metrics {
         self.sources.push(Box::new(source));
     }
 
-    /// Adds a part that must be ready before the process is. The error says why it is not.
+    /// Adds a part that must be ready before the process is. The error states why it is not.
     pub fn add_readiness(
         &mut self,
         part: &'static str,
@@ -78,7 +78,7 @@ impl Metrics {
         self.readiness.push((part, Box::new(check)));
     }
 
-    /// Adds something that whoever asks for readiness is told of, and that is no reason to ask elsewhere.
+    /// Adds something that the readiness check reports, and that is no reason to use another instance.
     pub fn add_warning(
         &mut self,
         part: &'static str,
@@ -123,14 +123,14 @@ pub fn router(metrics: Arc<Metrics>, scope: Scope) -> Router {
         .with_state(Shown { metrics, scope })
 }
 
-/// The metrics, as far as those who ask may see them.
+/// The metrics, as far as the caller may see them.
 #[derive(Clone, Debug)]
 struct Shown {
     metrics: Arc<Metrics>,
     scope: Scope,
 }
 
-/// OpenMetrics for who asks for it, as Prometheus does; the older text for others.
+/// OpenMetrics for clients that request it, as Prometheus does; the older text for others.
 async fn show(State(shown): State<Shown>, headers: HeaderMap) -> Response {
     let is_openmetrics = headers
         .get(header::ACCEPT)

@@ -1,4 +1,4 @@
-//! Closed files of samples in object storage that speaks S3: Amazon's, `MinIO`, Ceph, Garage, `SeaweedFS`.
+//! Closed files of samples in object storage with the S3 protocol: Amazon's, `MinIO`, Ceph, Garage, `SeaweedFS`.
 //!
 //! A file goes as one object, is verified there, and may then be removed from this disk; what is no longer here is read from
 //! there in ranges. Requests are signed by AWS Signature Version 4 (ADR 0028).
@@ -41,7 +41,7 @@ pub struct S3Config {
     /// Whether the bucket is the first part of the path (true), or of the host's name.
     #[serde(default = "yes")]
     pub path_style: bool,
-    /// PEM file of the authority that signed the server's certificate, if the system does not know it.
+    /// PEM file of the authority that signed the server's certificate, if the system does not have it.
     pub ca_file: Option<PathBuf>,
     /// How long the server has to answer; an upload has a second more for each 100 kB.
     #[serde(default = "thirty")]

@@ -1,9 +1,9 @@
-//! Two instances of the API that hear the same publishers show the same totals: each serves its accounts to the other,
-//! compares where they stand and takes what it lacks (ADR 0049).
+//! Two instances of the API that receive from the same publishers show the same totals: each serves its accounts to the
+//! other, compares where they stand and takes what it lacks (ADR 0049).
 //!
-//! What they tell each other is signed with a key of the bus (`sealed`), and nothing else lets anybody in: no token
-//! reaches it. `served` answers, `exchange` asks; `kwapi_core` merges ([`kwapi_core::Account::merge`]), on the intake's
-//! thread. An instance whose peer is away serves as if it had none.
+//! What they send each other is signed with a key of the bus (`sealed`), and nothing else lets anybody in: no token
+//! reaches it. `served` responds, `exchange` requests; `kwapi_core` merges ([`kwapi_core::Account::merge`]), on the
+//! intake's thread. An instance whose peer is unreachable serves as if it had none.
 
 mod adopted;
 mod digest;
@@ -36,7 +36,7 @@ const PEERS_MAX: usize = 8;
 pub struct ApiPeerConfig {
     /// Where its API listens: `https://other.example.org:5000`.
     pub url: String,
-    /// PEM file of the authority that signed its certificate, if the system does not know it.
+    /// PEM file of the authority that signed its certificate, if the system does not have it.
     pub ca_file: Option<PathBuf>,
 }
 
@@ -65,7 +65,7 @@ impl From<WrittenPeer> for ApiPeerConfig {
 }
 
 impl ApiPeerConfig {
-    /// Where it is asked.
+    /// Where it is queried.
     pub(crate) fn address(&self) -> Result<Url, String> {
         let url = Url::parse(&self.url).map_err(|error| format!("`{}`: {error}", self.url))?;
         let is_bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
@@ -98,7 +98,7 @@ impl ApiPeerConfig {
         Ok(())
     }
 
-    /// Reads what it names; asks nobody.
+    /// Reads what it names; sends no request.
     ///
     /// # Errors
     /// When its address makes no sense or its file cannot be read.
@@ -106,7 +106,7 @@ impl ApiPeerConfig {
         exchange::client(self).map(drop)
     }
 
-    /// Whether what is told can be read on its way to another machine.
+    /// Whether what is sent can be read in transit to another machine.
     pub fn is_in_clear(&self) -> bool {
         let Ok(url) = self.address() else { return false };
         let is_local = |host: &str| host == "localhost" || host == "[::1]" || host.starts_with("127.");
@@ -114,7 +114,7 @@ impl ApiPeerConfig {
     }
 }
 
-/// Whether instances can sign what they tell each other with `keys`.
+/// Whether instances can sign what they send each other with `keys`.
 ///
 /// # Errors
 /// With what to do, as one line.

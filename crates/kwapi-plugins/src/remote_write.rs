@@ -58,7 +58,7 @@ pub struct RemoteWriteConfig {
     /// Which probes; all by default.
     #[serde(default)]
     pub probes: Vec<Pattern>,
-    /// PEM file of the authority that signed the server's certificate, if the system does not know it.
+    /// PEM file of the authority that signed the server's certificate, if the system does not have it.
     pub ca_file: Option<PathBuf>,
     /// How long the server has to answer.
     #[serde(default = "default_timeout")]

@@ -1,5 +1,5 @@
 //! The numbers of a year that the operator of a data centre reports: energy of the facility and of its IT, peak and PUE,
-//! by the month. What a probe measures is told by its label `role`, and where IT energy is metered by `metered_at`.
+//! by the month. What a probe measures is given by its label `role`, and where IT energy is metered by `metered_at`.
 //!
 //! The names of the form are those of Commission Delegated Regulation (EU) 2024/1364, Annexes II and III; categories of PUE
 //! are those of EN 50600-4-2.
@@ -85,7 +85,7 @@ pub struct YearReport {
     year: i16,
     zone: TimeZone,
     months: Vec<ReportMonth>,
-    /// Of each IT probe, where it is metered; nothing where that is not told.
+    /// Of each IT probe, where it is metered; nothing where that is not given.
     metered_at: BTreeSet<Option<u8>>,
     /// Other values of the label `role`.
     others: BTreeSet<String>,
@@ -133,7 +133,7 @@ impl<'a> ReportRun<'a> {
         Ok(Self { directory, report, readers, counted })
     }
 
-    /// What `/v2/energy` is asked first: the energy of each month.
+    /// The first query of `/v2/energy`: the energy of each month.
     pub fn energy_question(&self) -> Vec<(&'static str, String)> {
         let zone = self.report.zone.iana_name().unwrap_or("UTC");
         self.question(Vec::new(), "month", zone)
@@ -193,8 +193,8 @@ impl<'a> ReportRun<'a> {
         Ok(())
     }
 
-    /// What `/v2/energy` is asked then: the quarter hours of the facility; nothing where no probe has that role, or too many
-    /// have.
+    /// The second query of `/v2/energy`: the quarter hours of the facility; nothing where no probe has that role, or
+    /// too many have.
     pub fn peak_question(&mut self) -> Option<Vec<(&'static str, String)>> {
         let facility = self.counted.get(ReportRole::Facility as usize)?;
         self.report.has_peak = facility.len() <= PEAK_PROBES_MAX;
@@ -327,7 +327,8 @@ impl YearReport {
         self.months.iter().rev().filter_map(ReportMonth::peak).max_by_key(|(_, mj)| *mj)
     }
 
-    /// The category of all IT probes: that of the one metered farthest from the equipment; `None` where one does not tell.
+    /// The category of all IT probes: that of the one metered farthest from the equipment; `None` where one does not
+    /// have one.
     fn category(&self) -> Option<u8> {
         self.metered_at.iter().next().copied().flatten()
     }

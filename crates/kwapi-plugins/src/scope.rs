@@ -1,5 +1,5 @@
 //! Scopes: which probes a caller may see. Every list, value, total, suggestion, tag and count that a caller gets is made
-//! within its scope, so that a probe outside it cannot be told from one that does not exist (ADR 0017).
+//! within its scope, so that a probe outside it cannot be distinguished from one that does not exist (ADR 0017).
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ pub struct Selection {
 
 impl Selection {
     /// Probes that match one of `patterns` (none: any) and have all of `labels` in the
-    /// configuration of `directory`, whenever it is asked: what their publishers say lets nobody see more.
+    /// configuration of `directory`, at each query: descriptions by publishers let nobody see more.
     pub fn new(patterns: &[Pattern], labels: Labels, directory: Directory) -> Self {
         Self { patterns: patterns.into(), labels: Arc::new(labels), directory }
     }
@@ -45,8 +45,8 @@ impl Selection {
             && (self.labels.is_empty() || self.directory.has_configured_labels(probe, &self.labels))
     }
 
-    /// The same of the part of a probe that `value` of `label` has on a bill: whose it is, the bill says, and not the
-    /// directory, which knows neither shares nor dates.
+    /// The same of the part of a probe that `value` of `label` has on a bill: whose it is, is decided by the bill, and
+    /// not by the directory, which has neither shares nor dates.
     fn takes_part(&self, probe: &ProbeId, label: Option<&str>, value: Option<&str>) -> bool {
         let Some(wanted) = label.and_then(|label| self.labels.get(label)) else { return self.takes(probe) };
         let others: Labels = self

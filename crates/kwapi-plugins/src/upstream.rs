@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use reqwest::{Certificate, Client, ClientBuilder, Url};
 
-/// A client for the server at `url`, which follows no redirect (it would be told what is meant for this server) and asks no
-/// proxy. It believes the authorities in `ca_file`, or else the system's.
+/// A client for the server at `url`, which follows no redirect (it would receive what is meant for this server) and
+/// uses no proxy. It trusts the authorities in `ca_file`, or otherwise the system's.
 ///
 /// # Errors
 /// When the file cannot be read, with its name.

@@ -1,8 +1,8 @@
 //! The RRD plugin's web pages: watts, graphs, energy and cost, over the seed's routes.
 //!
 //! Nothing listens here: [`router`] is served by the binary. Every answer is made of the probes that the caller sees. What the pages show comes from the [`Directory`]; whatever
-//! asks the disk runs on blocking threads, a bounded number at a time. One page serves ten probes and a hundred thousand: it shows
-//! a page of them, and totals over all. It loads nothing from elsewhere and works without scripts.
+//! reads the disk runs on blocking threads, a bounded number at a time. One page serves ten probes and a hundred
+//! thousand: it shows a page of them, and totals over all. It loads nothing from elsewhere and works without scripts.
 
 mod answer;
 mod chosen;
@@ -196,7 +196,7 @@ async fn handle(State(site): State<Arc<Site>>, request: Request) -> Response {
 struct Viewer {
     /// What they may see.
     scope: Scope,
-    /// Their name, where somebody asked for it.
+    /// Their name, where it was requested.
     name: Option<Arc<str>>,
     /// The same, where they have a login that they can end.
     login: Option<Arc<str>>,

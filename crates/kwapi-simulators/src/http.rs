@@ -1,4 +1,4 @@
-//! A device that speaks HTTP/1.1, with the faults real ones will not show on demand: silence, half an answer, a
+//! A device with HTTP/1.1, with the faults real ones will not show on demand: silence, half an answer, a
 //! changed password, a value from yesterday.
 
 use std::io;
@@ -14,7 +14,7 @@ use tokio::task::{JoinHandle, JoinSet};
 /// Longer bodies end the connection: our drivers send none.
 const BODY_BYTES_MAX: u64 = 64 << 10;
 
-/// What was asked of the device.
+/// A request to the device.
 #[derive(Clone, Debug, Default)]
 pub struct HttpRequest {
     /// `GET`
@@ -110,7 +110,7 @@ impl HttpDevice {
         self.address
     }
 
-    /// Everything asked so far.
+    /// All requests so far.
     pub fn requests(&self) -> Vec<HttpRequest> {
         self.requests.lock().clone()
     }

@@ -48,7 +48,7 @@ pub struct CardOptions {
     pub suite_refusal: u8,
     /// Whether it makes its keys of the privilege in Open Session, in place of the one in RAKP message 1.
     pub keys_of_open_privilege: bool,
-    /// Whether it does not say that it has a K-g.
+    /// Whether it does not report that it has a K-g.
     pub hides_card_key: bool,
     /// What it offers before a session is proved, as anyone on the way could in its place.
     pub offer: Offer,
@@ -86,7 +86,8 @@ impl Default for CardOptions {
 pub enum Offer {
     /// What it has.
     Honest,
-    /// These algorithms for authentication, integrity and secrecy in its answer to Open Session, whichever were asked for.
+    /// These algorithms for authentication, integrity and secrecy in its answer to Open Session, whichever were
+    /// requested.
     Algorithms([u8; 3]),
     /// IPMI 1.5 only, without authentication.
     LegacyWithoutAuthentication,
@@ -97,14 +98,14 @@ pub enum Offer {
 pub enum Dcmi {
     /// As it should.
     Active,
-    /// Right watts, but it says that it does not measure (seen: `phosphor-host-ipmid`#167).
+    /// Right watts, but it reports that it does not measure (seen: `phosphor-host-ipmid`#167).
     ReportsInactive,
     /// 0 W, not measuring, no period, 1970.
     Dead,
-    /// Knows no such command (C1h).
+    /// Has no such command (C1h).
     Absent,
     /// Wants this privilege (D4h below it).
-    Wants(u8),
+    Requires(u8),
     /// Fails so often, with "unspecified error", in each session before it works.
     FailsFirst(u8),
     /// Does not answer the command at all.
@@ -122,16 +123,16 @@ pub struct ManagementEngine {
     pub channel: u8,
     /// How its answers come back.
     pub returns: Returns,
-    /// Whether it says that it measures.
+    /// Whether it reports that it measures.
     pub is_measuring: bool,
 }
 
 /// How a card returns the answer to what it passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Returns {
-    /// As an answer of its own, after the one that says that it was passed on.
+    /// As an answer of its own, after the one that confirms that it was forwarded.
     Apart,
-    /// Within the answer that says so.
+    /// Within the answer that confirms it.
     Within,
     /// Not at all: the controller is silent.
     Never,
@@ -151,7 +152,7 @@ pub enum BmcFault {
     HalfPacket,
     /// Sends noise in place of each answer.
     Garbage,
-    /// Goes on saying the last watts, with the last stamp.
+    /// Continues to report the last watts, with the last stamp.
     Stale,
     /// Loses every other datagram sent to it.
     Lossy,
@@ -216,7 +217,7 @@ impl Card {
         self.bmc.lock().machine.options.dcmi = dcmi;
     }
 
-    /// Restarts it, so that it knows no session any more.
+    /// Restarts it, so that it has no session any more.
     pub fn forget_sessions(&self) {
         self.bmc.lock().forget_sessions();
     }

@@ -1,7 +1,7 @@
-//! A Watts up? PRO on a pseudo-terminal, which a driver cannot tell from a serial line.
+//! A Watts up? PRO on a pseudo-terminal, which a driver cannot distinguish from a serial line.
 //!
-//! It obeys `L` (log externally, every so many seconds) and `R` (erase the memory), ignores the rest, and once told
-//! to log sends a record at once and then one per interval. Faults: it falls silent, says whatever a test wants,
+//! It obeys `L` (log externally, every so many seconds) and `R` (erase the memory), ignores the rest, and once configured
+//! to log sends a record at once and then one per interval. Faults: it falls silent, sends whatever a test requires,
 //! or is unplugged.
 //!
 //! Source: *Watts Up? Communications Protocol*, 2009-08-24, commands `L`, `R` and `D`.
@@ -26,7 +26,7 @@ const VOLTS: f64 = 230.0;
 const FREQUENCY: u32 = 500;
 /// No command is longer; what is has no end and is forgotten.
 const COMMAND_BYTES_MAX: usize = 256;
-/// The longest interval the meter knows, in seconds.
+/// The longest interval the meter supports, in seconds.
 const INTERVAL_MAX: u64 = 3_600;
 
 /// A meter that is plugged in; dropping it unplugs it.
@@ -40,7 +40,7 @@ pub struct WattsUpMeter {
 #[derive(Debug)]
 struct Line {
     device: AsyncFd<OwnedFd>,
-    /// Held so that the meter hears nothing of a driver that comes and goes.
+    /// Held so that the meter notices nothing of a driver that comes and goes.
     _computers_end: OwnedFd,
     path: PathBuf,
     is_silent: AtomicBool,
@@ -48,7 +48,7 @@ struct Line {
 }
 
 impl WattsUpMeter {
-    /// Plugs in a meter; `watts` is asked for each record. Needs a tokio runtime.
+    /// Plugs in a meter; `watts` is called for each record. Needs a tokio runtime.
     ///
     /// # Errors
     /// When the system has no pseudo-terminal left.
@@ -73,7 +73,7 @@ impl WattsUpMeter {
         self.line.write(bytes);
     }
 
-    /// How often it was told to erase its owner's memory.
+    /// How often it was ordered to erase its owner's memory.
     pub fn erasures(&self) -> u64 {
         self.line.erasures.load(Ordering::Relaxed)
     }
@@ -196,7 +196,7 @@ impl MeterMemory {
     }
 
     /// One record: W, V, A, Wh, cost, month's kWh and cost, maxima, minima, power factor, duty cycle, power cycles,
-    /// Hz, VA; `_` where the meter was told nothing.
+    /// Hz, VA; `_` where the meter has nothing.
     fn record(&mut self, watts: f64, now: Instant) -> String {
         let elapsed = self.measured.replace(now).map_or(Duration::ZERO, |before| now.duration_since(before));
         self.joules += watts * elapsed.as_secs_f64();

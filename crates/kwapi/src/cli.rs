@@ -59,8 +59,8 @@ pub(crate) enum Command {
     Status(StatusArgs),
     /// Print how much energy was used between two instants, and how sure that is.
     ///
-    /// Asks the kwapi that runs on this machine; if none does, reads its ledger from the state directory. With --url, asks
-    /// the API of another machine.
+    /// Queries the kwapi that runs on this machine; if none does, reads its ledger from the state directory. With
+    /// --url, queries the API of another machine.
     #[command(after_help = ENERGY_HELP)]
     Energy(Box<EnergyArgs>),
     /// Print what a month's energy costs, and who used it.
@@ -71,7 +71,8 @@ pub(crate) enum Command {
     Bill(Box<BillArgs>),
     /// Print a data centre's figures for a year: energy of the facility and of its IT, peak and PUE, by month.
     ///
-    /// Reads the same ledger as `kwapi energy`. A probe's label `role` says what it measures: facility, it or renewable.
+    /// Reads the same ledger as `kwapi energy`. A probe's label `role` defines what it measures: facility, it or
+    /// renewable.
     #[command(after_help = REPORT_HELP)]
     Report(Box<ReportArgs>),
     /// Read one configured meter once and explain the findings.
@@ -260,7 +261,7 @@ pub(crate) struct BenchArgs {
     /// Send all measurements to this server by remote write meanwhile: `http://127.0.0.1:9090/api/v1/write`.
     #[arg(long, value_name = "URL")]
     pub(crate) remote_write: Option<String>,
-    /// Ask for pages of all probes at the end, and print how long each took and how large it is.
+    /// Request pages of all probes at the end, and print how long each took and how large it is.
     #[arg(long)]
     pub(crate) pages: bool,
     /// Leave out parts of history, to see what they cost: `--without groups,ledger,samples`.

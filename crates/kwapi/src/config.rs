@@ -238,7 +238,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Checks that instances of the API can sign what they tell each other.
+    /// Checks that instances of the API can sign what they send each other.
     fn check_peers(&self, document: &Document) -> Result<(), DocumentError> {
         if self.api.config.peers.is_empty() {
             return Ok(());
@@ -277,7 +277,7 @@ impl Config {
     }
 }
 
-/// The `[credentials.NAME]` tables of `file`, for asking hosts that are not configured yet.
+/// The `[credentials.NAME]` tables of `file`, for querying hosts that are not configured yet.
 ///
 /// # Errors
 /// When the file cannot be read.
@@ -287,7 +287,7 @@ pub(crate) fn credentials(file: &Path) -> Result<BTreeMap<String, Table>, Docume
     document.section("credentials")
 }
 
-/// What `file` and its includes say: as it is written, and with secrets in the place of the files that hold them.
+/// What `file` and its includes contain: as written, and with secrets in the place of the files that hold them.
 ///
 /// # Errors
 /// When a file cannot be read.
@@ -297,7 +297,7 @@ pub(crate) fn documents(file: &Path) -> Result<(Document, Document), DocumentErr
     Ok((Document::read(file)?, resolved))
 }
 
-/// Where the process that `file` configures shows its status. Only that is looked at: whoever asks may not be allowed to
+/// Where the process that `file` configures shows its status. Only that is looked at: the caller may not be allowed to
 /// read secrets, and the rest may be broken since the start.
 ///
 /// # Errors
@@ -348,8 +348,8 @@ impl Config {
         gaps
     }
 
-    /// How long a publisher may be silent before its time is unknown, where nobody says more: as configured for the bus, or
-    /// the longest of any meter.
+    /// How long a publisher may be silent before its time is unknown, where nothing more is configured: as configured
+    /// for the bus, or the longest of any meter.
     pub(crate) fn max_gap(&self) -> Duration {
         let configured =
             self.bus.max_gap_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());

@@ -95,7 +95,7 @@ impl Demo {
         toml
     }
 
-    /// What to tell whoever started it.
+    /// What to print for whoever started it.
     pub(crate) fn introduction(&self) -> String {
         format!(
             "\nNo configuration found; running a demonstration: a simulated rack of {} servers and a lamp, read over UDP, SNMP and\n\

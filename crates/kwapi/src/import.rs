@@ -3,7 +3,8 @@
 //! journal, from which RRD files and ledger take it.
 //!
 //! What a probe's account has already is passed over, so that a file that is imported twice, or again after it was cut
-//! short, credits nothing twice. Where each probe's register stood is kept ([`Sessions`]), and the next file goes on there.
+//! short, credits nothing twice. Where each probe's register stood is kept ([`Sessions`]), and the next file continues
+//! there.
 
 mod sessions;
 
@@ -28,7 +29,7 @@ use sessions::{Kept, Sessions};
 const BATCH: usize = 4_096;
 /// More probes than this are not taken in: a column that is no name has as many values as rows.
 const PROBES_MAX: usize = 200_000;
-/// Where registers stand is kept after so many records for each probe: between that and a kill, a register tells how much
+/// Where registers stand is kept after so many records for each probe: between that and a kill, a register shows how much
 /// it was, and no more.
 const KEEP_RECORDS: usize = 16;
 /// Files and ledger are put on the disk after so many records, so that the journal need not keep them.
@@ -54,7 +55,7 @@ pub(crate) struct Readers {
 pub(crate) enum RowOutcome {
     /// It is credited.
     Credited,
-    /// Its energy comes with the next: the register has not advanced enough to tell the power.
+    /// Its energy comes with the next: the register has not advanced enough to derive the power.
     Waits,
     /// The records have it, or something later, already.
     Known,
@@ -198,7 +199,7 @@ impl Importer {
         let kept = self.sessions.take(probe).filter(|kept| kept.published <= last);
         let newest = kept.as_ref().map_or(last, |kept| match kept.entry.path() {
             Some(_) => kept.entry.newest,
-            // A session without a register must begin after all that was heard.
+            // A session without a register must begin after all that was received.
             None => last.max(kept.entry.newest),
         });
         let past = kept.map(|kept| kept.entry).into_iter().collect();
@@ -239,7 +240,7 @@ impl Importer {
         Ok(())
     }
 
-    /// Keeps where the registers stand, once the journal has what they told.
+    /// Keeps where the registers stand, once the journal has what they gave.
     fn keep(&mut self) -> io::Result<()> {
         self.since_kept = 0;
         self.journal.sync(self.clock.now())?;

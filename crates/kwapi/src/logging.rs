@@ -12,7 +12,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Libraries that log each lost datagram or connection; we say it once, where it is handled.
+/// Libraries that log each lost datagram or connection; we log it once, where it is handled.
 const NOISY: [&str; 2] = ["async_snmp", "rumqttc"];
 
 /// The filter for `levels`: a level for all, `PART=LEVEL` for a part, or several of these with commas. Libraries that

@@ -38,9 +38,9 @@ fn main() -> ExitCode {
 
 fn begin(cli: &Cli) -> Result<ExitCode, String> {
     logging::begin(&cli.log)?;
-    // Once a process; whoever else asks for TLS finds it.
+    // Once a process; any other user of TLS finds it.
     _ = rustls::crypto::ring::default_provider().install_default();
-    // `check` says what the service will have: it is to find the same.
+    // `check` reports what the service will have: it is to find the same.
     stack::raise_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

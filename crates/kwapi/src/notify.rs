@@ -1,4 +1,4 @@
-//! What systemd is told of the service, if it started us.
+//! What is reported to systemd of the service, if it started us.
 
 use sd_notify::NotifyState;
 

@@ -1,4 +1,5 @@
-//! Reload on SIGHUP or a changed file: a good configuration is applied, a broken one changes nothing and says why.
+//! Reload on SIGHUP or a changed file: a good configuration is applied, a broken one changes nothing and the reason is
+//! logged.
 
 use std::time::Duration;
 

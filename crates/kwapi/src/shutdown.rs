@@ -8,7 +8,7 @@ use tokio::sync::watch;
 /// Whatever has not stopped by then is left behind: systemd would kill us later, an operator sooner.
 pub(crate) const STOP_LIMIT: Duration = Duration::from_millis(2_500);
 
-/// Told to everyone who has something to finish.
+/// Sent to everyone who has something to finish.
 #[derive(Clone, Debug)]
 pub(crate) struct Shutdown(watch::Receiver<bool>);
 
@@ -21,7 +21,7 @@ impl Shutdown {
         let (sender, receiver) = watch::channel(false);
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        // Asking for a reload is never an end, also of a service that has nothing to reload.
+        // A request for a reload is never an end, also of a service that has nothing to reload.
         _ = signal(SignalKind::hangup())?;
         tokio::spawn(async move {
             for first in [true, false] {

@@ -134,7 +134,7 @@ impl Stack {
         let mut all = Metrics::new();
         all.add(metrics::bus(process.bus.clone()));
         let gaps = Gaps::configured(config.gaps());
-        // Whoever keeps comes before whoever sends, so that nothing is sent that nobody hears.
+        // Whoever keeps comes before whoever sends, so that nothing is sent that nobody receives.
         let folded = if roles.rrd { Some(Folded::open(process, config, roles)?) } else { None };
         // Before the journal is read again: how long each probe may be silent is as it was then.
         let descriptions = roles.listens().then(|| feed::descriptions(config, &gaps, roles, inside));
@@ -232,7 +232,7 @@ impl Stack {
         })
     }
 
-    /// Works until `shutdown`, taking up what the configuration's files come to say, and stops.
+    /// Works until `shutdown`, applying changes of the configuration's files, and stops.
     pub(crate) async fn work(self, config: &Config, shutdown: &Shutdown) {
         let reloading = reload::watch(config, |config| self.reload(&config));
         tokio::select! {
@@ -303,12 +303,12 @@ impl Stack {
         self.drivers.as_ref()
     }
 
-    /// What is live, where measurements are heard.
+    /// What is live, where measurements are received.
     pub(crate) fn live(&self) -> Option<&Live> {
         self.feed.as_ref().map(|feed| &feed.live)
     }
 
-    /// What the bus has brought, where measurements are heard.
+    /// What the bus has delivered, where measurements are received.
     pub(crate) fn received(&self) -> Option<SubscriberCounters> {
         self.feed.as_ref().map(|feed| feed.subscriber.counters())
     }

@@ -1,4 +1,4 @@
-//! What the library says when it cannot, by `nvmlReturn_t`.
+//! The library's errors, by `nvmlReturn_t`.
 
 use std::ffi::c_int;
 
@@ -13,7 +13,7 @@ pub enum ErrorCode {
     VersionMismatch,
     /// This user may not (4).
     NoPermission,
-    /// This GPU, or this library, does not have it (3, 13, and 2 of a field that it does not know).
+    /// This GPU, or this library, does not have it (3, 13, and 2 of a field that it does not have).
     NotSupported,
     /// The GPU fell off the bus (15).
     Lost,
@@ -57,7 +57,7 @@ impl Error {
         Self::of(ErrorCode::NotSupported, format!("this library has no {function}"))
     }
 
-    /// Whether another call would say the same.
+    /// Whether another call would return the same.
     pub(crate) fn is_of_the_gpu(&self) -> bool {
         match self.code {
             ErrorCode::Lost | ErrorCode::ResetRequired | ErrorCode::NoDriver | ErrorCode::NoPermission => {

@@ -45,7 +45,7 @@ impl Library {
     /// See [`Error`].
     pub fn driver_version(&self) -> Result<String, Error> {
         let call = self.0.system_get_driver_version.ok_or(Error::missing("nvmlSystemGetDriverVersion"))?;
-        // SAFETY: the library writes at most as many bytes as it is told.
+        // SAFETY: the library writes at most as many bytes as it is given.
         text(|buffer, length| self.0.check(unsafe { call(buffer, length) }))
     }
 
@@ -53,7 +53,7 @@ impl Library {
     /// own, so that it costs itself alone. A GPU that is divided (MIG) is one.
     ///
     /// # Errors
-    /// When the library does not say how many there are.
+    /// When the library does not report how many there are.
     pub fn devices(&self) -> Result<Vec<Result<Device, Error>>, Error> {
         let mut count: c_uint = 0;
         // SAFETY: the pointer is to a number of ours, which outlives the call.
@@ -91,7 +91,7 @@ pub struct Device {
 pub struct GpuSample {
     /// Its energy since the driver was loaded, in millijoules.
     pub energy_millijoules: Result<u64, Error>,
-    /// Its power, in milliwatts: the present one where the GPU says it, else the mean of a second.
+    /// Its power, in milliwatts: the present one where the GPU reports it, otherwise the mean of a second.
     pub power_milliwatts: Result<u64, Error>,
 }
 
@@ -102,7 +102,7 @@ impl Device {
     /// See [`Error`].
     pub fn uuid(&self) -> Result<String, Error> {
         text(|buffer, length| {
-            // SAFETY: the handle is the library's; it writes at most as many bytes as it is told.
+            // SAFETY: the handle is the library's; it writes at most as many bytes as it is given.
             self.library.check(unsafe { (self.library.device_get_uuid)(self.handle.0, buffer, length) })
         })
     }
@@ -142,7 +142,7 @@ impl Device {
             Ok(values) => values.map(|value| self.whole(&value)),
             Err(error) => [Err(error.clone()), Err(error)],
         };
-        // An older driver does not know the field, or none at all; a GPU that is lost is lost by every call.
+        // An older driver does not have the field, or none at all; a GPU that is lost is lost by every call.
         let or = |field: Result<u64, Error>, older: &dyn Fn() -> Result<u64, Error>| match field {
             Err(error) if !error.is_of_the_gpu() => older(),
             field => field,
@@ -157,7 +157,7 @@ impl Device {
         let call = self.library.device_get_field_values.ok_or(Error::missing("nvmlDeviceGetFieldValues"))?;
         let mut values = [FieldValue::of(FIELD_ENERGY), FieldValue::of(FIELD_POWER)];
         let count = c_int::try_from(values.len()).unwrap_or(0);
-        // SAFETY: the library writes into as many structures as it is told, which are ours and outlive the call.
+        // SAFETY: the library writes into as many structures as it is given, which are ours and outlive the call.
         self.library.check(unsafe { call(self.handle.0, count, values.as_mut_ptr()) })?;
         Ok(values)
     }

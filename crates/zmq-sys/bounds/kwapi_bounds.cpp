@@ -6,7 +6,7 @@
 namespace kwapi
 {
 std::atomic<uint64_t> connections (0);
-//  Until told otherwise.
+//  Until set otherwise.
 std::atomic<uint64_t> connections_max (512);
 std::atomic<uint64_t> connections_refused (0);
 std::atomic<uint64_t> messages_refused (0);

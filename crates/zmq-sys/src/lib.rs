@@ -96,8 +96,8 @@ unsafe extern "C" {
     pub fn zmq_curve_keypair(public_key: *mut c_char, secret_key: *mut c_char) -> c_int;
 }
 
-/// The error of the last call on this thread, as one of those the `zmq` crate knows: it panics at any other, and
-/// libzmq passes on whatever the system said (`ENOTDIR` for a socket file below a plain file, `EROFS`, …).
+/// The error of the last call on this thread, as one of those the `zmq` crate has: it panics at any other, and
+/// libzmq passes on whatever the system returned (`ENOTDIR` for a socket file below a plain file, `EROFS`, …).
 ///
 /// # Safety
 /// None needed; unsafe only because the crate this one stands in for has it so.

@@ -37,7 +37,7 @@ struct Beacon {
 /// What becomes of a beacon that came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum BeaconAction {
-    /// It goes on, as these bytes.
+    /// It is forwarded, as these bytes.
     Relay(Vec<u8>),
     /// It is ours: the link it came by closes a loop, with so many other forwarders in it that are named.
     Loop {

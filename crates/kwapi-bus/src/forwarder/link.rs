@@ -53,8 +53,8 @@ pub struct LinkCounters {
     pub subscriptions: u64,
     /// Upstream: when the newest message came, by the wall clock.
     pub last_message: Option<Timestamp>,
-    /// Upstream: how long the newest message that says when it was measured was on its way, in microseconds; negative where
-    /// its publisher's clock is ahead of ours.
+    /// Upstream: how long the newest message that carries when it was measured was in transit, in microseconds;
+    /// negative where its publisher's clock is ahead of ours.
     pub lag_micros: Option<i64>,
     /// Upstream: whether it is cut at present, since it closes a loop of forwarders.
     pub is_cut: bool,
@@ -92,7 +92,7 @@ impl LinkCounts {
         })
     }
 
-    /// Takes note of a message that came at `now` and was measured at `stamp`, if it says so.
+    /// Takes note of a message that was received at `now` and measured at `stamp`, if it carries a stamp.
     pub(super) fn note_message(&self, now: Timestamp, stamp: Option<Timestamp>) {
         let micros = |at: Timestamp| i64::try_from(at.micros()).unwrap_or(i64::MAX);
         self.last_message.store(now.micros(), Ordering::Relaxed);

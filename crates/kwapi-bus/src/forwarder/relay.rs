@@ -14,7 +14,7 @@ use super::subscriptions::{SubscriptionFrame, Subscriptions, subscription_frame}
 use crate::transport::zeromq::{ListenerQueues, OpenSocket};
 use crate::worker::STOP_POLL_MS;
 
-/// How many messages one socket may bring before the next has its turn.
+/// How many messages one socket may deliver before the next has its turn.
 const TURN_MAX: usize = 1_024;
 /// Before the stamp of a message of ours.
 const STAMP: &[u8] = b"\"timestamp_us\":";
@@ -24,7 +24,7 @@ pub(super) struct Downstream {
     pub(super) open: OpenSocket,
     pub(super) counts: Arc<LinkCounts>,
     /// Whether a forwarder listens there. Others are sent no beacons.
-    pub(super) wants_beacons: bool,
+    pub(super) receives_beacons: bool,
 }
 
 /// What the thread works with.
@@ -48,7 +48,7 @@ impl Relay {
         Self { upstream, downstream, counts, wall, beacons, subscriptions }
     }
 
-    /// Until told to stop, or the bus fails as a whole.
+    /// Until requested to stop, or the bus fails as a whole.
     pub(super) fn run(&mut self, stop: &AtomicBool) {
         let mut queues = ListenerQueues::new();
         let mut beacon_at = Instant::now();
@@ -99,7 +99,7 @@ impl Relay {
         }
     }
 
-    /// The XPUB socket tells of a topic's first listener and of its last; XSUB counts what several of them want.
+    /// The XPUB socket reports a topic's first subscriber and its last; XSUB counts what several of them require.
     fn pass_subscriptions(&mut self, index: usize) {
         for _ in 0..TURN_MAX {
             let Some(link) = self.downstream.get_mut(index) else { return };
@@ -110,7 +110,7 @@ impl Relay {
                     continue;
                 }
                 SubscriptionFrame::Beacons(is_wanted) => {
-                    link.wants_beacons = is_wanted;
+                    link.receives_beacons = is_wanted;
                     if is_wanted {
                         self.send_beacon();
                     }
@@ -204,7 +204,7 @@ impl Relay {
 
     /// Sends a beacon to the forwarders downstream.
     fn send(&self, payload: &[u8]) {
-        for link in self.downstream.iter().filter(|link| link.wants_beacons) {
+        for link in self.downstream.iter().filter(|link| link.receives_beacons) {
             let socket = &link.open.socket;
             let topic = socket.send(beacon::TOPIC, zmq::SNDMORE | zmq::DONTWAIT);
             // One that is lost is followed by the next.

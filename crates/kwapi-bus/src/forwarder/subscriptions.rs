@@ -13,13 +13,13 @@ const SUBSCRIPTION_BYTES_MAX: usize = 256;
 pub(super) enum SubscriptionFrame {
     /// To be passed upstream.
     Pass,
-    /// A forwarder downstream wants beacons (or no longer does): that is between it and us.
+    /// A forwarder downstream requests beacons (or no longer does): that is between it and us.
     Beacons(bool),
     /// No subscription, or too long.
     Refuse,
 }
 
-/// What a frame from downstream asks.
+/// What a frame from downstream requests.
 pub(super) fn subscription_frame(frame: &[u8]) -> SubscriptionFrame {
     match frame {
         [0 | 1, ..] if frame.len() > SUBSCRIPTION_BYTES_MAX => SubscriptionFrame::Refuse,
@@ -31,7 +31,7 @@ pub(super) fn subscription_frame(frame: &[u8]) -> SubscriptionFrame {
     }
 }
 
-/// The topics subscribed to, and at how many sockets each. A socket tells of a topic's first listener and of its last, and
+/// The topics subscribed to, and at how many sockets each. A socket reports a topic's first subscriber and its last, and
 /// libzmq bounds how many topics it may have.
 #[derive(Debug, Default)]
 pub(super) struct Subscriptions(BTreeMap<Box<[u8]>, u32>);
@@ -55,7 +55,7 @@ impl Subscriptions {
         self.0.len()
     }
 
-    /// The frames that subscribe to all of it anew.
+    /// The frames that subscribe to all of it again.
     pub(super) fn frames(&self) -> impl Iterator<Item = Vec<u8>> {
         self.0.iter().flat_map(|(topic, count)| (0..*count).map(move |_| [&[1], &**topic].concat()))
     }
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_topic_ends_with_the_last_socket_that_wants_it() {
+    fn a_topic_ends_with_the_last_socket_that_subscribes_to_it() {
         let mut subscriptions = Subscriptions::default();
         for frame in [b"\x01a.", b"\x01a.", b"\x01b."] {
             subscriptions.note(frame);

@@ -39,12 +39,12 @@ pub struct Verified {
     pub measurement: Measurement,
     /// The key that signed it: its place among the endpoint's keys and its id. `None` without signatures.
     pub key: Option<(usize, Arc<str>)>,
-    /// What it says its probe is, if it says anything of that.
+    /// Its description of its probe, if it has one.
     pub description: Option<Result<Box<Description>, DescriptionRefusal>>,
 }
 
 impl Verifier {
-    /// A verifier of `scheme` with the keys it knows.
+    /// A verifier of `scheme` with its keys.
     ///
     /// # Errors
     /// When the scheme needs keys and there are none (or the other way round), two have one id, or one is unfit.
@@ -94,7 +94,8 @@ impl Verifier {
         self.decode_any(topic, payload)
     }
 
-    /// What [`Self::decode_any`] would say of a message in our own form; `None` where this is not quickly told.
+    /// What [`Self::decode_any`] would yield for a message in our own form; `None` where this cannot be decided
+    /// quickly.
     fn decode_own(
         &self,
         topic: &[u8],
@@ -212,7 +213,7 @@ impl Verifier {
         };
         let mut digest = String::with_capacity(256);
         legacy::digest(members, &mut digest).map_err(|legacy::Unsignable| Refusal::SignatureWrong)?;
-        // The message does not say which key: there is one, or two while it is being changed.
+        // The message does not name its key: there is one, or two while it is being changed.
         self.keys
             .iter()
             .enumerate()

@@ -4,7 +4,7 @@
 //! "description":{"driver":"snmp","interval_ms":300000,"max_gap_ms":750000,"accuracy_percent":1.5,"labels":{"rack":"r1"}}
 //! ```
 //!
-//! Whoever does not know the member ignores it, as any other (docs/adr/0048).
+//! Whoever does not support the member ignores it, as any other (docs/adr/0048).
 
 use kwapi_core::Description;
 
@@ -16,7 +16,7 @@ pub(super) const DESCRIPTION_MEMBER: &str = "description";
 /// Why a description went no further; its message did. One cause is one time series: the names never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DescriptionRefusal {
-    /// It is no description, or says what none may.
+    /// It is no description, or has what none may have.
     Malformed,
     /// It has more bytes than any honest one.
     TooLarge,

@@ -61,8 +61,8 @@ impl Signer {
         self.encode_described(measurement, None, wire);
     }
 
-    /// Writes `measurement` and what its probe is into `wire`. The original's messages, and those without a stamp, say
-    /// nothing of that.
+    /// Writes `measurement` and what its probe is into `wire`. The original's messages, and those without a stamp, carry
+    /// no description.
     pub(crate) fn encode_described(
         &self,
         measurement: &Measurement,
@@ -220,8 +220,8 @@ fn write_number(payload: &mut Vec<u8>, name: &str, number: f64) {
     debug_assert!(digits.is_ok(), "a vector takes any write");
 }
 
-/// Writes what has at most four decimals, as most of what meters say, without the long way round for any number there
-/// is. Of numbers below 2^53 in ten-thousandths, the fewest decimals that read back are the shortest text.
+/// Writes what has at most four decimals, as most of what meters report, without the long way round for any number
+/// there is. Of numbers below 2^53 in ten-thousandths, the fewest decimals that read back are the shortest text.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked before")]
 fn write_short(payload: &mut Vec<u8>, number: f64) -> bool {
     const SCALES: [f64; 5] = [1.0, 10.0, 100.0, 1_000.0, 10_000.0];

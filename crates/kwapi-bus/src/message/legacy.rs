@@ -1,8 +1,8 @@
 //! The original Kwapi's signature: HMAC-SHA256 over names and values, sorted and run together.
 //!
 //! With nothing between a name and its value, values move between fields and probes under the same signature, and
-//! digits past the twelfth are not covered. It is here to talk to what is already installed, and only where an
-//! endpoint is configured for it.
+//! digits past the twelfth are not covered. It is here for interoperation with what is already installed, and only
+//! where an endpoint is configured for it.
 
 use std::fmt::Write as _;
 

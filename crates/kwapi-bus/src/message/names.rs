@@ -7,8 +7,8 @@ use kwapi_core::{ProbeId, ProbeIdError, Succession};
 /// No more are remembered: each message of another probe has a name of its own.
 const NAMES_MAX: usize = 1 << 18;
 
-/// The probes of one endpoint, in the order they were first heard. Their messages come in nearly the same order again and
-/// again, and share one name: whoever compares names that came from here compares two addresses.
+/// The probes of one endpoint, in the order they were first received. Their messages come in nearly the same order
+/// again and again, and share one name: whoever compares names that came from here compares two addresses.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     all: Vec<ProbeId>,

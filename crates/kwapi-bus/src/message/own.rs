@@ -102,7 +102,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The member of `name`, if it comes next. `None` only where that is not of our form.
-    #[expect(clippy::option_option, reason = "the outer says whether to go on")]
+    #[expect(clippy::option_option, reason = "the outer is whether to continue")]
     fn optional<T>(&mut self, name: &[u8], value: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
         if self.is_next(name) { value(self).map(Some) } else { Some(None) }
     }

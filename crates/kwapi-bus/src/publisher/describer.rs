@@ -1,4 +1,5 @@
-//! When a message says what its probe is: the first of all, the next after that has changed, and else one every half minute.
+//! When a message describes its probe: the first of all, the next after the description has changed, and otherwise one
+//! every half minute.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -15,7 +16,7 @@ const SECOND_MAX: u32 = 10_000;
 /// Probes of which it is known when they were described. Full: it is forgotten of all, and they are described again.
 const PROBES_MAX: usize = 1 << 18;
 
-/// Adds what the configuration says of a probe to what its driver manager knows.
+/// Adds what the configuration has of a probe to what its driver manager has.
 pub type Describe = Box<dyn Fn(&ProbeId, &mut Description) + Send>;
 
 /// Decides which messages describe their probe.
@@ -27,7 +28,7 @@ pub(super) struct Describer {
     in_second: u32,
 }
 
-/// What was told of a probe, and when by the stamp of its message.
+/// What was published of a probe, and when by the stamp of its message.
 #[derive(Clone, Copy, Debug)]
 struct SentDescription {
     facts: MeterFacts,
@@ -35,13 +36,13 @@ struct SentDescription {
 }
 
 impl Describer {
-    /// Adds what this says from now on; all probes are described again.
+    /// Adds what this function returns from now on; all probes are described again.
     pub(super) fn describe_with(&mut self, describe: Describe) {
         self.describe = Some(describe);
         self.sent.clear();
     }
 
-    /// What the message of `probe` stamped `at` is to say of it, if it is to say anything.
+    /// What the message of `probe` stamped `at` is to describe of it, if anything.
     pub(super) fn due(&mut self, probe: &ProbeId, facts: MeterFacts, at: Timestamp) -> Option<Description> {
         let sent = self.sent.get_mut(probe);
         let is_current = |sent: &&mut SentDescription| {
@@ -78,7 +79,7 @@ impl Describer {
 
 impl fmt::Debug for Describer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Describer").field("told", &self.sent.len()).finish_non_exhaustive()
+        f.debug_struct("Describer").field("sent", &self.sent.len()).finish_non_exhaustive()
     }
 }
 

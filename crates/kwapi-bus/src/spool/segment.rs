@@ -87,7 +87,7 @@ pub(super) fn write(spooled: &Spooled, out: &mut Vec<u8>) {
 #[derive(Debug, Default)]
 pub(super) struct Piece {
     pub(super) messages: Vec<Spooled>,
-    /// Where to go on.
+    /// Where to continue.
     pub(super) offset: u64,
     /// Stretches that could not be read, with something after them that could.
     pub(super) damaged: u64,
@@ -125,7 +125,7 @@ pub(super) fn read(
             };
             at += length;
             piece.damaged += u64::from(std::mem::take(&mut is_damaged));
-            // In what was damaged, something may look like a record of before.
+            // In what was damaged, something may look like an earlier record.
             if spooled.number > after {
                 after = spooled.number;
                 piece.messages.push(spooled);

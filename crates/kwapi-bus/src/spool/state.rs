@@ -1,4 +1,4 @@
-//! What a spool has in memory, and what it knows of its disk.
+//! What a spool has in memory, and the state of its disk.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

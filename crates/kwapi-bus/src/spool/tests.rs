@@ -202,7 +202,7 @@ fn a_disk_that_refuses_is_reported_and_messages_are_sent_all_the_same() {
     let writer = open(&directory);
     put_in(&writer, 0..100);
     assert_eq!(all(writer.spool(), 0), (0..100).collect::<Vec<_>>());
-    let status = wait_until("it is told", LIMIT, || {
+    let status = wait_until("it is reported", LIMIT, || {
         Some(writer.spool().counters()).filter(|counters| counters.unwritten == 100)
     });
     assert!(status.trouble.unwrap().starts_with("cannot "));

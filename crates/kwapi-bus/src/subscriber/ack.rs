@@ -1,4 +1,4 @@
-//! Acknowledgements: which messages a plugin says are safe.
+//! Acknowledgements: which messages a plugin confirms as safe.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::transport::Token;
 
 /// To be confirmed once a batch is where it will not be lost. It names the messages of its batch by their places in
 /// what each source keeps; of a source that keeps nothing, as ZeroMQ's, it names none. Dropped unconfirmed, it has
-/// its messages brought again.
+/// its messages delivered again.
 #[derive(Debug)]
 #[must_use = "a transport that stores messages sends them again until they are acknowledged"]
 pub struct Ack {
@@ -26,7 +26,7 @@ pub(super) struct Acknowledged(Mutex<Vec<Settled>>);
 pub(super) struct Settled {
     pub(super) source: usize,
     pub(super) places: RangeInclusive<Token>,
-    /// Whether they are safe; else they are to be brought again.
+    /// Whether they are safe; otherwise they are to be delivered again.
     pub(super) is_safe: bool,
 }
 
@@ -43,12 +43,12 @@ impl Ack {
         }
     }
 
-    /// Whether a source keeps messages of the batch until it is confirmed, and brings them again else.
+    /// Whether a source keeps messages of the batch until it is confirmed, and delivers them again otherwise.
     pub fn is_awaited(&self) -> bool {
         !self.places.is_empty()
     }
 
-    /// Says that the batch is safe.
+    /// Confirms that the batch is safe.
     pub fn confirm(mut self) {
         self.settle(true);
     }

@@ -32,7 +32,8 @@ pub struct SubscriberConfig {
     pub high_water: Option<NonZeroU32>,
     /// The directory where consumers of streams keep where they stand at each site; none: they forget it at the end.
     pub positions: Option<PathBuf>,
-    /// The earliest that a right wall clock can show. While ours shows less, the publishers' clocks tell the time.
+    /// The earliest that a right wall clock can show. While ours shows less, the time is taken from the publishers'
+    /// clocks.
     pub clock_not_before: Timestamp,
 }
 
@@ -54,7 +55,7 @@ pub struct SourceConfig {
     /// As [`EndpointConfig::nats`].
     pub nats: NatsConfig,
     /// Of a stream of NATS: the consumer for which it keeps messages until they are acknowledged, a name of this history
-    /// alone. Without one, what is published is heard as over ZeroMQ.
+    /// alone. Without one, what is published is received as over ZeroMQ.
     pub consumer: Option<String>,
 }
 

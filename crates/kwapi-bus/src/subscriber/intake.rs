@@ -17,7 +17,7 @@ use crate::refusal::{Refusal, RefusalCounters};
 use crate::transport::{Arrival, Inlet, Token};
 use crate::verify::{ArrivalTime, ClockWatch, Skews, Verification};
 
-/// How many messages one source may bring before the next has its turn.
+/// How many messages one source may deliver before the next has its turn.
 const TURN_MAX: usize = 1_024;
 /// The same while sources that keep their messages are read in the order of their stamps.
 const ORDERED_TURN_MAX: usize = 64;
@@ -93,7 +93,7 @@ impl<I: Inlet> Intake<I> {
         Self { shared, inlet, verifications, probes, clocks, stored, fresh, verified }
     }
 
-    /// Until told to stop, or the transport fails.
+    /// Until requested to stop, or the transport fails.
     pub(super) fn run(&mut self, stop: &AtomicBool) {
         while !stop.load(Ordering::Relaxed) {
             if let Err(error) = self.inlet.wait() {
@@ -151,7 +151,7 @@ impl<I: Inlet> Intake<I> {
         }
     }
 
-    /// Passes on what the plugin says of messages that are kept.
+    /// Passes on the plugin's acknowledgements of messages that are kept.
     fn settle(&mut self) {
         for Settled { source, places, is_safe } in self.shared.acknowledged.take() {
             if let Some(stored) = self.stored.iter_mut().find(|stored| stored.source == source) {
@@ -165,8 +165,8 @@ impl<I: Inlet> Intake<I> {
         }
     }
 
-    /// Sees how far the sources have been read that keep their messages, and whether the present is shown from others. Says
-    /// whether they are read in the order of their stamps.
+    /// Checks how far the sources have been read that keep their messages, and whether the present is shown from
+    /// others. Returns whether they are read in the order of their stamps.
     fn look_after_stored(&mut self, present: &ArrivalTime) -> bool {
         let wall = (!present.is_wall_wrong()).then_some(present.wall);
         for stored in &mut self.stored {
@@ -293,19 +293,20 @@ fn judge(
     {
         return Err(PassedOver::Known);
     }
-    // What has no stamp has been refused by now, if nothing tells the time.
+    // What has no stamp has been refused by now, if there is no time to stamp it with.
     let arrived = present.label().unwrap_or(present.wall);
     let mut received_at = present.monotonic;
     if !delivery.is_live
         && let Some(accounting) = &measurement.accounting
     {
-        // It was stored on the way. What it says was so then, and is not the present.
+        // It was stored on the way. Its value was current then, and is not the present.
         received_at = received_at.saturating_sub(arrived.since(accounting.timestamp));
     }
     Ok((Received { measurement, key, arrived, received_at, description }, place))
 }
 
-/// Whether anybody asked for this probe: ZeroMQ's prefix match on `C.` also takes `C.1.`, and a batch of NATS has others.
+/// Whether anybody subscribed to this probe: ZeroMQ's prefix match on `C.` also takes `C.1.`, and a batch of NATS has
+/// others.
 fn is_wanted(probes: &[Pattern], topic: &[u8]) -> bool {
     let Some(id) = topic.strip_suffix(b".") else { return true }; // Refused, by its cause.
     probes.iter().any(|pattern| match pattern {

@@ -16,19 +16,20 @@ const SHOWN_AFTER: Duration = Duration::from_secs(10);
 /// Sources that are behind are read in the order of their stamps, to within this: less than rows of groups wait for
 /// (`kwapi-history`, `history/groups/fold.rs`).
 const ORDER_WITHIN: Duration = Duration::from_secs(30);
-/// A source that has brought nothing for so long is not waited for.
+/// A source that has delivered nothing for so long is not waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Nor is any for longer than this: whoever signs old stamps for ever holds up no other site's record.
 const WAIT_MAX: Duration = Duration::from_secs(3_600);
 /// Messages that were announced and do not come for so long, with none left by the source's own word, are gone: it was purged,
-/// or they were known already. What was let go of comes again within ten seconds, what a site is to send again within thirty.
+/// or they were known already. What was dropped is delivered again within ten seconds, what a site is to send again
+/// within thirty.
 const GONE_AFTER: Duration = Duration::from_secs(60);
 
 /// A source that keeps its messages until they are safe.
 #[derive(Debug)]
 pub(super) struct StoredSource {
     pub(super) source: usize,
-    /// The source that brings the same as it is published.
+    /// The source that delivers the same as it is published.
     pub(super) live: Option<usize>,
     /// Stamps of what was handed on and is not safe yet.
     open: BTreeMap<Token, Timestamp>,
@@ -38,7 +39,7 @@ pub(super) struct StoredSource {
     later: u64,
     /// Since when it has had nothing more by its own word, on the monotonic clock.
     drained_since: Option<Duration>,
-    /// When it last brought something, on the monotonic clock; before the first, when it was begun.
+    /// When it last delivered something, on the monotonic clock; before the first, when it was created.
     moved: Duration,
     /// When it was last read to its end.
     at_end: Option<Duration>,
@@ -127,7 +128,7 @@ impl StoredSource {
         self.later.max(self.connection.waiting)
     }
 
-    /// Whether others wait for what it is about to bring: it is behind, and moves, or has just begun to connect.
+    /// Whether others wait for what it is about to deliver: it is behind, and moves, or has just begun to connect.
     fn is_coming(&self, now: Duration) -> bool {
         (self.left() > 0 || !self.is_begun()) && now.saturating_sub(self.moved) < PATIENCE
     }
@@ -142,14 +143,14 @@ impl StoredSource {
     }
 }
 
-/// Says of each source whether it is left alone for now; returns whether any is waited for.
+/// Marks for each source whether it is left alone for now; returns whether any is waited for.
 pub(super) fn note_order(sources: &mut [StoredSource], now: Duration) -> bool {
     if sources.len() < 2 {
         return false;
     }
     let coming = || sources.iter().filter(|source| source.is_coming(now));
     let is_one_unconnected = coming().any(|source| !source.is_begun());
-    // What has brought nothing yet may bring anything.
+    // What has delivered nothing yet may deliver anything.
     let oldest = coming().map(|source| source.last).min();
     for source in sources {
         let waits = match (source.last, oldest) {

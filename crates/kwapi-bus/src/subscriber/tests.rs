@@ -19,7 +19,7 @@ use crate::transport::{Arrival, Token};
 
 const NOW: u64 = 1_790_000_000;
 
-/// Keeps each message until it is acknowledged, and brings each once unless told to begin again.
+/// Keeps each message until it is acknowledged, and delivers each once unless reset.
 #[derive(Clone, Default)]
 struct Store(Arc<Mutex<State>>);
 
@@ -27,7 +27,7 @@ struct Store(Arc<Mutex<State>>);
 struct State {
     kept: BTreeMap<Token, (Vec<u8>, Vec<u8>)>,
     next: Token,
-    /// The most a turn was asked for while messages waited.
+    /// The most that was requested in a turn while messages waited.
     turns: u64,
 }
 
@@ -140,7 +140,7 @@ async fn what_is_confirmed_is_let_go_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn what_nobody_wants_or_trusts_is_let_go_at_once() {
+async fn what_nobody_requests_or_trusts_is_dropped_at_once() {
     let store = Store::default();
     for (token, topic) in [(1, "A."), (2, "B."), (3, "\0own"), (4, "A"), (5, "A.")] {
         store.put(token, topic);

@@ -5,10 +5,11 @@
 //!
 //! What is stored is acknowledged in both directions: a publisher keeps a message until the server has confirmed it, the
 //! server keeps it for a *consumer* (a name of a plugin's history) until its journal has it on the disk. A plugin without
-//! a history has no consumer and hears live, as over ZeroMQ.
+//! a history has no consumer and receives live, as over ZeroMQ.
 //!
 //! A confirmation of the server does not survive its power failure. Where a publisher lists the consumers of histories, it
-//! keeps what each of them has not said to have on its own disk ([`crate::spool`]), and sends that again: see [`position`].
+//! keeps what each of them has not reported as on its own disk ([`crate::spool`]), and sends that again: see
+//! [`position`].
 //!
 //! Each endpoint has a thread of its own, with a connection that it opens again until it stands.
 
@@ -55,7 +56,7 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// How often a thread looks whether to stop.
 const STOP_POLL: Duration = Duration::from_millis(20);
 
-/// Runs `work` on this thread until it ends, or until `grace` after it was told to stop.
+/// Runs `work` on this thread until it ends, or until `grace` after it was requested to stop.
 fn run(stop: &AtomicBool, grace: Duration, work: impl Future<Output = ()>) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,

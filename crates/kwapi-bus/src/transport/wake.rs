@@ -45,7 +45,7 @@ impl Alarm {
 
     /// Takes note; to be called before looking for what came.
     pub(crate) fn clear(&self) {
-        // Whatever the flag says: who has set it may not have written yet.
+        // Whatever the flag holds: who has set it may not have written yet.
         let mut bytes = [0; 64];
         _ = (&self.ours).read(&mut bytes);
         self.waker.0.is_set.store(false, Ordering::Release);

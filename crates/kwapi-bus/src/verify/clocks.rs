@@ -1,4 +1,4 @@
-//! What the process's clocks say when messages arrive, and what the wall clock would say had it not been set.
+//! What the process's clocks show when messages arrive, and what the wall clock would show had it not been set.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub(crate) struct ArrivalTime {
     pub(crate) as_before: Vec<Timestamp>,
     /// The earliest that a right wall clock can show.
     pub(crate) not_before: Timestamp,
-    /// By the publishers' clocks, where the wall clock is known to be wrong and a publisher has been heard.
+    /// By the publishers' clocks, where the wall clock is known to be wrong and a publisher has sent something.
     pub(crate) by_publishers: Option<Timestamp>,
 }
 
@@ -32,7 +32,7 @@ impl ArrivalTime {
         self.wall < self.not_before
     }
 
-    /// What to label with that which brings no stamp; `None` while nothing tells the time.
+    /// What to label unstamped messages with; `None` while no clock is right.
     pub(crate) fn label(&self) -> Option<Timestamp> {
         if self.is_wall_wrong() { self.by_publishers } else { Some(self.wall) }
     }
@@ -44,7 +44,7 @@ pub(crate) struct ClockWatch {
     clocks: ProcessClocks,
     /// When both were last read.
     last: Option<(Timestamp, Duration)>,
-    /// What both said just before the wall clock was set.
+    /// What both showed just before the wall clock was set.
     before: Vec<(Timestamp, Duration)>,
     not_before: Timestamp,
     was_wrong: bool,
@@ -56,7 +56,7 @@ impl ClockWatch {
         Self { clocks, last: None, before: Vec::new(), not_before, was_wrong: false }
     }
 
-    /// What the monotonic clock says.
+    /// What the monotonic clock shows.
     pub(crate) fn monotonic(&self) -> Duration {
         self.clocks.monotonic.now()
     }

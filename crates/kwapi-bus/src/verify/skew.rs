@@ -76,8 +76,8 @@ impl Skews {
         known.collect()
     }
 
-    /// What most of the publishers heard so far say the time is, when our monotonic clock shows `monotonic`; of two that
-    /// differ the earlier. Publishers that share a key count as one.
+    /// What most of the publishers received from so far give as the time, when our monotonic clock shows `monotonic`;
+    /// of two that differ the earlier. Publishers that share a key count as one.
     pub(crate) fn agreed<'a>(all: impl Iterator<Item = &'a Self>, monotonic: Duration) -> Option<Timestamp> {
         let publishers = all.flat_map(|skews| &skews.publishers);
         let mut origins: Vec<_> = publishers.filter_map(|publisher| known(&publisher.origin)).collect();

@@ -176,7 +176,7 @@ impl Booted {
         Self { world, keys }
     }
 
-    /// Hears the publisher at `index` say that it is `stamp`.
+    /// Receives `stamp` from the publisher at `index`.
     #[track_caller]
     fn check(&mut self, index: usize, stamp: u64, expected: Result<(), Refusal>) -> &mut Self {
         let mut wire = Wire::default();

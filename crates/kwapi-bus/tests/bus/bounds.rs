@@ -15,7 +15,7 @@ fn bind() -> EndpointConfig {
     EndpointConfig { attach: Some(Attach::Bind), ..EndpointConfig::new("tcp://127.0.0.1:*") }
 }
 
-/// Sends a message without an end, and says how many of its frames went.
+/// Sends a message without an end, and returns how many of its frames were sent.
 fn send_endless(stranger: &mut Zmtp) -> usize {
     let frame = [b'A'; 1_000];
     (0..FRAMES_MANY).find(|_| stranger.send(&frame, true).is_err()).unwrap_or(FRAMES_MANY)
@@ -42,7 +42,7 @@ async fn a_message_without_an_end_costs_its_sender_the_connection() {
         assert!(sent < FRAMES_MANY && stranger.is_closed(), "{url} took {sent} frames");
         assert!(context.counters().messages_refused > before, "{url}");
     }
-    // Whoever is honest is heard as before.
+    // Honest peers are received as before.
     let connect =
         EndpointConfig { attach: Some(Attach::Connect), ..EndpointConfig::new(&listener.bound()[0]) };
     let honest = publisher(&context, Scheme::None, connect);
@@ -96,7 +96,7 @@ async fn a_flood_of_subscriptions_is_refused_and_shuts_nobody_out() {
     });
     assert!(refused_since(before) <= 3 * FLOOD - 20_000);
     let listener = subscriber(&context, vec![plain(&url)], &["A", "B", "lyon.*"]);
-    publish_until("all is heard that was asked for", &published, &["A", "B", "lyon.c"], || {
+    publish_until("all is received that was subscribed to", &published, &["A", "B", "lyon.c"], || {
         (listener.counters().verified > 30).then_some(())
     });
     assert_eq!(listener.counters().unwanted, 0);

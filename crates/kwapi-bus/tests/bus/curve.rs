@@ -54,16 +54,16 @@ fn pyzmq_with_the_right_key_is_let_in_and_nobody_else() {
     let wrong_client = listen(&[&server.public, &stranger.public, &stranger.secret]);
     let wrong_server = listen(&[&stranger.public, &friend.public, &friend.secret]);
     let others = [plaintext, wrong_client, wrong_server];
-    // The friend comes last: when it hears, the others have had their chance.
+    // The friend comes last: when it receives, the others have had their chance.
     wait_until("all others are up", LIMIT, || {
         others.iter().all(|peer| peer.log().contains("connected")).then_some(())
     });
     let right = listen(&[&server.public, &friend.public, &friend.secret]);
-    publish_until("the friend hears much", &publisher, &["A"], || {
-        (right.log().matches("heard A. \"A\" 97.5 True").count() > 20).then_some(())
+    publish_until("the friend receives much", &publisher, &["A"], || {
+        (right.log().matches("received A. \"A\" 97.5 True").count() > 20).then_some(())
     });
     for peer in &others {
-        assert!(!peer.log().contains("heard"), "{}", peer.log());
+        assert!(!peer.log().contains("received"), "{}", peer.log());
     }
 }
 
@@ -87,7 +87,7 @@ async fn a_forwarder_encrypts_on_both_sides() {
     };
     let refused = subscriber(&context, vec![source(&publisher.bound()[0], &driver)], &["*"]);
     let mut allowed = subscriber(&context, vec![source(&running.bound()[0], &forwarder)], &["*"]);
-    publish_until("the plugin hears", &publisher, &["A"], || {
+    publish_until("the plugin receives", &publisher, &["A"], || {
         (allowed.counters().verified > 20).then_some(())
     });
     assert_eq!(receive(&mut allowed, 1).await[0].key.as_deref(), Some("test-1"));
@@ -123,10 +123,10 @@ fn keys_on_the_wrong_side_are_a_mistake() {
     );
 }
 
-/// Whether each of `subscribers` hears what is published from now on, within so many rounds.
+/// Whether each of `subscribers` receives what is published from now on, within so many rounds.
 fn check_received(publisher: &Publisher, subscriber: &Subscriber) {
     let before = subscriber.counters().verified;
-    publish_until("it hears", publisher, &["A"], || {
+    publish_until("it receives", publisher, &["A"], || {
         (subscriber.counters().verified > before + 3).then_some(())
     });
 }
@@ -153,7 +153,7 @@ fn who_may_connect_changes_while_it_runs_and_who_is_removed_is_dropped() {
     publisher.let_in(&[endpoint(&[&stays, &goes])]).expect("keys");
     check_received(&publisher, &second);
     publisher.let_in(&[endpoint(&[&stays])]).expect("keys");
-    // The one that stays is back before long; what the other heard until it was dropped is all it hears.
+    // The one that stays is back before long; the other receives nothing beyond what it had when it was dropped.
     wait_until("the second is dropped", LIMIT, || {
         let before = second.counters().received;
         check_received(&publisher, &first);

@@ -15,7 +15,7 @@ fn forwarder(context: &BusContext, upstream: &[&str], downstream: &str) -> Forwa
 }
 
 #[tokio::test]
-async fn two_listeners_cost_the_network_one_copy_and_only_of_what_they_want() {
+async fn two_listeners_cost_the_network_one_copy_and_only_of_what_they_request() {
     let context = BusContext::new();
     let publisher = publisher(&context, Scheme::Kwapi1, EndpointConfig::new("tcp://127.0.0.1:*"));
     let forwarder = forwarder(&context, &[&publisher.bound()[0]], "tcp://127.0.0.1:*");
@@ -145,7 +145,7 @@ fn cuts(forwarders: &[Forwarder]) -> Vec<LinkCounters> {
 }
 
 #[tokio::test]
-async fn a_loop_of_forwarders_is_cut_at_one_link_and_all_go_on() {
+async fn a_loop_of_forwarders_is_cut_at_one_link_and_all_continue() {
     let context = BusContext::new();
     let publisher = publisher(&context, Scheme::Kwapi1, EndpointConfig::new("tcp://127.0.0.1:*"));
     let urls: Vec<_> = (0..3).map(|_| format!("tcp://127.0.0.1:{}", free_port())).collect();
@@ -160,7 +160,7 @@ async fn a_loop_of_forwarders_is_cut_at_one_link_and_all_go_on() {
     let source = |url: &str| SourceConfig::new(url, Scheme::Kwapi1, vec![key()]);
     let mut listener = subscriber(&context, vec![source(&urls[0])], &["*"]);
     wait_until("one link is cut", LIMIT, || (!cuts(&forwarders).is_empty()).then_some(()));
-    publish_until("the listener hears", &publisher, &["warm-up"], || {
+    publish_until("the listener receives", &publisher, &["warm-up"], || {
         (listener.counters().verified > 0).then_some(())
     });
     for seq in 0..50 {
@@ -196,7 +196,7 @@ fn who_listens_to_everything_is_sent_no_beacon_where_no_forwarder_listens() {
     let near = forwarder(&context, &[&publisher.bound()[0]], "tcp://127.0.0.1:*");
     let source = |url: &str| SourceConfig::new(url, Scheme::Kwapi1, vec![key()]);
     let before = subscriber(&context, vec![source(&near.bound()[0])], &["*"]);
-    publish_until("it hears", &publisher, &["A"], || (before.counters().verified > 0).then_some(()));
+    publish_until("it receives", &publisher, &["A"], || (before.counters().verified > 0).then_some(()));
     assert_eq!(before.counters().reserved, 0);
     let far = forwarder(&context, &[&near.bound()[0]], "tcp://127.0.0.1:*");
     let behind = subscriber(&context, vec![source(&far.bound()[0])], &["*"]);

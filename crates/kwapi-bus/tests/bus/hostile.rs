@@ -4,7 +4,7 @@ use kwapi_peers::need_python;
 
 use super::*;
 
-/// Hears every message of a list, each followed by a good one, and compares the causes counted.
+/// Receives every message of a list, each followed by a good one, and compares the causes counted.
 async fn check(scheme: Scheme, list: &str, messages: usize, expected: &[(Refusal, u64)]) {
     if !need_python("python") {
         return;

@@ -4,7 +4,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "what tests share says what it expects by failing, too"
+    reason = "what tests share states what it expects by failing, too"
 )]
 
 mod attach;
@@ -127,7 +127,7 @@ async fn receive(subscriber: &mut Subscriber, count: usize) -> Vec<Received> {
     all
 }
 
-/// Publishes until `done`, since a subscriber hears nothing of before it came.
+/// Publishes until `done`, since a subscriber receives nothing published before it connected.
 fn publish_until<T>(
     what: &str,
     publisher: &Publisher,

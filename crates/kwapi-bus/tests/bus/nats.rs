@@ -1,4 +1,4 @@
-//! NATS JetStream, with a real server: stored, brought again until it is confirmed, and told where it is not.
+//! NATS JetStream, with a real server: stored, delivered again until it is confirmed, and reported where it is not.
 
 mod accounts;
 mod ahead;
@@ -76,7 +76,7 @@ impl World {
         SourceConfig { nats: self.config.clone(), consumer: consumer.map(str::to_owned), ..source }
     }
 
-    /// What keeps what it hears.
+    /// A subscriber that keeps what it receives.
     fn history(&self) -> Subscriber {
         subscriber(&self.context, vec![self.source(Some("centre"))], &["*"])
     }
@@ -131,7 +131,7 @@ async fn receive(subscriber: &Subscriber, count: usize) -> (Vec<u64>, Vec<Ack>) 
     (numbers, acks)
 }
 
-/// How many messages wait for the consumer: not brought yet, or not acknowledged.
+/// How many messages wait for the consumer: not delivered yet, or not acknowledged.
 fn wanting(world: &World) -> u64 {
     let info = world.stranger().request("$JS.API.CONSUMER.INFO.power.centre", b"");
     let count = |key: &str| info[key].as_u64().unwrap_or_else(|| panic!("{info}"));
@@ -165,7 +165,7 @@ async fn what_was_published_while_nobody_listened_is_received_once_and_in_order(
     let (sent, received) = (link(publisher.nats_links()), link(history.nats_links()));
     assert_eq!((sent.problem, sent.repeated, sent.dropped, sent.rejected), (None, 0, 0, 0));
     assert_eq!((received.problem, received.messages, received.repeated), (None, 5_000, 0));
-    // The clock of a publisher says something of it while its messages are fresh.
+    // The clock of a publisher is informative while its messages are fresh.
     assert!(history.skews().iter().all(|skew| skew.micros < 300_000_000));
 }
 
@@ -216,7 +216,7 @@ async fn what_a_journal_let_go_of_is_delivered_again_to_the_same_process() {
 }
 
 #[tokio::test]
-async fn history_from_before_comes_by_an_operators_word_alone() {
+async fn history_from_before_is_delivered_only_if_an_operator_configures_it() {
     if !kwapi_peers::need_python("nats") {
         return;
     }
@@ -270,7 +270,7 @@ async fn without_a_consumer_what_is_published_is_received_and_nothing_is_kept() 
     let publisher = world.publisher();
     publisher.publish(measurement("a", 0));
     stored(&publisher, 1);
-    // Beside a publisher without a server between: one subscriber hears both.
+    // Beside a publisher without a server between: one subscriber receives both.
     let direct = super::publisher(&world.context, Scheme::Kwapi1, EndpointConfig::new("inproc://direct"));
     let inproc = SourceConfig::new("inproc://direct", Scheme::Kwapi1, vec![key()]);
     let live = subscriber(&world.context, vec![world.source(None), inproc], &["a", "b"]);

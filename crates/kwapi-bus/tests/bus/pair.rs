@@ -77,7 +77,7 @@ async fn a_stalled_subscriber_stalls_nobody_else() {
     let url = format!("tcp://127.0.0.1:{}", free_port());
     let publisher = publisher(&context, Scheme::None, EndpointConfig::new(&url));
     let stalled = python(&lab, "subscribe.py", &[&url, "", "none", "", ""]);
-    publish_until("it listens", &publisher, &["A"], || stalled.log().contains("heard").then_some(()));
+    publish_until("it listens", &publisher, &["A"], || stalled.log().contains("received").then_some(()));
     stalled.signal(19); // SIGSTOP
     let mut good = subscriber(&context, vec![plain(&url)], &["B"]);
     publish_until("the other listens", &publisher, &["B"], || (good.counters().verified > 0).then_some(()));

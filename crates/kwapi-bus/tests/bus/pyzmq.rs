@@ -14,7 +14,7 @@ fn check_received(scheme: Scheme, url: &str, lab: &Lab, prefixes: &str, expected
         publish_until("every line expected", &publisher, &["A", "A.1", "AB", "nœud-🔌 \"7\""], || {
             let log = peer.log();
             let mut lines: Vec<_> =
-                log.lines().filter(|line| line.starts_with("heard")).map(str::to_owned).collect();
+                log.lines().filter(|line| line.starts_with("received")).map(str::to_owned).collect();
             lines.sort();
             lines.dedup();
             (lines.len() >= expected.len()).then_some(lines)
@@ -36,10 +36,10 @@ fn pyzmq_receives_what_it_subscribed_to_and_verifies_it() {
                 &url,
                 &lab,
                 "A.",
-                &["heard A. \"A\" 97.5 True", "heard A.1. \"A.1\" 97.5 True"],
+                &["received A. \"A\" 97.5 True", "received A.1. \"A.1\" 97.5 True"],
             );
-            let strange = r#"heard nœud-🔌 "7". "n\u0153ud-\ud83d\udd0c \"7\"" 97.5 True"#;
-            check_received(scheme, &url, &lab, "AB.,nœud", &["heard AB. \"AB\" 97.5 True", strange]);
+            let strange = r#"received nœud-🔌 "7". "n\u0153ud-\ud83d\udd0c \"7\"" 97.5 True"#;
+            check_received(scheme, &url, &lab, "AB.,nœud", &["received AB. \"AB\" 97.5 True", strange]);
         }
     }
 }
@@ -101,10 +101,10 @@ fn what_pyzmq_publishes_reaches_pyzmq_untouched_through_two_forwarders() {
         let received = wait_until("three messages", LIMIT, || {
             let log = listener.log();
             let lines: Vec<_> =
-                log.lines().filter(|line| line.starts_with("heard")).map(str::to_owned).collect();
+                log.lines().filter(|line| line.starts_with("received")).map(str::to_owned).collect();
             (lines.len() >= 3).then_some(lines)
         });
-        let expected = ["0.25", "1.25", "2.25"].map(|watts| format!("heard good. \"good\" {watts} True"));
+        let expected = ["0.25", "1.25", "2.25"].map(|watts| format!("received good. \"good\" {watts} True"));
         assert_eq!(received, expected, "{scheme:?}");
     }
 }

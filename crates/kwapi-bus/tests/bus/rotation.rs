@@ -79,7 +79,7 @@ async fn keys_are_changed_on_both_sides_while_messages_pass() {
     (20..30).for_each(|second| publisher.publish(at_second(start, second)));
     receive_until(&mut subscriber, 30).await;
     assert_eq!(refused(&subscriber), [], "nothing was lost");
-    // What is signed with the key that was taken away is believed no more.
+    // What is signed with the key that was taken away is no longer accepted.
     publisher.sign_with(&[old]).expect("a key");
     wait_until("it is refused", LIMIT, || {
         publisher.publish(at_second(start, 30));

@@ -50,7 +50,7 @@ def hostile():
 
 
 def signed():
-    """What a stranger sends where signatures are asked for."""
+    """What a stranger sends where signatures are required."""
     yield kwapi_message.sign("A", {"w": 1, **ledgered(0)}, "none", key_id, secret)
     yield kwapi_message.sign("A", {"w": 1, **ledgered(0)}, scheme, key_id, b"another secret, as long")
     yield kwapi_message.sign("A", {"w": 1, **ledgered(0)}, scheme, "stranger", secret)

@@ -1,4 +1,4 @@
-"""Subscribes as any ZeroMQ program would and prints what it hears, with its own judgement of the signature.
+"""Subscribes as any ZeroMQ program would and prints what it receives, with its own judgement of the signature.
 
 usage: subscribe.py URL PREFIXES SCHEME KEY_ID SECRET [SERVER_KEY PUBLIC_KEY SECRET_KEY]
 """
@@ -27,4 +27,4 @@ while True:
         "none": lambda: "message_signature" not in json.loads(payload),
     }[scheme]()
     members = json.loads(payload)
-    print("heard", topic.decode(), json.dumps(members["probe_id"]), members["w"], holds, flush=True)
+    print("received", topic.decode(), json.dumps(members["probe_id"]), members["w"], holds, flush=True)

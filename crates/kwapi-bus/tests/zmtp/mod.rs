@@ -55,7 +55,7 @@ impl<S: Read + Write> Zmtp<S> {
         Ok(Self(stream))
     }
 
-    /// Sends one frame; with `more` the message goes on after it.
+    /// Sends one frame; with `more` the message continues after it.
     pub(crate) fn send(&mut self, body: &[u8], more: bool) -> io::Result<()> {
         let mut frame = vec![2 | u8::from(more)];
         frame.extend_from_slice(&(body.len() as u64).to_be_bytes());
@@ -74,7 +74,7 @@ impl<S: Read + Write> Zmtp<S> {
         Ok(body)
     }
 
-    /// Whether the other end has closed the connection; waits for it to say anything.
+    /// Whether the other end has closed the connection; waits for it to send anything.
     pub(crate) fn is_closed(&mut self) -> bool {
         loop {
             match self.0.read(&mut [0; 4_096]) {

@@ -1,4 +1,4 @@
-//! What a probe's owners have of it: sums as they come, exact, and what a bill says of them in the end.
+//! What a probe's owners have of it: sums as they come, exact, and what a bill shows of them in the end.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -32,7 +32,7 @@ struct Segment {
     weights: Vec<(usize, i128)>,
     /// What each has, in millijoules.
     parts: Vec<i128>,
-    /// By how much the register went on, in watt-hours…
+    /// By how much the register advanced, in watt-hours…
     own_wh: i64,
     /// …and those of probes directly below, which are billed by themselves.
     below_wh: i64,
@@ -65,7 +65,7 @@ struct RateCells {
 }
 
 impl ProbeCells {
-    /// Nothing yet, of owners by these shares. `intern` tells the place of a value among all.
+    /// Nothing yet, of owners by these shares. `intern` returns the place of a value among all.
     pub(super) fn new(shares: &Shares, grid: &Grid, mut intern: impl FnMut(Option<&str>) -> usize) -> Self {
         let (begin, count) = (grid.begin, grid.quarters.len());
         let place = |at: u64| {
@@ -92,7 +92,7 @@ impl ProbeCells {
             }
             let mut weights = Vec::new();
             for (value, part) in owners {
-                // Who had it right before goes on.
+                // The owner right before continues.
                 let before = cells
                     .iter_mut()
                     .zip(0..)
@@ -160,7 +160,7 @@ impl ProbeCells {
         }
     }
 
-    /// What a bill says of them, each with the place of its value.
+    /// What a bill shows of them, each with the place of its value.
     pub(super) fn finish(self, probe: &ProbeId, terms: &BillTerms, grid: &Grid) -> Vec<(usize, BillProbe)> {
         let count = self.cells.len();
         let (mut energy, mut below) = (vec![0_i128; count], vec![0_i128; count]);
@@ -343,7 +343,7 @@ fn sum(parts: &[i128]) -> i128 {
     parts.iter().fold(0, |sum, part| sum.saturating_add(*part))
 }
 
-/// A sum as it is told; what no meter counts is held at the largest number.
+/// A sum as it is reported; what no meter counts is held at the largest number.
 pub(super) fn whole(number: i128) -> i64 {
     i64::try_from(number).unwrap_or(if number < 0 { i64::MIN } else { i64::MAX })
 }

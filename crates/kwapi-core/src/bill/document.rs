@@ -1,4 +1,4 @@
-//! What a bill says. Energy is in whole watt-hours, money in whole units of the currency's last decimal.
+//! The contents of a bill. Energy is in whole watt-hours, money in whole units of the currency's last decimal.
 
 use serde::{Deserialize, Serialize};
 
@@ -60,7 +60,7 @@ pub struct BillProbe {
     pub status_ms: [i64; 3],
     /// Time of which nothing is known, in milliseconds.
     pub unknown_ms: u64,
-    /// Time before it was first heard and after it was last, in milliseconds.
+    /// Time before it was first received and after it was last, in milliseconds.
     pub absent_ms: u64,
     /// What it costs, by rate; of each rate the lines' energy is that of the probe, besides overhead.
     pub lines: Vec<BillLine>,

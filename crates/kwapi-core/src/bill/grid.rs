@@ -22,7 +22,7 @@ pub(super) struct GridQuarter {
     pub(super) of_week: QuarterOfWeek,
     /// Of each rate for kilowatt-hours the entry and its price; `None`: it has none.
     pub(super) prices: Vec<Option<(usize, Decimal)>>,
-    /// One where none is told.
+    /// One where none is configured.
     pub(super) pue: Decimal,
     pub(super) co2: Option<Decimal>,
 }

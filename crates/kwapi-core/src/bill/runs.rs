@@ -23,7 +23,7 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Vec<BillQuarterSum>, D::Error> {
     let runs = Vec::<(u64, i64, QuarterStatus)>::deserialize(deserializer)?;
-    // What is written says how much there is to be read.
+    // The counts come from the document: they are checked before anything is expanded.
     let count = runs.iter().fold(0_u64, |sum, (count, ..)| sum.saturating_add(*count));
     if count > QUARTERS_MAX {
         return Err(D::Error::custom(format_args!("{count} quarter hours are more than a bill has")));

@@ -3,18 +3,19 @@
 //!
 //! The publisher integrates; the account only takes differences of its running totals. It follows **segments**, one after
 //! the other: a register's curve with its runs, or a session without one. Its first segment counts from the lowest point
-//! heard, one that began after all that was heard before from its begin, and a rival, a second publisher, from where it
-//! was taken up, once ours has been silent for `max_gap`. `place` has the order, `fold` the sums.
+//! received, one that began after all that was received before from its begin, and a rival, a second publisher, from
+//! where it was taken up, once ours has been silent for `max_gap`. `place` has the order, `fold` the sums.
 //!
 //! **What is kept.** Of each run its lowest and its highest message and which of the last 64 have come, so that the total
-//! is a function of what was heard and not of the order. At most [`RUNS_MAX`] runs are open, and one once it has lasted a day; older ones are closed: their
-//! part of the total is final, and what comes of them later is refused ([`Refused::SessionClosed`]). A message more than
-//! 64 before its run's newest (of a probe that measures more than 32 times a second: more than two seconds and 2 048 messages)
-//! cannot be told from a repeated one and is taken for it; the total is the same.
+//! is a function of what was received and not of the order. At most [`RUNS_MAX`] runs are open, and one once it has
+//! lasted a day; older ones are closed: their part of the total is final, and what comes of them later is refused
+//! ([`Refused::SessionClosed`]). A message more than 64 before its run's newest (of a probe that measures more than 32
+//! times a second: more than two seconds and 2 048 messages) cannot be distinguished from a repeated one and is taken
+//! for it; the total is the same.
 //!
 //! **Time** is wall time from `since` on: the publishers' monotonic milliseconds, laid where they are stamped. A second
 //! counts once, though a clock was set back; what a clock that was set forward passes over is unknown. Unknown time is
-//! not added up but is what is left between [`Account::since`] and [`Account::last`]. `coverage` says which instants are
+//! not added up but is what is left between [`Account::since`] and [`Account::last`]. `coverage` has which instants are
 //! known to be covered; within a run of mixed statuses the statuses are known by their sums and not by place. Whoever kept
 //! every message could lay time more exactly in one case: where messages are lost around the very second in which a clock
 //! was set, by no more than that step.
@@ -64,11 +65,12 @@ pub struct Account {
     /// The largest total ever given: none after it is less, whatever a publisher sends.
     published: Energy,
     lost: u32,
-    /// Whether nothing has been heard since the account was read from disk: the silence is not all ours to know then.
+    /// Whether nothing has been received since the account was read from disk: the publisher's silence is not fully
+    /// known then.
     #[serde(skip)]
     is_resumed: bool,
-    /// When the newest publisher was last heard, on the plugin's monotonic clock, in microseconds: half of a
-    /// `Duration`, as there may be a hundred thousand accounts.
+    /// When a message of the newest publisher was last received, on the plugin's monotonic clock, in microseconds: half
+    /// of a `Duration`, as there may be a hundred thousand accounts.
     #[serde(skip)]
     received_us: u64,
     #[serde(skip)]
@@ -100,17 +102,17 @@ impl Clone for Account {
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Rival {
     session: Timestamp,
-    /// Where its credit begins should it take over. `None`: at its next message, as ours has been heard since, and what
-    /// it has by then is not ours to credit.
+    /// Where its credit begins should it take over. `None`: at its next message, as ours has been received since, and
+    /// what it has by then is not ours to credit.
     begin: Option<Begin>,
-    /// Whether it has been refused, or only goes on in a run that has a successor.
+    /// Whether it has been refused, or only continues a run that has a successor.
     is_refused: bool,
 }
 
 /// Why a message was not credited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Refused {
-    /// This very message was credited before (a second route, a replay), or is too old to tell.
+    /// This very message was credited before (a second route, a replay), or is too old to distinguish.
     #[error("duplicate")]
     Duplicate,
     /// It belongs to a session that has been closed.
@@ -153,7 +155,7 @@ impl Account {
         self.fold()
     }
 
-    /// Tells an account read from disk that monotonic time is now `received_at`, so that its publisher is not taken for
+    /// Restarts an account read from disk at monotonic time `received_at`, so that its publisher is not taken for
     /// silent.
     pub fn resume(&mut self, received_at: Duration) {
         self.received_us = microseconds(received_at);
@@ -270,7 +272,7 @@ impl Account {
     fn take(&mut self, message: &Accounting, place: Place) -> Result<(usize, Stretch), Refused> {
         let to = message.timestamp;
         let (index, opens) = match place {
-            Place::Run(index) => return Ok((index, self.go_on(message, index)?)),
+            Place::Run(index) => return Ok((index, self.extend(message, index)?)),
             Place::Join(index, Lowest::No) => (index, None),
             Place::Join(index, Lowest::Yes) => {
                 // It is the segment's first now, in the place of the one that was.
@@ -280,7 +282,7 @@ impl Account {
             Place::Insert(index) => {
                 let mut kind = SegmentKind::Follower;
                 if let Some(first) = self.runs.first_mut().filter(|_| index == 0) {
-                    // An earlier first: what the later one had when it was first heard is known now.
+                    // An earlier first: what the later one had when it was first received is known now.
                     (first.opens, first.begin, first.base) = (Some(kind), first.curve, Energy::ZERO);
                     kind = SegmentKind::First;
                 }
@@ -304,7 +306,7 @@ impl Account {
     }
 
     /// Takes a message of a known run.
-    fn go_on(&mut self, message: &Accounting, index: usize) -> Result<Stretch, Refused> {
+    fn extend(&mut self, message: &Accounting, index: usize) -> Result<Stretch, Refused> {
         let to = message.timestamp;
         let Some(run) = self.runs.get_mut(index) else { return Err(Refused::SessionClosed) };
         let (low, top) = (run.low().stamp, run.top.stamp);
@@ -356,7 +358,8 @@ impl Account {
         received_at.saturating_sub(Duration::from_micros(self.received_us))
     }
 
-    /// Another publisher. It takes over once ours is silent, from its first message after ours was last heard.
+    /// Another publisher. It takes over once ours is silent, from its first message after the last message received of
+    /// ours.
     fn challenge(&mut self, message: &Accounting, is_silent: bool) -> Result<Begin, Refused> {
         let newest = self.runs.last().map_or(self.last, |run| run.top.stamp);
         let begin = match self.rival.as_deref() {
@@ -373,8 +376,8 @@ impl Account {
         Err(Refused::ConflictingPublisher)
     }
 
-    /// A run that has a successor is heard on. Should it go on into the successor's time, the clock was set back, or it
-    /// is a rival: it has been credited up to here.
+    /// A further message of a run that has a successor. Should it continue into the successor's time, the clock was set
+    /// back, or it is a rival: it has been credited up to here.
     fn note_predecessor(&mut self, message: &Accounting) {
         let begin = Some(Begin::rival_at(message));
         match &mut self.rival {

@@ -1,4 +1,4 @@
-//! Meter counters: telling an advance from a wrap, an operator's reset, a reboot and nonsense.
+//! Meter counters: distinguishing an advance from a wrap, an operator's reset, a reboot and nonsense.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub struct MeterCounter {
     /// Where it starts again from zero (2³² Wh, 9 999 kWh, `max_energy_range_uj`), if the device states it. Without
     /// it, a counter that fell was reset.
     pub range: Option<Energy>,
-    /// When the device says it was last reset, if it does.
+    /// When the device reports that it was last reset, if it does.
     pub reset_at: Option<Timestamp>,
 }
 
@@ -42,7 +42,7 @@ pub enum CounterChange {
 }
 
 impl MeterCounter {
-    /// How far a counter went on from `earlier` over a stop: a rise, or a single wrap of a stated range, by no more than
+    /// How far a counter advanced from `earlier` over a stop: a rise, or a single wrap of a stated range, by no more than
     /// `bound_uj` microjoules.
     pub(super) fn advance_since(&self, earlier: &Self, bound_uj: u128) -> Option<Energy> {
         let advance = if self.value >= earlier.value {

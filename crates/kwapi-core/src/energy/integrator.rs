@@ -3,8 +3,8 @@
 //! The rule is the seed's, new watts times elapsed time, amended: a gap longer than `max_gap` adds nothing by watts,
 //! and where the meter counts energy itself, its register has the last word. Between two ticks of a coarse register the
 //! watts fill in; at a tick they are reconciled. The total never falls: an overshoot holds it until the register has
-//! caught up. Watts are believed as far as the next value confirms them: one absurd value neither makes energy, nor
-//! raises what is plausible, nor speaks against a register (`docs/manual/energy.md`).
+//! caught up. Watts are trusted as far as the next value confirms them: one absurd value neither makes energy, nor
+//! raises what is plausible, nor counts against a register (`docs/manual/energy.md`).
 
 mod anchor;
 mod outliers;
@@ -29,11 +29,11 @@ const INTERVALS_MEASURED: u32 = 3;
 /// What is known of a meter beforehand.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
-    /// Values further apart than this have nothing between them but what a register tells.
+    /// Values further apart than this have nothing between them but what a register gives.
     pub max_gap: Duration,
     /// The meter's own interval.
     pub interval: Duration,
-    /// The most the outlet can draw, where the operator knows; without it, its own history tells.
+    /// The most the outlet can draw, where the operator has configured it; without it, by its own history.
     pub max_watts: Option<Watts>,
 }
 
@@ -44,7 +44,7 @@ pub struct Integrator {
     last: Option<Duration>,
     /// The power of the reading before.
     watts_before: Option<f64>,
-    /// What the register alone told of the power at the reading before, of a meter without watts.
+    /// What the register alone gave of the power at the reading before, of a meter without watts.
     counted_before: f64,
     /// The largest power that two successive readings agreed on.
     pub(super) watts_max: f64,
@@ -58,20 +58,20 @@ pub struct Integrator {
     outliers: Outliers,
 }
 
-/// What a reading says.
+/// What a reading holds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Observation<'a> {
     pub(super) power: Option<Watts>,
     pub(super) quality: Quality,
     pub(super) counter: Option<&'a MeterCounter>,
-    /// Whether the power was told from the counter.
+    /// Whether the power was derived from the counter.
     pub(super) is_counted: bool,
 }
 
 /// One reading, as it is integrated.
 struct Step {
     elapsed: Duration,
-    /// Whether the watts may be believed to have held since the reading before.
+    /// Whether the watts may be taken to have held since the reading before.
     near: bool,
     /// What the watts add.
     added_uj: u128,
@@ -135,7 +135,7 @@ impl Integrator {
         self.take(at, observation, None)
     }
 
-    /// Takes the first reading after a stop, over which the register went on by `advance`, found plausible already.
+    /// Takes the first reading after a stop, over which the register advanced by `advance`, found plausible already.
     pub(super) fn resume(&mut self, at: Duration, observation: &Observation<'_>, advance: Energy) {
         self.take(at, observation, Some(advance));
     }
@@ -152,7 +152,7 @@ impl Integrator {
         self.last = Some(self.last.map_or(at, |last| last.max(at)));
         let near = elapsed <= self.limits.max_gap && over_stop.is_none();
 
-        // What the register told of the power is no evidence beside it.
+        // What the register gave of the power is no evidence beside it.
         let (counted_power, power) = if is_counted { (power, None) } else { (None, power) };
         let power =
             self.outliers.judge(power.map(|watts| watts.0), near, self.watts_max, self.limits.max_watts);
@@ -252,7 +252,7 @@ impl Integrator {
         self.register_trusted
     }
 
-    /// The most that the outlet may draw between two readings, as far as the operator or its own history tells.
+    /// The most that the outlet may draw between two readings, by the operator's configuration or its own history.
     pub fn plausible(&self) -> Watts {
         self.plausible_beside(0.0)
     }
@@ -274,7 +274,7 @@ impl Integrator {
         self.outliers.in_a_row
     }
 
-    /// Whether the latest reading's power is absurd, as far as can be told without the next.
+    /// Whether the latest reading's power is absurd, as far as can be determined without the next.
     pub fn is_outlier(&self) -> bool {
         self.outliers.is_last()
     }

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use crate::Timestamp;
 
-/// The time a device started is told from its uptime and our clock, both of which drift and are corrected: two that are
-/// no further apart than this are one.
+/// The time a device started is derived from its uptime and our clock, both of which drift and are corrected: two that
+/// are no further apart than this are one.
 const STARTED_APART_MAX: Duration = Duration::from_secs(60);
 
-/// What a register is known by. A register read after a stop is the one of before only if all of this agrees as far as
-/// both say it.
+/// What identifies a register. A register read after a stop is the one of before only if all of this agrees as far as
+/// both state it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Register {
     /// The serial number of the device, or of the module of it that holds the register, where it states one.
@@ -21,23 +21,23 @@ pub struct Register {
     /// Whether it is in the host that Kwapi runs on and does not survive its boot (RAPL, NVML, hwmon).
     pub is_in_host: bool,
     /// When the device started, where it states that or its uptime. Only of a device whose register does not survive a
-    /// restart: a PDU that keeps its registers says nothing here.
+    /// restart: a PDU that keeps its registers states nothing here.
     pub started_at: Option<Timestamp>,
-    /// Whether it counts since the driver opened its session (a sum that the driver makes of several registers): it never
-    /// tells of a stop.
+    /// Whether it counts since the driver opened its session (a sum that the driver makes of several registers): it
+    /// never spans a stop.
     pub is_of_session: bool,
 }
 
 impl Register {
-    /// Whether this is of another device than the one whose serial number was `earlier`, as far as both say: a device that
-    /// could not be asked for it, or a version of ours that did not ask, makes no other device.
+    /// Whether this is of another device than the one whose serial number was `earlier`, as far as both state: a device
+    /// that could not be queried for it, or a version of ours that did not query it, makes no other device.
     #[must_use]
     pub(crate) fn is_of_another_device(&self, earlier: Option<&str>) -> bool {
         matches!((earlier, self.serial.as_deref()), (Some(then), Some(now)) if then != now)
     }
 
-    /// This register, with the serial number last stated if it states none itself: a device that could not be asked once
-    /// would else be taken for any other.
+    /// This register, with the serial number last stated if it states none itself: a device that could not be queried
+    /// once would else be taken for any other.
     pub(super) fn knowing(self: &Arc<Self>, serial: Option<&str>) -> Arc<Self> {
         match (&self.serial, serial) {
             (None, Some(serial)) => Arc::new(Self { serial: Some(serial.to_owned()), ..Self::clone(self) }),
@@ -45,7 +45,7 @@ impl Register {
         }
     }
 
-    /// Whether the device has not been restarted between `earlier` and this, as far as both say.
+    /// Whether the device has not been restarted between `earlier` and this, as far as both state.
     #[must_use]
     pub(crate) fn is_of_same_start(&self, earlier: &Self) -> bool {
         match (earlier.started_at, self.started_at) {

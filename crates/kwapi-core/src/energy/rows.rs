@@ -84,7 +84,7 @@ impl Increment {
 }
 
 /// What a message adds to wall time: to a row of this step and to each longer one that contains it. Of a stretch of
-/// months only quarter hours or days are told.
+/// months only quarter hours or days are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Piece {
     /// The shortest row it is for.
@@ -100,7 +100,7 @@ pub struct Piece {
 pub enum Cause {
     /// A message came late.
     Late,
-    /// A coarse register's first tick after a stop told more of the stop.
+    /// A coarse register's first tick after a stop gave more of the stop.
     Stop,
     /// The publisher's clock had been ahead and was set back.
     Clock,
@@ -150,7 +150,7 @@ impl Row {
 pub struct WrittenRow {
     /// How long it is.
     pub step: RowStep,
-    /// What it says.
+    /// What it holds.
     pub row: Row,
     /// Why it comes after the row was closed; `None`: it is the row.
     pub correction: Option<Cause>,
@@ -162,8 +162,8 @@ pub struct WrittenRow {
 pub struct OpenRows(PackedRows);
 
 impl OpenRows {
-    /// Adds what a message stamped `at_ms` brought, of `power`. `pieces` are in order of time; rows that are done, and
-    /// corrections, go to `write`.
+    /// Adds what a message stamped `at_ms` contributed, of `power`. `pieces` are in order of time; rows that are done,
+    /// and corrections, go to `write`.
     pub fn take(
         &mut self,
         at_ms: u64,

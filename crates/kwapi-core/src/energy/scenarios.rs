@@ -1,20 +1,20 @@
 //! Test vectors of the rules of energy, for both halves: what happens at a meter and its manager, the messages that
-//! come of it, the order a plugin hears them in, and where its account ends. One text file each in `scenarios/`.
+//! come of it, the order a plugin receives them in, and where its account ends. One text file each in `scenarios/`.
 //!
 //! A file begins with what it shows and the probe's settings. Then, in milliseconds, millijoules and watts:
 //!
 //! - `source`: a line each event, `TIME EVENT KEY=VALUE…`; `TIME` is true time since the beginning. `reading`: a
 //!   manager reads a probe's `watts` and `register` (absent: the meter has none) at `boottime` (absent: `TIME`) of boot
-//!   number `boot`, the wall clock saying `wall`, and publishes the message numbered `publishes`, or none. `kill`,
+//!   number `boot`, the wall clock showing `wall`, and publishes the message numbered `publishes`, or none. `kill`,
 //!   `stop`: a manager ends, the latter cleanly. `reboot`, `power_loss`: the host begins another boot, after the latter
 //!   with the state as of its last sync. `copy_state`: `manager` gets a copy of the state of `of`. `clock`: the wall
 //!   clock is `offset` off the truth from here. `register_reset`: somebody sets the register to zero.
 //! - `messages`: what is published; their order is their number.
-//! - `delivery`: the number of the message, when it is heard on the plugin's monotonic clock, what the account answers,
-//!   the published total after it. `corrects MINUTE J J J MS MS MS`: by how much it changes a closed minute (a stamp at
-//!   or after its end was heard before); measured, estimated, bridged.
+//! - `delivery`: the number of the message, when it is received on the plugin's monotonic clock, what the account
+//!   returns, the published total after it. `corrects MINUTE J J J MS MS MS`: by how much it changes a closed minute (a
+//!   stamp at or after its end was received before); measured, estimated, bridged.
 //! - `expected PROBE`: the end. `milliseconds` has unknown time as its fourth. `followed`: a curve, or a session without
-//!   one, and the runs heard of it, in the account's order. `row`: a minute of the ledger, corrections included.
+//!   one, and the runs received of it, in the account's order. `row`: a minute of the ledger, corrections included.
 //!
 //! Stamps and ids become microseconds as they are read; those that are one after another are a millisecond apart here.
 
@@ -99,7 +99,7 @@ pub(super) enum Answer {
     Refused,
 }
 
-/// One message heard.
+/// One message received.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Delivery {
     /// Its number.

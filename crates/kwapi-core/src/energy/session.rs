@@ -1,9 +1,9 @@
 //! One probe in one process of the driver manager: readings become sessions of messages, and, where the meter has a
-//! register that is believed, runs of one cumulative curve that survives the process.
+//! register that is trusted, runs of one cumulative curve that survives the process.
 //!
-//! A [`SessionEntry`] is what outlives the process. The first reading of the next one says whether the register went on
-//! from there ([`entry`]); if so, the time between is bridged, if not, a new curve begins and that time is unknown.
-//! The rules, and why each is as it is: `docs/manual/energy.md` and `docs/adr`.
+//! A [`SessionEntry`] is what outlives the process. The first reading of the next one shows whether the register
+//! continued from there ([`entry`]); if so, the time between is bridged, if not, a new curve begins and that time is
+//! unknown. The rules, and why each is as it is: `docs/manual/energy.md` and `docs/adr`.
 
 mod entry;
 mod packed;
@@ -26,9 +26,9 @@ use crate::{Accounting, CurvePoint, MeterTotal, Quality, Timestamp, Watts};
 /// The wall clock may get ahead of the monotonic one or behind it by this much between two readings before it is called
 /// a step.
 const STEP_MIN: Duration = Duration::from_secs(1);
-/// How often the state is told of a register's progress.
+/// How often the state records a register's progress.
 const KEEP_EVERY: Duration = Duration::from_secs(5);
-/// How often it is told of a probe without a register, of which only the newest stamp is kept.
+/// How often it records a probe without a register, of which only the newest stamp is kept.
 const KEEP_STAMP_EVERY: Duration = Duration::from_secs(60);
 
 /// One instant on the clocks of the host.
@@ -42,7 +42,7 @@ pub struct Clocks<'a> {
     pub boot: &'a str,
 }
 
-/// What one reading says, derived and stamped.
+/// What one reading holds, derived and stamped.
 #[derive(Clone, Debug)]
 pub struct Sample {
     /// When it was measured, as [`Clocks::boottime`]; not later than that.
@@ -51,7 +51,7 @@ pub struct Sample {
     pub timestamp: Timestamp,
     /// Active power, finite and not negative.
     pub power: Option<Watts>,
-    /// Whether that was told from the register itself, and is no evidence beside it.
+    /// Whether that was derived from the register itself, and is no evidence beside it.
     pub is_counted: bool,
     /// How the power came about.
     pub quality: Quality,
@@ -121,7 +121,7 @@ struct Held {
 }
 
 impl Session {
-    /// A probe of which the state has `past`. No wall clock is believed that is before `not_before`, the date of the
+    /// A probe of which the state has `past`. No wall clock is accepted that is before `not_before`, the date of the
     /// program.
     pub fn new(limits: Limits, not_before: Timestamp, past: Vec<SessionEntry>) -> Self {
         let starting = Starting { limits, not_before, past, held: None };
@@ -149,7 +149,7 @@ impl Session {
         }
     }
 
-    /// Takes one reading. Then [`Session::keep`] says what the state must be told, and [`Session::publish`] makes its
+    /// Takes one reading. Then [`Session::keep`] returns what the state must record, and [`Session::publish`] makes its
     /// message, if it becomes one.
     pub fn record(&mut self, sample: &Sample, clocks: &Clocks<'_>) -> SampleOutcome {
         match &mut self.phase {
@@ -164,7 +164,7 @@ impl Session {
         }
     }
 
-    /// What the state must be told before the next message leaves, if anything: a new run or an upset register at once,
+    /// What the state must record before the next message leaves, if anything: a new run or an upset register at once,
     /// progress now and then.
     pub fn keep(&mut self, probe: &crate::ProbeId, clocks: &Clocks<'_>) -> Option<Keep> {
         let running = self.running_mut()?;
@@ -180,7 +180,7 @@ impl Session {
         Some(Keep { entry: running.entry(probe, clocks.boot), sync, alone })
     }
 
-    /// What the state is told at a clean end: the session as its latest reading left it, or, where none has counted yet,
+    /// What the state records at a clean end: the session as its latest reading left it, or, where none has counted yet,
     /// what the state had before.
     pub fn into_entries(self, probe: &crate::ProbeId, boot: &str) -> Vec<SessionEntry> {
         match self.phase {
@@ -217,7 +217,7 @@ impl Session {
         Some(accounting)
     }
 
-    /// What a message of the reading just taken would say, of a reading that becomes none; `None` while it is held.
+    /// What a message of the reading just taken would hold, of a reading that becomes none; `None` while it is held.
     pub fn account(&self, quality: Quality) -> Option<Accounting> {
         let Phase::Running(running) = &self.phase else { return None };
         let base = running.base.as_deref().copied().unwrap_or_default();

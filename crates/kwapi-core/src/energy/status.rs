@@ -8,20 +8,21 @@ use crate::Energy;
 
 /// Energy and time, by status. The parts add up: what is neither estimated nor bridged is measured.
 ///
-/// Unknown time holds no energy, and time that nobody asked about (`absent`) is in no sum.
+/// Unknown time holds no energy, and time before a probe was first received or after it was last (`absent`)
+/// is in no sum.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     /// Energy used, of whatever status.
     pub energy: Energy,
     /// The part of `energy` that was derived from amperes or load, or that the device calls an estimate.
     pub estimated: Energy,
-    /// The part of `energy` that a register tells of a time without readings.
+    /// The part of `energy` that a register gives for a time without readings.
     pub bridged: Energy,
     /// Time covered by measured values, in milliseconds.
     pub measured_ms: u64,
     /// Time covered by estimated values, in milliseconds.
     pub estimated_ms: u64,
-    /// Time without readings of which a register tells the energy, in milliseconds.
+    /// Time without readings of which a register gives the energy, in milliseconds.
     pub bridged_ms: u64,
     /// Time about which nothing is known, in milliseconds.
     pub unknown_ms: u64,

@@ -21,7 +21,7 @@ pub(super) const T0: i64 = 1_790_000_000_000;
 pub(super) const NOT_BEFORE: Timestamp = Timestamp::from_seconds(1_700_000_000);
 pub(super) const HOUR: u64 = 3_600_000;
 
-/// How many worlds of each kind are to be run, `usual` unless the environment says.
+/// How many worlds of each kind are to be run, `usual` unless the environment sets it.
 pub(super) fn world_count(usual: u64) -> u64 {
     std::env::var("KWAPI_WORLDS").ok().and_then(|count| count.parse().ok()).unwrap_or(usual)
 }
@@ -147,7 +147,7 @@ pub(super) struct State {
     written: BTreeMap<(ProbeId, String), SessionEntry>,
     synced: BTreeMap<(ProbeId, String), SessionEntry>,
     synced_at: Duration,
-    /// How often what is written is synced, if nothing asks for it.
+    /// How often what is written is synced, if nothing requests it.
     pub(super) sync_every: Option<Duration>,
     /// Whether nothing can be written.
     pub(super) is_broken: bool,

@@ -214,7 +214,7 @@ impl Rate {
         &self.entries
     }
 
-    /// Which entry applies in the quarter hour that begins at `begin`, and what it says.
+    /// Which entry applies in the quarter hour that begins at `begin`, and what it sets.
     pub(crate) fn at(&self, begin: u64, of_week: QuarterOfWeek) -> Option<(usize, Decimal)> {
         let applies = |entry: &RateEntry| entry.valid.contains(&begin) && entry.hours.has(of_week);
         let (place, entry) = self.entries.iter().enumerate().find(|(_, entry)| applies(entry))?;

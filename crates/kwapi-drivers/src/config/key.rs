@@ -1,4 +1,4 @@
-//! A key of a driver: what an operator, the manual and `kwapi check` have to know of it.
+//! A key of a driver: what an operator, the manual and `kwapi check` require of it.
 
 use std::path::Path;
 
@@ -15,8 +15,8 @@ pub struct DriverKey {
     pub default: KeyDefault,
     /// Whether its value is nobody's business: a password, a community. It shows in no log and no error.
     pub is_secret: bool,
-    /// Whether it says how one gets at the device (a user, a protocol, whom to trust), and not which it is or what it
-    /// measures: a meter that is changed there keeps its registers.
+    /// Whether it is about access to the device (a user, a protocol, which certificates to trust), and not which it is
+    /// or what it measures: a meter that is changed there keeps its registers.
     pub is_login: bool,
     /// What its value names on this machine, if it names anything.
     pub names: Option<Names>,
@@ -31,7 +31,7 @@ pub enum KeyDefault {
     Nothing,
     /// This value, as TOML has it.
     Value(&'static str),
-    /// What these words say.
+    /// What these words state.
     Words(&'static str),
 }
 
@@ -89,7 +89,7 @@ impl DriverKey {
         Self { is_secret: true, is_login: true, ..self }
     }
 
-    /// It says how one gets at the device, and not which it is.
+    /// It is about access to the device, and not which it is.
     #[must_use]
     pub const fn login(self) -> Self {
         Self { is_login: true, ..self }

@@ -1,4 +1,4 @@
-//! From TOML's values to a typed configuration, with errors that say which key and what is wrong as fields.
+//! From TOML's values to a typed configuration, with errors that have the key and what is wrong as fields.
 //!
 //! `toml` does the same with errors that are sentences, which somebody would have to take apart again.
 

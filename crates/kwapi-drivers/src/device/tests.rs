@@ -1,6 +1,6 @@
 use super::*;
 
-/// What is told of a device whose opening failed with an error number of Linux's.
+/// What is reported of a device whose opening failed with an error number of Linux's.
 fn check(number: i32, expected: &str, is_refused: bool) {
     let error = cannot_open(Path::new("/dev/ttyX0"), "meter", &io::Error::from_raw_os_error(number));
     assert_eq!(matches!(error, DriverError::Refused(_)), is_refused, "{error:?}");

@@ -1,4 +1,4 @@
-//! The box's list of devices, which is XML of a few kinds of elements: what each device with a meter says.
+//! The box's list of devices, which is XML of a few kinds of elements: what each device with a meter reports.
 //!
 //! Source: AVM, *AHA HTTP Interface*, `getdevicelistinfos`: power in milliwatts, energy in watt-hours, voltage in millivolts.
 
@@ -20,7 +20,7 @@ pub(super) struct Plug {
     /// What its owner calls it.
     pub(super) name: String,
     pub(super) product: String,
-    /// Whether it is connected to the box. What the box says of one that is not is old.
+    /// Whether it is connected to the box. What the box reports of one that is not is old.
     pub(super) is_present: bool,
     power: String,
     energy: String,
@@ -58,18 +58,18 @@ fn plug(device: &str) -> Option<Plug> {
 }
 
 impl Plug {
-    /// Watts, where it says them.
+    /// Watts, where it reports them.
     pub(super) fn watts(&self) -> Option<Result<f64, NoReading>> {
         count(&self.power).map(|milliwatts| milliwatts.map(|milliwatts| milliwatts / 1e3))
     }
 
-    /// The counter, where it says it.
+    /// The counter, where it reports it.
     pub(super) fn counter(&self) -> Option<Result<MeterCounter, NoReading>> {
         let counter = |count| value::counter(count, TICK_WATT_HOURS, EnergyUnit::WattHour);
         count(&self.energy).map(|count| count.and_then(counter))
     }
 
-    /// Volts, where it says them.
+    /// Volts, where it reports them.
     pub(super) fn volts(&self) -> Option<Volts> {
         count(&self.voltage)?.ok().map(|millivolts| Volts(millivolts / 1e3))
     }

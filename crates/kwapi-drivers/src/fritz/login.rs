@@ -1,7 +1,7 @@
 //! Login by challenge and response, and its end: a session that nobody ends stays for twenty minutes.
 //!
-//! The password is proved and not sent. Whoever listens to the proof can try passwords on it, at the price of what the box
-//! asks to be computed: sixty thousand rounds of a hash today, one before FRITZ!OS 7.24.
+//! The password is proved and not sent. Whoever intercepts the proof can try passwords on it, at the price of what the
+//! box requires to be computed: sixty thousand rounds of a hash today, one before FRITZ!OS 7.24.
 //!
 //! Source: AVM, *Technical Note: Session ID* (`login_sid.lua`, version 2).
 
@@ -23,7 +23,7 @@ use crate::http::{DeviceClient, HttpResponse, REQUEST_TIMEOUT, encoded};
 const LOGIN: &str = "/login_sid.lua";
 /// The session of nobody.
 const NO_SID: &str = "0000000000000000";
-/// Rounds of the hash that a box may ask for, twenty times what boxes do: a second of a slow processor.
+/// Rounds of the hash that a box may require, twenty times what boxes do: a second of a slow processor.
 const ROUNDS_MAX: u32 = 1_200_000;
 /// Longer salts and challenges are no box's.
 const CHALLENGE_BYTES_MAX: usize = 512;
@@ -36,14 +36,14 @@ pub(super) struct FritzSession {
     is_legacy: bool,
 }
 
-/// What a box says of a session.
+/// What a box reports of a session.
 #[derive(Debug, PartialEq, Eq)]
 struct Info {
     sid: String,
     challenge: String,
     /// For so many seconds it takes no login, after wrong ones.
     block_seconds: u64,
-    /// Whether the user may read the plugs, where it says what the user may.
+    /// Whether the user may read the plugs, where it reports what the user may.
     may_read: bool,
 }
 
@@ -113,7 +113,7 @@ impl FritzSession {
         Ok(session)
     }
 
-    /// Asks a command of the interface for home automation.
+    /// Sends a command of the interface for home automation.
     pub(super) async fn request(&self, command: &str) -> Result<HttpResponse, DriverError> {
         let query = format!("switchcmd={command}&sid={}", self.sid);
         self.device.get("/webservices/homeautoswitch.lua", Some(&query)).await
@@ -140,7 +140,7 @@ impl Drop for FritzSession {
 async fn request(device: &DeviceClient, query: &str) -> Result<Info, DriverError> {
     let answer = device.get(LOGIN, Some(query)).await.map_err(DriverError::of_whoever_answers)?;
     let answer = answer.required("check that this is a FRITZ!Box")?;
-    // What it says may be a session: it is not shown.
+    // Its text may be a session: it is not shown.
     info(&answer.text())
         .ok_or_else(|| DriverError::link(format!("{}: not the answer of a FRITZ!Box", answer.request_line)))
 }
@@ -150,7 +150,7 @@ fn is_sid(sid: &str) -> bool {
     sid.len() == NO_SID.len() && sid.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// The proof of the password that a challenge asks for; `None` for a challenge that is none or asks for too much.
+/// The proof of the password that a challenge requires; `None` for a challenge that is none or requires too much.
 fn response(challenge: &str, password: &str) -> Option<String> {
     if challenge.len() > CHALLENGE_BYTES_MAX {
         return None;

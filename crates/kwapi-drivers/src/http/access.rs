@@ -1,4 +1,4 @@
-//! How a meter's keys say that its device is reached over HTTP: read and checked in one place for every driver.
+//! How a meter's keys configure that its device is reached over HTTP: read and checked in one place for every driver.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ pub(crate) struct Access<'a> {
     pub(crate) password: Option<&'a Secret>,
     /// The key `headers`, where the driver has it.
     pub(crate) headers: Option<&'a BTreeMap<String, Secret>>,
-    /// The formats the driver reads, the best first; any, where it does not say.
+    /// The formats the driver reads, the best first; any, where it states none.
     pub(crate) accept: Option<&'static str>,
 }
 
@@ -34,7 +34,7 @@ impl<'a> Access<'a> {
         Self { key, address, scheme, tls: &DeviceTls::System, username, password, headers, accept }
     }
 
-    /// Checks address, trust and login before anything is sent: `kwapi check` says it.
+    /// Checks address, trust and login before anything is sent: `kwapi check` reports it.
     ///
     /// # Errors
     /// With the key at fault; never a secret.
@@ -52,7 +52,7 @@ impl<'a> Access<'a> {
         self.login().map(drop)
     }
 
-    /// Who we are, if the device asks.
+    /// Our login, if the device requires one.
     ///
     /// # Errors
     /// For a user without a password or the other way round, and for a header that is none; never with its value.

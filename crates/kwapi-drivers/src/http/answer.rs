@@ -39,7 +39,7 @@ impl HttpResponse {
         if self.secrets.iter().any(is_secret) { "(hidden: contains a secret)".to_owned() } else { text }
     }
 
-    /// Refuses a 401; `offered` says whether a login was sent.
+    /// Refuses a 401; `offered` is whether a login was sent.
     pub(super) fn admitted(self, offered: bool) -> Result<Self, DriverError> {
         let why = match (self.status, offered) {
             (StatusCode::UNAUTHORIZED, true) => "authentication failed; check username and password",
@@ -109,8 +109,8 @@ impl HttpResponse {
         serde_json::from_slice(&self.body).map_err(|_| self.malformed("JSON"))
     }
 
-    /// What the device itself says of its refusal, in the form of Redfish (DSP0266, 8.6), as the end of a message; empty
-    /// where it says nothing.
+    /// What the device itself states about its refusal, in the form of Redfish (DSP0266, 8.6), as the end of a message;
+    /// empty where it states nothing.
     pub(crate) fn explanation(&self) -> String {
         let message = || {
             let body = serde_json::from_slice::<Value>(&self.body).ok()?;

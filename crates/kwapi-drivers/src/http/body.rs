@@ -52,7 +52,7 @@ pub(super) async fn beginning(response: &mut Response) -> Vec<u8> {
     body
 }
 
-/// The body as it was before the device packed it. We ask for no packing; some cards do it all the same.
+/// The body as it was before the device packed it. We request no packing; some cards do it nevertheless.
 ///
 /// # Errors
 /// `Malformed` for what cannot be unpacked or is too long then, where `is_needed`.

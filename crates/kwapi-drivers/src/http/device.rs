@@ -26,13 +26,13 @@ pub(crate) struct DeviceClient {
     login: Login,
     scheme: Mutex<Scheme>,
     is_session: bool,
-    /// Whether the device has said that it no longer knows our session.
+    /// Whether the device has reported that it no longer has our session.
     is_session_over: AtomicBool,
     /// Whether the device has answered before, so that a connection of it may be at hand.
     has_answered: AtomicBool,
 }
 
-/// What the device wants with a request.
+/// What the device requires with a request.
 #[derive(Clone, Debug)]
 enum Scheme {
     Unknown,
@@ -41,10 +41,10 @@ enum Scheme {
 }
 
 impl DeviceClient {
-    /// Prepares to talk to `address`: `http://host[:port][/path]`, or a bare host, which means `scheme`.
+    /// Prepares requests to `address`: `http://host[:port][/path]`, or a bare host, which means `scheme`.
     ///
     /// # Errors
-    /// [`DriverError::Refused`] for an address that is none or carries a password, and as [`DeviceTls`] says.
+    /// [`DriverError::Refused`] for an address that is none or carries a password, and as [`DeviceTls`] defines.
     pub(crate) fn new(
         clients: &Clients,
         address: &str,
@@ -63,7 +63,7 @@ impl DeviceClient {
         })
     }
 
-    /// The configured address, as asked for when a request names no path.
+    /// The configured address, as requested when a request names no path.
     pub(crate) fn base(&self) -> &Url {
         &self.base
     }
@@ -81,7 +81,7 @@ impl DeviceClient {
         self.is_session = true;
     }
 
-    /// Whether the device has ended our session, so that nothing more can be asked.
+    /// Whether the device has ended our session, so that nothing more can be requested.
     pub(crate) fn is_session_over(&self) -> bool {
         self.is_session_over.load(Ordering::Relaxed)
     }
@@ -100,7 +100,7 @@ impl DeviceClient {
         url
     }
 
-    /// Asks for `path`, logging in as the device demands.
+    /// Requests `path`, logging in as the device requires.
     ///
     /// # Errors
     /// `Link` when there is no answer, `Refused` for a login that is wrong or missing.
@@ -108,7 +108,7 @@ impl DeviceClient {
         self.get_url(self.url(path, query)).await
     }
 
-    /// Asks for the configured address itself.
+    /// Requests the configured address itself.
     ///
     /// # Errors
     /// As [`DeviceClient::get`].
@@ -116,7 +116,8 @@ impl DeviceClient {
         self.get_url(self.base.clone()).await
     }
 
-    /// Asks, and asks once more where the device wants its slash at the end of the path or has none there.
+    /// Sends the request, and sends it once more where the device requires a slash at the end of the path or has none
+    /// there.
     async fn get_url(&self, url: Url) -> Result<HttpResponse, DriverError> {
         let answer = self.get_logged_in(&url).await?;
         match slash_redirect(&answer, &url) {
@@ -138,8 +139,8 @@ impl DeviceClient {
             }
             return answer.admitted(offered);
         }
-        // The first request of a session comes without a login, to hear what the device wants; later a digest's
-        // nonce may have run out, which not every device says. Any other 401 to a login means that it is wrong: no
+        // The first request of a session comes without a login, to learn what the device requires; later a digest's
+        // nonce may have run out, which not every device reports. Any other 401 to a login means that it is wrong: no
         // second try, since cards count them.
         let challenge = answer.challenge();
         let was_accepted = matches!(&*self.scheme.lock(), Scheme::Digest { was_accepted: true, .. });
@@ -159,8 +160,8 @@ impl DeviceClient {
         Ok(answer)
     }
 
-    /// Sends `body` as JSON, with what login is kept but none made up. A device that wants the path with its slash, or
-    /// without, is sent it again only where its status says that the method stays (RFC 9110, 15.4.8 and 15.4.9).
+    /// Sends `body` as JSON, with what login is kept but none made up. A device that requires the path with its slash, or
+    /// without, is sent it again only where its status states that the method stays (RFC 9110, 15.4.8 and 15.4.9).
     ///
     /// # Errors
     /// `Link` when there is no answer.
@@ -180,7 +181,8 @@ impl DeviceClient {
         self.send(Method::POST, url, request.body(body.to_string())).await
     }
 
-    /// Asks the device to delete `path`, without waiting: there is nobody left to tell. See [`cleanup::finished`].
+    /// Requests deletion of `path`, without waiting: there is no caller left to report to. See
+    /// [`cleanup::finished`].
     pub(crate) fn delete_in_background(&self, path: &str) {
         let request = self.client.delete(self.url(path, None)).headers(self.login.headers.clone());
         cleanup::spawn(async move {
@@ -189,7 +191,7 @@ impl DeviceClient {
         });
     }
 
-    /// Adds the login the device is known to want; says whether there was any to add.
+    /// Adds the login the device is known to require; returns whether there was any to add.
     fn authorize(&self, request: RequestBuilder, url: &Url) -> (RequestBuilder, bool) {
         let Some((username, password)) = &self.login.user else {
             // `accept` opens no door; Tasmota takes its password in the query.
@@ -212,8 +214,8 @@ impl DeviceClient {
     }
 
     /// Sends a request and takes the whole answer. A GET is sent once more, on a new connection, where the old one ended
-    /// before the answer began: some devices close after each answer and do not say so; and where its signature could not be
-    /// verified, since it is then offered others.
+    /// before the answer began: some devices close after each answer and do not announce it; and where its signature
+    /// could not be verified, since it is then offered others.
     async fn send(
         &self,
         method: Method,
@@ -235,7 +237,7 @@ impl DeviceClient {
         let mut response = sent.map_err(lost)?;
         self.has_answered.store(true, Ordering::Relaxed);
         let (status, headers) = (response.status(), response.headers().clone());
-        // What the status says is known, whatever becomes of the body: a login that is refused in half an answer is
+        // The status is known, whatever becomes of the body: a login that is refused in half an answer is
         // refused, and one that is granted has its token in the head.
         let body = if status.is_success() && method == Method::GET {
             body::whole(&mut response).await.map_err(|cut| match cut {
@@ -269,8 +271,8 @@ impl fmt::Debug for DeviceClient {
     }
 }
 
-/// The same resource of the same device with a slash more or less at its end, if that is all a redirect wants. No other
-/// redirect is followed.
+/// The same resource of the same device with a slash more or less at its end, if that is all a redirect requires. No
+/// other redirect is followed.
 fn slash_redirect(answer: &HttpResponse, url: &Url) -> Option<Url> {
     if !matches!(
         answer.status,

@@ -5,7 +5,7 @@ use kwapi_core::{Secret, hex};
 use md5::Md5;
 use sha2::{Digest as _, Sha256};
 
-/// What a device wants proved.
+/// What a device requires to be proved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Challenge {
     realm: String,

@@ -29,7 +29,7 @@ pub(super) fn lost(request_line: &str, error: reqwest::Error) -> DriverError {
         // The handshake itself cannot be verified.
         Some(rustls::Error::InvalidCertificate(CertificateError::BadSignature)) => OLD_KEY,
         None if is_unreached => "; check the address and that the device is on",
-        // A certificate's error brings advice of its own.
+        // A certificate's error has advice of its own.
         Some(_) | None => "",
     };
     let message = format!("{request_line}: {why}{advice}");
@@ -39,10 +39,10 @@ pub(super) fn lost(request_line: &str, error: reqwest::Error) -> DriverError {
     }
 }
 
-/// Whether somebody is there who speaks TLS: one with a certificate, trusted or not, or one who says why there is no
+/// Whether somebody is there with TLS: one with a certificate, trusted or not, or one that reports why there is no
 /// handshake.
 fn is_of_a_device(error: &rustls::Error) -> bool {
-    // What our own verifier of certificates says is general.
+    // The error of our own verifier of certificates is general.
     matches!(
         error,
         rustls::Error::InvalidCertificate(_)
@@ -84,7 +84,7 @@ fn held<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     held(inner)
 }
 
-/// An error and what caused it, in one line: reqwest's own first line only says that sending failed.
+/// An error and what caused it, in one line: reqwest's own first line only states that sending failed.
 pub(super) fn causes(error: &reqwest::Error) -> String {
     let text = if error.is_timeout() { "timed out".to_owned() } else { error.to_string() };
     with_causes(text, error)

@@ -1,4 +1,4 @@
-//! The keys of a plug: the same for each firmware that knows one user.
+//! The keys of a plug: the same for each firmware that has one user.
 
 use kwapi_core::Secret;
 use serde::Deserialize;

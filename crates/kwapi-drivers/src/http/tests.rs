@@ -1,6 +1,6 @@
 //! Faults are simulated; TLS is checked against openssl's own server.
 
-#![allow(clippy::disallowed_methods, reason = "a test starts the peer it talks to")]
+#![allow(clippy::disallowed_methods, reason = "a test starts the peer it uses")]
 
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -151,7 +151,7 @@ fn an_address_with_a_login_is_refused_without_repeating_it() {
     }
 }
 
-/// What `https://localhost/status` of openssl says to a client with each choice of trust.
+/// What `https://localhost/status` of openssl sends to a client with each choice of trust.
 #[tokio::test]
 async fn a_certificate_is_judged_as_configured() {
     if !need(&["openssl"]) {
@@ -194,7 +194,8 @@ async fn a_certificate_is_judged_as_configured() {
     assert!(other.contains("fingerprint mismatch: pinned 0000") && other.contains(&plain), "{other}");
 }
 
-/// A device of old TLS is told what to do, and one with an old certificate is read by its pin, by openssl's own server.
+/// A device of old TLS gets advice in its error, and one with an old certificate is read by its pin, by openssl's own
+/// server.
 #[tokio::test]
 async fn old_tls_is_named_and_an_old_certificate_is_taken_by_its_pin() {
     if !need(&["openssl"]) {

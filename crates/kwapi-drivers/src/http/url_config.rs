@@ -1,7 +1,7 @@
-//! The keys of a driver that asks one URL a round: each is declared here, and a driver adds its own.
+//! The keys of a driver that requests one URL a round: each is declared here, and a driver adds its own.
 
 /// Declares such a driver's configuration: its own fields stand between `url` and those that all of them have, and so do
-/// its own keys. It is a macro as an error in a field below serde's `flatten` would not say which key is at fault.
+/// its own keys. It is a macro as an error in a field below serde's `flatten` would not name which key is at fault.
 macro_rules! url_config {
     (
         $(#[$about:meta])*
@@ -12,7 +12,7 @@ macro_rules! url_config {
         #[derive(Clone, Debug, serde::Deserialize)]
         #[serde(deny_unknown_fields)]
         pub struct $name {
-            /// What to ask for: `http://host:9290/metrics`.
+            /// What to request: `http://host:9290/metrics`.
             pub url: String,
             $($field)*
             /// Values whose own stamp is older than this are stale.
@@ -21,7 +21,7 @@ macro_rules! url_config {
             /// Headers to send, a token for instance.
             #[serde(default)]
             pub headers: std::collections::BTreeMap<String, kwapi_core::Secret>,
-            /// A user, where the server wants one (Basic or Digest, as it asks).
+            /// A user, where the server requires one (Basic or Digest, as it requests).
             pub username: Option<String>,
             /// Its password.
             pub password: Option<kwapi_core::Secret>,

@@ -1,6 +1,6 @@
 //! Python's own web server is the device for plain files; faults are simulated.
 
-#![allow(clippy::disallowed_methods, reason = "a test starts the peer it talks to")]
+#![allow(clippy::disallowed_methods, reason = "a test starts the peer it uses")]
 
 use std::process::Command;
 

@@ -18,7 +18,7 @@ const FILES_MAX: usize = 4_096;
 const SENSORS_MAX: usize = 4_096;
 /// Chips that measure the processor, whose energy RAPL counts as well.
 const PROCESSORS: [&str; 4] = ["amd_energy", "fam15h_power", "zenpower", "zenergy"];
-/// Chips that measure the whole machine: ACPI power meters (ACPI 4.0, chapter 10.4), supplies that talk over USB.
+/// Chips that measure the whole machine: ACPI power meters (ACPI 4.0, chapter 10.4), supplies connected over USB.
 const MACHINES: [&str; 2] = ["power_meter", "corsairpsu"];
 
 /// All sensors of power and energy below `root`, by chip.
@@ -112,7 +112,7 @@ impl Listing {
             };
             let of = (quantity, number);
             match item {
-                // A second's mean says more than an instant of it.
+                // A second's mean is more useful than an instant of it.
                 Item::Average => _ = listing.inputs.insert(of, entry.path()),
                 Item::Input => _ = listing.inputs.entry(of).or_insert_with(|| entry.path()),
                 Item::Label => {
@@ -136,7 +136,7 @@ impl Listing {
     }
 
     /// The number of the sensor of `quantity` that is another side of `number` of `beside`: the same label, or the same
-    /// number where neither has one. A chip counts each quantity for itself, so that numbers alone say nothing.
+    /// number where neither has one. A chip counts each quantity for itself, so that numbers alone mean nothing.
     fn twin(&self, quantity: Quantity, beside: Quantity, number: u32) -> Option<u32> {
         let Some(label) = self.labels.get(&(beside, number)).map(|label| plain(label)) else {
             let is_plain = self.has(quantity, number) && !self.labels.contains_key(&(quantity, number));
@@ -211,8 +211,8 @@ fn of_chip(files: &Path, device: &Path, name: &str, chip: &str) -> Vec<HwmonSens
     sensors
 }
 
-/// Which volts belong to which amperes on a chip that says no power: those with one label (`PMBus`), and the three channels
-/// of an INA3221, whose other inputs are the shunts' (*Documentation/hwmon/ina3221.rst*).
+/// Which volts belong to which amperes on a chip that reports no power: those with one label (`PMBus`), and the three
+/// channels of an INA3221, whose other inputs are the shunts' (*Documentation/hwmon/ina3221.rst*).
 fn volts_and_amperes(listing: &Listing, name: &str) -> Vec<(u32, u32)> {
     let amperes = listing.numbers(Quantity::Current).into_iter();
     if name == "ina3221" {
@@ -225,7 +225,7 @@ fn volts_and_amperes(listing: &Listing, name: &str) -> Vec<(u32, u32)> {
         .collect()
 }
 
-/// What a chip as a whole measures, where its name or its device tells.
+/// What a chip as a whole measures, where its name or its device shows it.
 fn whole_chip(name: &str, device: &Path) -> Option<SensorScope> {
     let is_kind = |kind: &str| read_text(&device.join("type")).is_ok_and(|text| text.trim() == kind);
     if is_kind("Battery") || is_kind("UPS") {
@@ -247,7 +247,7 @@ fn is_apu(device: &Path) -> bool {
     !is_asleep && format().is_some_and(|format| (2..=15).contains(&format))
 }
 
-/// The file that says whether a PCI device sleeps. Others are woken by nobody's reading.
+/// The file that shows whether a PCI device sleeps. Others are woken by nobody's reading.
 fn sleep_file(device: &Path) -> Option<PathBuf> {
     let file = device.join("power/runtime_status");
     (device.join("vendor").exists() && file.exists()).then_some(file)

@@ -11,7 +11,7 @@ use crate::driver::DriverError;
 /// A number and a line end; the kernel writes no more.
 const BYTES_MAX: u64 = 64;
 
-/// What a file tells of.
+/// What a file is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Quantity {
     /// `power1_…`, in microwatts.
@@ -46,8 +46,8 @@ pub(super) enum Item {
     Label,
 }
 
-/// Splits `power12_average` into what it tells of, its number and what it holds; `None` for limits, alarms and whatever else
-/// a chip has.
+/// Splits `power12_average` into what it is about, its number and what it holds; `None` for limits, alarms and whatever
+/// else a chip has.
 pub(super) fn parse_name(name: &str) -> Option<(Quantity, u32, Item)> {
     let (sensor, item) = name.split_once('_')?;
     let item = match item {

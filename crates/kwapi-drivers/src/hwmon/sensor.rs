@@ -1,4 +1,4 @@
-//! One sensor: the files it is read from, and what they said.
+//! One sensor: the files it is read from, and what they held.
 
 use std::path::PathBuf;
 
@@ -26,12 +26,12 @@ pub(crate) struct HwmonSensor {
     pub(super) energy: Option<PathBuf>,
     pub(super) voltage: Option<PathBuf>,
     pub(super) current: Option<PathBuf>,
-    /// Says `suspended` while the device sleeps; reading the others would wake it.
+    /// Holds `suspended` while the device sleeps; reading the others would wake it.
     pub(super) sleep: Option<PathBuf>,
 }
 
 impl HwmonSensor {
-    /// What it is called where a template wants names.
+    /// What it is called where a template requires names.
     pub(super) fn label(&self) -> &str {
         self.named.as_deref().unwrap_or(&self.chip)
     }
@@ -72,7 +72,7 @@ impl HwmonSensor {
 
 type Part = Option<Result<i64, FileTrouble>>;
 
-/// What the files of a sensor said, in their units.
+/// What the files of a sensor held, in their units.
 #[derive(Debug, Default)]
 pub(crate) struct Raw {
     power: Part,

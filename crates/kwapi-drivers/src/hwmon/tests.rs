@@ -199,7 +199,7 @@ fn volts_and_amperes_are_handed_over_where_they_belong_together() {
         &Outlets::all("{outlet}"),
         "ina3221-i2c-1-41.curr1: 5.02 V, 1.5 A; ina3221-i2c-1-41.curr2: 3.3 V, 0 A",
     );
-    // Numbers alone say nothing of another chip's inputs.
+    // Numbers alone mean nothing of another chip's inputs.
     chip(&machine, 1, "nct.656", &["name nct6775", "in1_input 1000", "curr1_input 7000", "in0_input 3"]);
     check(
         &machine,

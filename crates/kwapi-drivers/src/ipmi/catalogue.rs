@@ -1,8 +1,8 @@
 //! What is known of a card's SDR repository: its sensors of power, and how far it has been read.
 //!
 //! Repositories are not as their specification has them: the "next" id of a record goes back to one that was read, or the
-//! id after the last one is none; records say more bytes than they have, or cannot be read at all. A sensor counts once,
-//! whatever the chain of records does, and what could not be read is remembered.
+//! id after the last one is none; records declare more bytes than they have, or cannot be read at all. A sensor counts
+//! once, whatever the chain of records does, and what could not be read is remembered.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ const LAST: u16 = 0xFFFF;
 const RECORDS_MAX: u16 = 4_096;
 /// More sensors of power than any machine has; further ones are not looked at.
 const SENSORS_MAX: usize = 128;
-/// Bytes of a record asked for at once, at first and at least. Halved when the card cannot return so many.
+/// Bytes of a record requested at once, at first and at least. Halved when the card cannot return so many.
 const CHUNK_MAX: u8 = 32;
 pub(super) const CHUNK_MIN: u8 = 4;
 
@@ -77,7 +77,7 @@ impl SensorCatalogue {
         self.next == LAST || self.records >= RECORDS_MAX || self.sensors.len() >= SENSORS_MAX
     }
 
-    /// How many records the card says it has; 0 where it does not say.
+    /// How many records the card reports; 0 where it reports none.
     fn expected(&self) -> u16 {
         self.version.map_or(0, |[low, high, ..]| u16::from_le_bytes([low, high]))
     }
@@ -97,7 +97,7 @@ impl SensorCatalogue {
         next != LAST && !self.leads_on(next) && self.records + 1 < self.expected()
     }
 
-    /// Adds the record that was read as [`Self::next`], and goes on to the one it names.
+    /// Adds the record that was read as [`Self::next`], and continues with the one it names.
     pub(super) fn add(&mut self, next: u16, content: Content) {
         match content {
             Content::Power(sensor) if !self.sensors.iter().any(|known| known.is_same(&sensor)) => {

@@ -1,9 +1,9 @@
-//! Completion codes: how a card says no. Source: IPMI 2.0 rev. 1.1, 5.2, table 5-2.
+//! Completion codes: how a card refuses. Source: IPMI 2.0 rev. 1.1, 5.2, table 5-2.
 
 /// What to do about a completion code other than success.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Remedy {
-    /// Ask again later: the card is busy, starting, being updated, or did not say why.
+    /// Try again later: the card is busy, starting, being updated, or gave no reason.
     Later,
     /// The card has no such command, or not with these parameters.
     Unsupported,
@@ -11,7 +11,7 @@ pub(super) enum Remedy {
     Privilege,
     /// The reservation of the SDR repository is gone: reserve again.
     Reserve,
-    /// The answer would not fit: ask for fewer bytes at a time.
+    /// The answer would not fit: request fewer bytes at a time.
     Fewer,
     /// Sensor or record is not there.
     Absent,
@@ -19,7 +19,7 @@ pub(super) enum Remedy {
     State,
 }
 
-/// Success: the data are what was asked for.
+/// Success: the data are what was requested.
 pub(super) const OK: u8 = 0x00;
 
 /// What to do about `code`. A code of the command's own (80h–BEh) or an OEM's counts as [`Remedy::Unsupported`].

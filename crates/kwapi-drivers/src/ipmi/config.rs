@@ -35,16 +35,17 @@ pub struct IpmiConfig {
     /// The card's own key K-g, as text or as `0x` and hexadecimal digits, where the card has one.
     #[serde(default)]
     pub kg: Option<Secret>,
-    /// The version to speak. Left out: what the card says it speaks, which anyone on the network could say in its place.
+    /// The version to use. Left out: what the card reports it supports, which anyone on the network could report in its
+    /// place.
     #[serde(default)]
     pub version: Option<IpmiVersion>,
-    /// 17 or 3. Left out: 17, or 3 where the card does not take it, or IPMI 1.5 where it knows no better.
+    /// 17 or 3. Left out: 17, or 3 where the card does not take it, or IPMI 1.5 where it supports nothing newer.
     #[serde(default)]
     pub cipher_suite: Option<u8>,
     /// The session's privilege. Left out: the highest the account has.
     #[serde(default)]
     pub privilege: Option<Privilege>,
-    /// How packets are authenticated on a card that speaks IPMI 1.5 only.
+    /// How packets are authenticated on a card that supports IPMI 1.5 only.
     #[serde(default)]
     pub legacy_authentication: LegacyAuthentication,
     /// Where the watts come from.
@@ -109,7 +110,7 @@ impl Privilege {
     }
 }
 
-/// How an IPMI 1.5 card is to know us: IPMI 2.0, 22.17.1.
+/// How an IPMI 1.5 card is to authenticate us: IPMI 2.0, 22.17.1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LegacyAuthentication {
@@ -126,7 +127,7 @@ pub enum LegacyAuthentication {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SourceWanted {
-    /// DCMI, or where the card has none or it says nothing, its sensors, else Intel Node Manager.
+    /// DCMI, or where the card has none or it reports nothing, its sensors, otherwise Intel Node Manager.
     #[default]
     Auto,
     /// DCMI Get Power Reading only.
@@ -168,7 +169,7 @@ impl IpmiConfig {
             .otherwise("empty")
             .secret(),
         DriverKey::new("kg", "the BMC's K-g key, as text or 0x and hexadecimal digits").secret(),
-        DriverKey::new("version", "the version to speak: 2.0 or 1.5").login().otherwise("as the BMC reports"),
+        DriverKey::new("version", "version of IPMI: 2.0 or 1.5").login().otherwise("as the BMC reports"),
         DriverKey::new("cipher_suite", "17 or 3").login().otherwise("17, else 3"),
         DriverKey::new("privilege", "user, operator or administrator")
             .login()

@@ -18,7 +18,7 @@ const BLOCK: usize = 16;
 /// The constants K1 and K2 are made from are 20 bytes, whatever the hash: 13.32.
 const KEY_CONSTANT_BYTES: usize = 20;
 
-/// The cipher suites we speak: 22.15.2, table 22-20.
+/// The cipher suites we support: 22.15.2, table 22-20.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Suite {
     /// RAKP-HMAC-SHA1, HMAC-SHA1-96, AES-CBC-128. Every card of IPMI 2.0 has it.

@@ -15,12 +15,12 @@ const GROUP: u8 = 0xDC;
 pub(super) const REQUEST: [u8; 4] = [GROUP, 0x01, 0x00, 0x00];
 /// Bit of the state byte: power measurement is active.
 const STATE_ACTIVE: u8 = 0x40;
-/// The field of the present power; cards that have no value say so at its end (xen-api#5561).
+/// The field of the present power; cards that have no value show that at its end (xen-api#5561).
 const CURRENT: Sentinel = Sentinel::Unsigned(16);
 /// A present power this many times above the card's own maximum is a card's mistake (seen, and refused likewise, by EAR).
 const RATIO_MAX: u32 = 10;
 
-/// What a card says to Get Power Reading, as it says it.
+/// A card's response to Get Power Reading, unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PowerReading {
     /// Watts, as all four.
@@ -67,7 +67,7 @@ impl std::fmt::Display for PowerReading {
 impl PowerReading {
     /// The reading proper, or why there is none.
     ///
-    /// Cards that say "not active" give right watts all the same (phosphor-host-ipmid#167): kept, as an estimate. A
+    /// Cards that report "not active" give right watts nevertheless (phosphor-host-ipmid#167): kept, as an estimate. A
     /// zero that is not being measured is no zero.
     pub(super) fn reading(&self) -> Result<Reading, NoReading> {
         if CURRENT.is(self.current.into()) {
@@ -94,9 +94,9 @@ impl PowerReading {
     }
 }
 
-/// Tells a card whose power measurement has died from one whose machine draws the same power for long.
+/// Distinguishes a card whose power measurement has stopped from one whose machine draws the same power for long.
 ///
-/// Some cards go on answering with the last value they had. On a card whose stamp moves from reading to reading, a
+/// Some cards continue to respond with the last value they had. On a card whose stamp moves from reading to reading, a
 /// stamp that stands still for long gives it away; of a card whose stamp seldom moves nothing is concluded.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Freshness {
@@ -107,14 +107,14 @@ pub(super) struct Freshness {
 }
 
 impl Freshness {
-    /// Moves to see before a standstill says anything.
+    /// Moves to see before a standstill means anything.
     const MOVES_MIN: u8 = 3;
     /// No standstill shorter than this is one: cards renew their value every 1 to 10 s or so.
     const STANDSTILL_MIN: Duration = Duration::from_secs(60);
     /// A standstill is this many times the longest pause before it.
     const PAUSES: u32 = 10;
 
-    /// Notes a reading; says how long the card has been saying exactly this, when that is too long.
+    /// Notes a reading; returns how long the card has been reporting exactly this, when that is too long.
     pub(super) fn observe(&mut self, reading: PowerReading, now: Instant) -> Option<Duration> {
         let Some((last, since)) = self.last else {
             self.last = Some((reading, now));

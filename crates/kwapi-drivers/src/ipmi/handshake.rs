@@ -33,8 +33,9 @@ enum Setback {
 struct Attempt {
     suite: Suite,
     privilege: Privilege,
-    /// Whether Open Session names the privilege; else it asks for the highest there is. Some cards make their keys of what
-    /// stands there (`FreeIPMI`'s workaround "opensesspriv"), others refuse there what the account may not have.
+    /// Whether Open Session names the privilege; otherwise it requests the highest there is. Some cards make their keys
+    /// of what stands there (`FreeIPMI`'s workaround "opensesspriv"), others refuse there what the account may not
+    /// have.
     names_privilege: bool,
     /// Whether each message is sent once only: a slow card draws a new random number for each that it gets.
     sends_once: bool,
@@ -57,7 +58,7 @@ pub(super) async fn open(
     suites.sort_by_key(|suite| Some(*suite) != known);
     let mut privileges = config.privileges();
     let mut privilege = privileges.next().unwrap_or(Privilege::User);
-    let mut names_privilege = config.privilege.is_some() || memory.lock().wants_privilege_first;
+    let mut names_privilege = config.privilege.is_some() || memory.lock().requires_privilege_first;
     let mut sends_once = memory.lock().is_slow;
     let mut last = DriverError::Refused(format!("{card}: no cipher suite to try"));
     for suite in suites {
@@ -70,12 +71,12 @@ pub(super) async fn open(
                     let mut memory = memory.lock();
                     memory.suite = Some(suite.id());
                     memory.is_slow = sends_once;
-                    memory.wants_privilege_first = names_privilege && config.privilege.is_none();
+                    memory.requires_privilege_first = names_privilege && config.privilege.is_none();
                     return Ok((session, privilege));
                 }
                 Err(Setback::Suite(error)) => {
                     last = match last {
-                        // That all sessions are taken says more than that another suite is not there.
+                        // That all sessions are taken is more significant than that another suite is not there.
                         busy @ DriverError::Busy(_) => busy,
                         _ => error,
                     };
@@ -136,7 +137,7 @@ async fn agree_on_suite(link: &Link, config: &IpmiConfig, attempt: Attempt) -> R
         Ok((Err(status), _)) => {
             return Err(match denied(link.card, config, attempt, "Open Session", status) {
                 Setback::Privilege(error) if attempt.names_privilege => Setback::Privilege(error),
-                // Cards refuse a suite with all sorts of statuses: another may do, whatever this one says.
+                // Cards refuse a suite with all sorts of statuses: another may do, whatever this one reports.
                 Setback::Privilege(error)
                 | Setback::Final(error)
                 | Setback::Proof(error)
@@ -144,7 +145,7 @@ async fn agree_on_suite(link: &Link, config: &IpmiConfig, attempt: Attempt) -> R
                 | Setback::Suite(error) => Setback::Suite(error),
             });
         }
-        // Some cards meet a suite they do not know with silence; they have just answered something else.
+        // Some cards meet a suite they do not support with silence; they have just responded to something else.
         Err(failure) => {
             return Err(Setback::Suite(failure.of(link.card, "it may support none of our cipher suites")));
         }
@@ -159,7 +160,7 @@ async fn agree_on_suite(link: &Link, config: &IpmiConfig, attempt: Attempt) -> R
     }
 }
 
-/// RAKP messages 1 to 4: the card proves that it knows the password, then we do, then it that it has understood. From our
+/// RAKP messages 1 to 4: the card proves that it has the password, then we do, then it that it has understood. From our
 /// proof on the card may hold a session: it is closed when this is dropped, whatever came of it.
 async fn prove(
     link: Link,
@@ -222,8 +223,8 @@ impl From<DriverError> for Setback {
     }
 }
 
-/// Sends one message of the opening, `once` or again where it seems lost, and waits for its reply; also says how often it
-/// was sent.
+/// Sends one message of the opening, `once` or again where it seems lost, and waits for its reply; also returns how
+/// often it was sent.
 async fn query<T>(
     link: &Link,
     what: &'static str,
@@ -258,7 +259,7 @@ fn denied(card: SocketAddr, config: &IpmiConfig, attempt: Attempt, step: &str, s
     let Attempt { suite, privilege, .. } = attempt;
     let refused =
         |message: String| DriverError::Refused(format!("{card}: {message} ({step}, status {status:#04x})"));
-    // Cards say in other ways, too, that an account may not have the privilege.
+    // Cards report in other ways, too, that an account may not have the privilege.
     let lower = if config.privilege == Some(Privilege::User) {
         ""
     } else {

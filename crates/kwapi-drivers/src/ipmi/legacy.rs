@@ -1,7 +1,7 @@
-//! Opens a session of IPMI 1.5, for cards that know no better.
+//! Opens a session of IPMI 1.5, for cards that support nothing newer.
 //!
-//! The packets are signed, not encrypted. A password is sent in clear, or none at all, only if the configuration says so:
-//! which version and which authentication a card has is told by a datagram that anyone can forge.
+//! The packets are signed, not encrypted. A password is sent in clear, or none at all, only if the configuration
+//! enables it: which version and which authentication a card has is stated in a datagram that anyone can forge.
 //!
 //! Source: IPMI 2.0 rev. 1.1, 13.14 (session activation), 22.16, 22.17.
 

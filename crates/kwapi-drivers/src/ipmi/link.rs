@@ -14,11 +14,12 @@ use crate::deadline;
 use crate::driver::DriverError;
 
 /// How long each sending waits for its answer, in fifths of the time an answer may take: with the default of 5 s, until
-/// 1, 3 and 5 s after the first. The pauses grow because a slow card that is asked twice is slower.
+/// 1, 3 and 5 s after the first. The pauses grow because a slow card that gets a request twice is slower.
 const SENDING_ENDS_FIFTHS: [u32; 3] = [1, 3, 5];
 
-/// A good-bye that is not answered for so long may be lost, and is said once more. The end of the process waits longer.
-const GOODBYE_ANSWERED: Duration = Duration::from_millis(500);
+/// A Close Session that is not acknowledged for so long may be lost, and is sent once more. The end of the process
+/// waits longer.
+const CLOSE_ACKNOWLEDGED: Duration = Duration::from_millis(500);
 
 /// What may have happened to a card that does not answer within a session.
 pub(super) const SILENT: &str = "the BMC stopped responding or lost the session, as after a restart";
@@ -55,8 +56,8 @@ impl Link {
         Ok(Self { card, inbox, routes, socket, patience })
     }
 
-    /// Asks until `answer` takes a datagram for the answer. `question` makes the datagram anew for each sending,
-    /// since each carries its own session sequence number.
+    /// Sends requests until `answer` takes a datagram for the answer. `question` makes a new datagram for each
+    /// sending, since each carries its own session sequence number.
     pub(super) async fn exchange<T>(
         &self,
         what: &'static str,
@@ -106,12 +107,12 @@ impl Link {
         self.socket.local_addr().map(|address| address.port()).unwrap_or_default()
     }
 
-    /// Sends a good-bye, told before, once more if nothing comes of it.
+    /// Sends a Close Session once more if it is not acknowledged.
     pub(super) async fn resend(&self, datagram: &[u8]) {
-        if timeout(GOODBYE_ANSWERED, self.inbox.take()).await.is_err() {
+        if timeout(CLOSE_ACKNOWLEDGED, self.inbox.take()).await.is_err() {
             self.send(datagram);
             // What comes in answer to it finds somebody to be for.
-            _ = timeout(GOODBYE_ANSWERED, self.inbox.take()).await;
+            _ = timeout(CLOSE_ACKNOWLEDGED, self.inbox.take()).await;
         }
     }
 
@@ -123,14 +124,14 @@ impl Link {
     }
 }
 
-/// Why a question brought nothing.
+/// Why a request returned nothing.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// No answer at all.
     Unanswered(Unanswered),
     /// The card answered with a completion code other than success.
     Completed { what: &'static str, code: u8 },
-    /// Anything that already says what the manager is to do.
+    /// Anything that already determines what the manager is to do.
     Driver(DriverError),
 }
 
@@ -141,7 +142,7 @@ impl From<DriverError> for Failure {
 }
 
 impl Failure {
-    /// The error for the manager. `card` goes into the message; `advice` says what to try when nothing answers.
+    /// The error for the manager. `card` goes into the message; `advice` states what to try when nothing responds.
     pub(super) fn of(self, card: SocketAddr, advice: &str) -> DriverError {
         match self {
             Self::Unanswered(Unanswered { what, patience, unusable }) => {

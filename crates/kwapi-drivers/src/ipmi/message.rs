@@ -8,7 +8,7 @@ use super::reader::ByteReader;
 const CARD_ADDRESS: u8 = 0x20;
 const OUR_ADDRESS: u8 = 0x81;
 
-/// A command we know, with its name in the specification for messages to the operator.
+/// A command we use, with its name in the specification for messages to the operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct IpmiCommand {
     pub(super) name: &'static str,
@@ -106,8 +106,9 @@ impl IpmiResponse<'_> {
     }
 }
 
-/// What an answer to a request that was passed on says: a completion code and data; `None` for what is none, or only says
-/// that it was passed on. Some cards put the controller's answer into their own, others send it as one of its own.
+/// What an answer to a request that was forwarded holds: a completion code and data; `None` for what is none, or only
+/// confirms that it was forwarded. Some cards put the controller's answer into their own, others send it as one of its
+/// own.
 pub(super) fn answer_across<'a>(
     answer: &IpmiResponse<'a>,
     command: IpmiCommand,

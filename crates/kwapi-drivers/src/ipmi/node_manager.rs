@@ -1,7 +1,7 @@
 //! Intel Node Manager: the whole platform's watts, of the Management Engine behind the card.
 //!
-//! Asked where neither DCMI nor a sensor has watts. Its answer has the fields of DCMI's in another order, and is judged by
-//! the same rules.
+//! Queried where neither DCMI nor a sensor has watts. Its answer has the fields of DCMI's in another order, and is
+//! judged by the same rules.
 //!
 //! Source: *Intel Intelligent Power Node Manager 3.0 External Interface Specification Using IPMI* (332200), "Get Node
 //! Manager Statistics" (C8h).
@@ -27,13 +27,13 @@ const ADDRESS: u8 = 0x2C;
 /// The channels it is found behind: the secondary bus, and the primary one.
 const CHANNELS: [u8; 2] = [6, 0];
 
-/// What a card says to Get Node Manager Statistics.
+/// A card's response to Get Node Manager Statistics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum NodeManagerFound {
     NotQueried,
     /// Nothing answered.
     Silent,
-    /// There is none, as the card says.
+    /// There is none, as the card reports.
     Absent(String),
     /// It is behind this channel.
     Reports(u8, PowerReading),
@@ -75,7 +75,7 @@ pub(super) async fn find(session: &mut RmcpSession) -> Result<NodeManagerFound, 
     Ok(NodeManagerFound::Absent(why))
 }
 
-/// What it says now.
+/// Its present response.
 pub(super) async fn query(session: &mut RmcpSession, channel: u8) -> Result<PowerReading, Failure> {
     let bridge = Bridge { channel, address: ADDRESS };
     let data = session.request_bridged(bridge, GET_NODE_MANAGER_STATISTICS, &REQUEST).await?;

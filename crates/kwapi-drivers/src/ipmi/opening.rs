@@ -1,4 +1,4 @@
-//! Opens a session: asks which version the card speaks, proves the password, takes the privilege.
+//! Opens a session: queries which version the card supports, proves the password, takes the privilege.
 //!
 //! Source: IPMI 2.0 rev. 1.1, 13.15 (RMCP+ session activation), 22.13, 22.18.
 

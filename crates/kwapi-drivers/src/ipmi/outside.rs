@@ -1,4 +1,4 @@
-//! What a card answers without any session: which versions and authentications it knows.
+//! What a card responds to without any session: which versions and authentications it supports.
 //!
 //! Anyone can forge these answers; nothing secret depends on them.
 //!
@@ -15,12 +15,12 @@ use crate::driver::DriverError;
 /// "This channel", and "with the extended data of IPMI 2.0": 22.13, table 22-15.
 const THIS_CHANNEL: u8 = 0x0E;
 const EXTENDED: u8 = 0x80;
-/// What a card says of itself before any session: 22.13.
+/// What a card reports of itself before any session: 22.13.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Capabilities {
     /// Bit n: authentication type n of IPMI 1.5.
     pub(super) authentications: u8,
-    /// Whether it speaks RMCP+.
+    /// Whether it supports RMCP+.
     pub(super) is_plus: bool,
     /// Whether a K-g of its own is set.
     pub(super) has_card_key: bool,
@@ -37,13 +37,13 @@ fn capabilities(data: &[u8]) -> Option<Capabilities> {
     })
 }
 
-/// Asks which versions and authentications the card knows.
+/// Queries which versions and authentications the card supports.
 pub(super) async fn query_capabilities(link: &Link, config: &IpmiConfig) -> Result<Capabilities, Failure> {
     let command = message::GET_AUTHENTICATION_CAPABILITIES;
     let privilege = config.privileges().next().unwrap_or(Privilege::User);
     let data = |flags| [THIS_CHANNEL | flags, privilege.number()];
     let data = match exchange_outside(link, command, &data(EXTENDED)).await {
-        // A card of IPMI 1.5 may refuse the bit it does not know.
+        // A card of IPMI 1.5 may refuse the bit it does not support.
         Err(Failure::Completed { .. }) => exchange_outside(link, command, &data(0)).await?,
         other => other?,
     };
@@ -51,7 +51,7 @@ pub(super) async fn query_capabilities(link: &Link, config: &IpmiConfig) -> Resu
     Ok(capabilities(&data).ok_or_else(malformed)?)
 }
 
-/// Asks one of the few commands a card answers outside a session.
+/// Sends one of the few commands a card responds to outside a session.
 pub(super) async fn exchange_outside(
     link: &Link,
     command: IpmiCommand,

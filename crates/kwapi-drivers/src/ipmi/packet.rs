@@ -121,7 +121,7 @@ pub(super) fn plus(flags_and_type: u8, session: u32, sequence: u32, payload: &[u
     datagram
 }
 
-/// Whom a datagram from a card is for, as far as its bytes tell.
+/// Whom a datagram from a card is for, as far as its bytes show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Addressee {
     /// The session with this id (ours in RMCP+, the card's in 1.5).

@@ -1,4 +1,4 @@
-//! The messages that open an RMCP+ session, and the keyed hashes that prove both sides know the password.
+//! The messages that open an RMCP+ session, and the keyed hashes that prove both sides have the password.
 //!
 //! Source: IPMI 2.0 rev. 1.1, 13.17 to 13.24 (messages), 13.31 and 13.32 (hashes).
 
@@ -9,7 +9,7 @@ use super::reader::ByteReader;
 pub(super) const OK: u8 = 0x00;
 /// "Invalid integrity check value": whoever sends it finds the other's hash wrong.
 const INVALID_INTEGRITY_CHECK: u8 = 0x0F;
-/// In the role byte: the user is looked up by name alone, whatever the privilege asked for (13.20).
+/// In the role byte: the user is looked up by name alone, whatever the privilege requested (13.20).
 const NAME_ONLY_LOOKUP: u8 = 0x10;
 
 /// Why a card refuses to open a session, by what can be done about it: 13.24, table 13-15.
@@ -21,11 +21,11 @@ pub(super) enum Denial {
     Privilege,
     /// All its sessions are taken.
     Full,
-    /// It knows no such user.
+    /// It has no such user.
     User,
     /// It finds our proof of the password wrong.
     Proof,
-    /// It has forgotten the opening we speak of, as slow cards do.
+    /// It has forgotten the opening we refer to, as slow cards do.
     Forgotten,
     /// Anything else.
     Other,
@@ -90,7 +90,7 @@ pub(super) struct Exchange<'a> {
     pub(super) console: u32,
     pub(super) managed: u32,
     pub(super) console_random: [u8; 16],
-    /// Privilege asked for: 2 user, 3 operator, 4 administrator.
+    /// Privilege requested: 2 user, 3 operator, 4 administrator.
     pub(super) privilege: u8,
     pub(super) user: &'a [u8],
     /// The user's key, K-uid: the password (13.31).
@@ -99,7 +99,7 @@ pub(super) struct Exchange<'a> {
     pub(super) card_key: &'a [u8],
 }
 
-/// What RAKP message 2 tells, once it is proven genuine.
+/// What RAKP message 2 states, once it is proven genuine.
 pub(super) struct CardProof {
     card_random: [u8; 16],
     guid: [u8; 16],

@@ -1,7 +1,7 @@
-//! Reads a card's SDR repository for sensors of power, once, and goes on where it was interrupted.
+//! Reads a card's SDR repository for sensors of power, once, and continues where it was interrupted.
 //!
 //! A repository has hundreds of records and a slow card takes minutes for them, longer than a session may last. What is
-//! read is kept with the card's memory, record by record, until the card says that its repository has changed.
+//! read is kept with the card's memory, record by record, until the card reports that its repository has changed.
 //!
 //! Source: IPMI 2.0 rev. 1.1, 33.9 to 33.12.
 
@@ -21,7 +21,7 @@ use crate::driver::DriverError;
 
 /// Reservations lost in one run; another program that reads the same repository takes ours away.
 const RESERVATIONS_LOST_MAX: u8 = 16;
-/// A record that cannot be read, or that leads back, is asked for so often, with this pause.
+/// A record that cannot be read, or that leads back, is requested so often, with this pause.
 const TRIES_MAX: u8 = 3;
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -64,7 +64,7 @@ pub(super) async fn sensors(
                 tries += 1;
                 tokio::time::sleep(PAUSE).await;
             }
-            // The id after the last record is none on some cards; and behind a record that does not say what follows it,
+            // The id after the last record is none on some cards; and behind a record that does not name the next one,
             // nothing is found.
             Err(Failure::Completed { .. } | Failure::Driver(DriverError::Malformed { .. }))
                 if !catalogue.is_empty() =>
@@ -79,7 +79,7 @@ pub(super) async fn sensors(
 }
 
 /// Number of records and the two stamps, from the answer to Get SDR Repository Info: 33.9. All zero on cards that do not
-/// know the command: then the repository is taken to stay as it is.
+/// support the command: then the repository is taken to stay as it is.
 async fn version(session: &mut RmcpSession) -> Result<[u8; 10], Failure> {
     let info = match session.request(GET_SDR_REPOSITORY_INFO, &[]).await {
         Err(Failure::Completed { code, .. }) if remedy(code) == Remedy::Unsupported => return Ok([0; 10]),
@@ -100,7 +100,7 @@ async fn version(session: &mut RmcpSession) -> Result<[u8; 10], Failure> {
     Ok(fields().ok_or_else(|| malformed(GET_SDR_REPOSITORY_INFO, &info))?)
 }
 
-/// A reservation; 0 on cards that know none, which do without.
+/// A reservation; 0 on cards that support none and work without.
 async fn reserve(session: &mut RmcpSession) -> Result<u16, Failure> {
     let data = match session.request(RESERVE_SDR_REPOSITORY, &[]).await {
         Err(Failure::Completed { code, .. }) if remedy(code) == Remedy::Unsupported => return Ok(0),
@@ -129,7 +129,7 @@ async fn read_record(
         let wanted = u8::try_from(length - record.len()).unwrap_or(u8::MAX).min(size);
         let Ok(offset) = u8::try_from(record.len()) else { break };
         match read_part(session, reservation, id, offset, wanted).await {
-            // A record that says more bytes than it has.
+            // A record that declares more bytes than it has.
             Ok((_, part)) if part.is_empty() => break,
             Ok((_, part)) => {
                 record.extend(part.into_iter().take(wanted.into()));
@@ -138,7 +138,7 @@ async fn read_record(
             Err(Failure::Completed { what, code }) if remedy(code) == Remedy::Reserve => {
                 return Err(Failure::Completed { what, code });
             }
-            // Cards say in many ways that they cannot return so many, and some that there are not so many.
+            // Cards report in many ways that they cannot return so many, and some that there are not so many.
             Err(Failure::Completed { .. }) if size > CHUNK_MIN => size /= 2,
             Err(Failure::Completed { .. }) => break,
             Err(failure) => return Err(failure),

@@ -1,7 +1,7 @@
 //! One UDP socket for all cards of the process, and which session waits for which card's datagrams.
 //!
 //! A datagram is handed to the session it names, if it comes from that session's card. One socket (one per address
-//! family) serves them all: a card answers to whatever port it was asked from, so a port per card would buy nothing
+//! family) serves them all: a card answers to whatever port the request came from, so a port per card would buy nothing
 //! but descriptors and wake-ups.
 
 use std::collections::{HashMap, VecDeque};
@@ -25,10 +25,10 @@ const INBOX_MAX: usize = 4;
 /// Longer than any answer (255 bytes of message and its headers); a longer datagram is cut and so refused later.
 const DATAGRAM_BYTES_MAX: usize = 1_024;
 /// Kernel queue: room for the answers of thousands of cards while this process is off the processor. The system may
-/// grant less; an answer that is lost so is asked for again.
+/// grant less; an answer that is lost so is requested again.
 const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 
-/// The sockets of the process, one an address family, made when the first card of it is asked.
+/// The sockets of the process, one an address family, made when the first card of it is queried.
 #[derive(Debug, Default)]
 pub(super) struct Ports {
     ipv4: OnceCell<Port>,
@@ -124,7 +124,7 @@ impl Routes {
                     is_delivered = true;
                 }
             }
-            // What cannot be read goes to whoever waits, so that a card that sends noise is not said to be silent.
+            // What cannot be read goes to whoever waits, so that a card that sends noise is not reported as silent.
             Some(Addressee::Anyone) | None => {
                 for inbox in waiting {
                     inbox.put(datagram);

@@ -12,7 +12,7 @@ pub(super) const HEADER_BYTES: u8 = 5;
 pub(super) const FULL_SENSOR: u8 = 0x01;
 /// Sensor unit type code of watts: 43.17.
 const UNIT_WATTS: u8 = 6;
-/// The BMC's slave address; what other controllers own would have to be asked over a bridge.
+/// The BMC's slave address; what other controllers own would have to be queried over a bridge.
 const OWNER_BMC: u8 = 0x20;
 
 /// What comes before a record's body.

@@ -1,4 +1,4 @@
-//! An open session: asks one command at a time, and says good-bye when dropped.
+//! An open session: sends one command at a time, and closes the session when dropped.
 //!
 //! Source: IPMI 2.0 rev. 1.1, 6.12 (sessions, sequence numbers).
 
@@ -127,7 +127,7 @@ impl RmcpSession {
         }
     }
 
-    /// Asks the card's BMC a command and returns the answer's data.
+    /// Sends the card's BMC a command and returns the answer's data.
     pub(super) async fn request(&mut self, command: IpmiCommand, data: &[u8]) -> Result<Vec<u8>, Failure> {
         self.request_lun(command, 0, data).await
     }

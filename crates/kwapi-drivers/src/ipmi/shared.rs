@@ -24,7 +24,7 @@ pub(super) struct CardMemory {
     /// Whether the card takes so long for a message of the opening that one sent twice confuses it.
     pub(super) is_slow: bool,
     /// Whether the card makes its keys of the privilege that Open Session names.
-    pub(super) wants_privilege_first: bool,
+    pub(super) requires_privilege_first: bool,
     /// IPMI 1.5: how many activations in a row stayed without an answer.
     pub(super) silences: u8,
     /// What stayed without an answer last time.

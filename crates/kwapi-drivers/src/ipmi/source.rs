@@ -1,5 +1,5 @@
-//! Where a card's watts come from: DCMI, its sensors, or Intel Node Manager. Names propose, readings decide: what has no reading now, or says
-//! 0 W, gives way to what has one.
+//! Where a card's watts come from: DCMI, its sensors, or Intel Node Manager. Names propose, readings decide: what has
+//! no reading now, or reports 0 W, gives way to what has one.
 
 use std::time::Duration;
 
@@ -17,8 +17,8 @@ use super::session::RmcpSession;
 use super::shared::IpmiShared;
 use crate::driver::DriverError;
 
-/// Cards that have not been asked for long fail the first time (`check_ipmi_sensor_v3`#26): asked so often at first, with
-/// this pause.
+/// Cards that have not been queried for long fail the first time (`check_ipmi_sensor_v3`#26): queried so often at
+/// first, with this pause.
 const FIRST_READINGS_MAX: u8 = 3;
 const FIRST_READING_PAUSE: Duration = Duration::from_millis(500);
 
@@ -33,13 +33,13 @@ pub(super) enum IpmiSource {
     NodeManager(u8),
 }
 
-/// What was chosen, and what spoke for it.
+/// What was chosen, and the reasons for it.
 #[derive(Debug)]
 pub(super) struct FoundSource {
     pub(super) source: IpmiSource,
-    /// What DCMI said when the source was chosen.
+    /// What DCMI reported when the source was chosen.
     pub(super) dcmi: DcmiFound,
-    /// What Intel Node Manager said then.
+    /// What Intel Node Manager reported then.
     pub(super) node_manager: NodeManagerFound,
     /// Sensors that were left out of the sum as they had no reading.
     pub(super) absent: Vec<IpmiSensor>,
@@ -47,11 +47,11 @@ pub(super) struct FoundSource {
     pub(super) is_zero_confirmed: bool,
 }
 
-/// What a card says to DCMI Get Power Reading at first.
+/// A card's first response to DCMI Get Power Reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DcmiFound {
     NotQueried,
-    /// Did not answer last time: not asked again this time.
+    /// Did not answer last time: not queried again this time.
     Silent,
     Refused(u8),
     Reports(PowerReading),
@@ -96,7 +96,7 @@ impl FoundSource {
     }
 }
 
-/// Asks the card what it has, and decides. `known` is what was found before, in a session that goes on.
+/// Queries the card for what it has, and decides. `known` is what was found before, in a session that continues.
 pub(super) async fn find(
     session: &mut RmcpSession,
     config: &IpmiConfig,
@@ -110,7 +110,7 @@ pub(super) async fn find(
     }
     let dcmi = match known {
         _ if is_sensor_wanted => DcmiFound::NotQueried,
-        // Asking such a card again would cost the session.
+        // Querying such a card again would cost the session.
         Some(DcmiFound::Silent) => DcmiFound::Silent,
         _ => try_dcmi(session, config, shared).await?,
     };
@@ -143,7 +143,7 @@ pub(super) async fn find(
     };
     let found = |source| FoundSource { source, dcmi, ..FoundSource::of(node_manager) };
     match (sensors, dcmi) {
-        // Both say 0 W, or DCMI does and the sensors have nothing.
+        // Both report 0 W, or DCMI does and the sensors have nothing.
         (Ok(TriedSensors { watts, .. }), dcmi)
             if dcmi.watts().is_some() && watts.is_none_or(|watts| watts == 0.0) =>
         {
@@ -152,7 +152,7 @@ pub(super) async fn find(
         (Ok(TriedSensors { choice, absent, .. }), _) => {
             Ok(FoundSource { absent, ..found(IpmiSource::Sensors(choice)) })
         }
-        // DCMI is there, and has nothing to say now: a machine that is off, perhaps.
+        // DCMI is there, and has nothing to report now: a machine that is off, perhaps.
         (Err(_), DcmiFound::Reports(_)) => Ok(found(IpmiSource::Dcmi)),
         (Err(reason), DcmiFound::Refused(code)) => Err(DriverError::Refused(format!(
             "{card}: no power reading: {}: {} ({code:#04x}){}; {reason}{other}",
@@ -197,7 +197,7 @@ async fn try_dcmi(
 ) -> Result<DcmiFound, DriverError> {
     let card = session.link.card;
     let memory = shared.memory(card);
-    // Asked every other time of a card that drops the command: it may have been the network.
+    // Queried every other time of a card that drops the command: it may have been the network.
     let was_silent = std::mem::take(&mut memory.lock().silent.dcmi);
     if was_silent && config.source == SourceWanted::Auto {
         return Ok(DcmiFound::Silent);
@@ -227,7 +227,7 @@ async fn try_dcmi(
     }
 }
 
-/// What DCMI says now.
+/// DCMI's present response.
 pub(super) async fn query_dcmi(session: &mut RmcpSession) -> Result<PowerReading, Failure> {
     let data = session.request(GET_POWER_READING, &dcmi::REQUEST).await?;
     let malformed = || DriverError::Malformed { what: GET_POWER_READING.name, input: hex(&data) };

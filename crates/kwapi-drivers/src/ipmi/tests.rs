@@ -1,7 +1,7 @@
 //! The driver as a whole: against programs we did not write, and against our simulated cards for the faults those never
 //! show.
 
-#![expect(clippy::disallowed_methods, reason = "tests start the programs they talk to")]
+#![expect(clippy::disallowed_methods, reason = "tests start the programs they use")]
 
 mod hostile;
 mod peers;
@@ -19,7 +19,7 @@ fn outlets() -> Outlets {
     Outlets::by_position([Some(ProbeId::new("web1").unwrap())])
 }
 
-/// The keys an operator would give, patient enough for a busy machine: what is asked twice confuses some peers.
+/// The keys an operator would give, patient enough for a busy machine: a request sent twice confuses some peers.
 fn config(port: u16) -> IpmiConfig {
     let text = format!(
         "host = '127.0.0.1'\nport = {port}\nusername = 'user'\npassword = 'secret'\ntimeout_seconds = 10.0"
@@ -38,7 +38,7 @@ async fn read(meter: &mut Ipmi) -> Result<Result<Reading, NoReading>, DriverErro
     Ok(readings.drain().next().map(|(_, reading)| reading).unwrap())
 }
 
-/// What the card at the other end says, or the error, as text.
+/// What the card at the other end reports, or the error, as text.
 async fn reading_text(config: &IpmiConfig) -> String {
     match open(config).await {
         Ok(mut meter) => match read(&mut meter).await {
@@ -69,5 +69,5 @@ fn impatient_keys(card: &Card) -> IpmiConfig {
 /// Checks what an operator sees of a card.
 #[track_caller]
 fn check(text: &str, expected: &str) {
-    assert!(text.contains(expected), "{text:?} should say {expected:?}");
+    assert!(text.contains(expected), "{text:?} should contain {expected:?}");
 }

@@ -156,7 +156,7 @@ fn two_tariffs_are_one_counter_and_phases_one_power() {
 }
 
 #[test]
-fn a_meter_that_feeds_back_goes_on_by_its_import_counter() {
+fn a_meter_that_feeds_back_continues_by_its_import_counter() {
     let values = "power = \"/p\"\nenergy = \"/e\"";
     check(values, r#"{"p": -1250.5, "e": 12.5}"#, "0 W, 45000000 J");
     check(values, r#"{"p": -0.4, "e": 0}"#, "0 W, 0 J");

@@ -1,5 +1,5 @@
-//! What a plug says of itself and of its meter. Plugs of the first hardware speak in volts, amperes, watts and kilowatt-hours, later
-//! ones in thousandths and in watt-hours; a strip has a meter for each socket.
+//! What a plug reports of itself and of its meter. Plugs of the first hardware report volts, amperes, watts and
+//! kilowatt-hours, later ones thousandths and watt-hours; a strip has a meter for each socket.
 
 use kwapi_core::{Amperes, NoReading, Reading, Register, Volts};
 use serde_json::{Value, json};
@@ -38,12 +38,12 @@ impl Socket {
     }
 }
 
-/// Asks a device what it is.
+/// Queries a device for what it is.
 pub(super) fn who() -> Value {
     json!({"system": {"get_sysinfo": {}}})
 }
 
-/// Asks what a socket draws.
+/// Queries what a socket draws.
 pub(super) fn energy_request(socket: &Socket) -> Value {
     let mut question = json!({"emeter": {"get_realtime": {}}});
     if let (Some(id), Some(question)) = (&socket.id, question.as_object_mut()) {
@@ -53,7 +53,7 @@ pub(super) fn energy_request(socket: &Socket) -> Value {
 }
 
 impl KasaDevice {
-    /// What the answer to [`who`] says; `None` if it is none.
+    /// What the response to [`who`] holds; `None` if it is none.
     pub(super) fn parse(answer: &Value) -> Option<Self> {
         let info = answer.pointer("/system/get_sysinfo")?;
         let text = |holder: &Value, name: &str| {
@@ -81,10 +81,10 @@ impl KasaDevice {
     }
 }
 
-/// What the answer to [`energy_request`] says; `key` is the socket's, for notes.
+/// What the response to [`energy_request`] holds; `key` is the socket's, for notes.
 ///
 /// # Errors
-/// When the meter says neither power nor energy, with the device's own reason.
+/// When the meter reports neither power nor energy, with the device's own reason.
 pub(super) fn reading(answer: &Value, key: &str, notes: &mut Notes) -> Result<Reading, NoReading> {
     // A device without a meter refuses the whole module, others the question.
     let emeter = answer.pointer("/emeter/get_realtime").or_else(|| answer.get("emeter"));
@@ -111,7 +111,7 @@ pub(super) fn reading(answer: &Value, key: &str, notes: &mut Notes) -> Result<Re
     })
 }
 
-/// Reads anything as both answers, and asks the sockets that it names what they draw.
+/// Reads anything as both answers, and queries the sockets that it names for what they draw.
 #[cfg(any(test, feature = "fuzzing"))]
 pub(super) fn parse_anything(bytes: &[u8]) {
     let Ok(answer) = serde_json::from_slice(bytes) else { return };

@@ -1,4 +1,5 @@
-//! Answers shaped after what devices of each kind say, in numbers of our own; the device is a socket that speaks as they do.
+//! Answers shaped after what devices of each kind send, in numbers of our own; the device is a socket that responds as
+//! they do.
 
 use std::sync::Arc;
 
@@ -33,7 +34,7 @@ fn check(answer: &Value, expected: &str) {
 }
 
 #[test]
-fn the_first_hardware_speaks_in_volts_and_the_later_in_thousandths() {
+fn the_first_hardware_reports_volts_and_the_later_thousandths() {
     let first = json!({"current": 0.25, "voltage": 231.5, "power": 48.75, "total": 1.25, "err_code": 0});
     check(&meter(&first), "48.75 W, 231.5 V, 0.25 A, 4500000 J");
     let later = json!({"current_ma": 250, "voltage_mv": 231_500, "power_mw": 48_750, "total_wh": 1250, "err_code": 0});
@@ -57,7 +58,7 @@ fn what_is_not_reported_is_not_zero() {
     check(&meter(&json!({"power_mw": null, "total_wh": 3})), "10800 J");
 }
 
-/// A device at a port, and what it was asked.
+/// A device at a port, and the requests it received.
 struct Device {
     port: u16,
     requests: Arc<Mutex<Vec<Value>>>,

@@ -64,7 +64,7 @@ pub(super) fn clear(sent: &[u8]) -> Vec<u8> {
     sent.iter().map(|byte| std::mem::replace(&mut key, *byte) ^ byte).collect()
 }
 
-/// What a plug says, of its bytes as sent.
+/// What a plug reports, from its bytes as sent.
 ///
 /// # Errors
 /// `Malformed` for what is no JSON.
@@ -89,7 +89,7 @@ impl PlugConnection {
         Ok(Self { stream: tcp::connect(host).await?, host: host.to_owned() })
     }
 
-    /// Asks, and waits for the answer.
+    /// Sends a request, and waits for the answer.
     ///
     /// # Errors
     /// `Link` without a whole answer in time, `Malformed` for one that is no JSON.
@@ -121,7 +121,7 @@ impl PlugConnection {
     }
 }
 
-/// That a plug says `answer`, which is none.
+/// That a plug sends `answer`, which is none.
 pub(super) fn malformed(answer: &str) -> DriverError {
     DriverError::Malformed { what: "answer", input: printable(answer) }
 }

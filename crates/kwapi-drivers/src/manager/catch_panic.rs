@@ -27,7 +27,7 @@ impl<F: Future> Future for CatchPanic<F> {
             Err(panic) => {
                 let message = message(panic.as_ref());
                 let future = self.0.take();
-                // What a session does when dropped may panic once more; the first message is the one to tell.
+                // What a session does when dropped may panic once more; the first message is the one to report.
                 _ = catch_unwind(AssertUnwindSafe(|| drop(future)));
                 Poll::Ready(Err(message))
             }

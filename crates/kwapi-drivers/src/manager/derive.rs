@@ -1,4 +1,4 @@
-//! Active power from what a meter says: directly, from the advance of its counter, or from volts and amperes.
+//! Active power from what a meter reports: directly, from the advance of its counter, or from volts and amperes.
 
 use std::time::Duration;
 
@@ -7,21 +7,21 @@ use kwapi_core::{
     Watts,
 };
 
-/// Power told from a counter is right to this share of itself…
+/// Power derived from a counter is right to this share of itself…
 const ERROR_SHARE: f64 = 0.1;
-/// …or to this many watts, or it is not told.
+/// …or to this many watts, or it is not reported.
 const ERROR_WATTS: f64 = 1.0;
 /// A counter too coarse for that is averaged over at least this long, and the result called an estimate.
 const AVERAGE_MIN: Duration = Duration::from_secs(60);
 /// More than this between two readings is a counter gone wrong, not an outlet.
 const COUNTED_WATTS_MAX: f64 = 1e6;
 
-/// What the operator knows and the meter does not say.
+/// What the operator configures and the meter does not report.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Assumptions {
-    /// Mains voltage, for meters that say amperes only.
+    /// Mains voltage, for meters that report amperes only.
     pub voltage: Option<Volts>,
-    /// Power factor, for meters that say volts and amperes only; 1 when not given, which overestimates.
+    /// Power factor, for meters that report volts and amperes only; 1 when not given, which overestimates.
     pub power_factor: Option<f64>,
     /// Whether the device's own stamps are used. Without it a device whose clock is wrong is stamped by ours; the
     /// same stamp twice is one measurement either way.
@@ -39,14 +39,14 @@ impl Default for Assumptions {
 pub enum PowerOrigin {
     /// The device reports it.
     Reported,
-    /// Told from the advance of the device's energy counter.
+    /// Derived from the advance of the device's energy counter.
     Counter,
-    /// Told from current, and from the voltage and power factor that the device or the operator says.
+    /// Derived from current, and from the voltage and power factor that the device reports or the operator configures.
     Current,
 }
 
 impl PowerOrigin {
-    /// Of a reading that tells power, in the order in which [`power`] looks for it; `is_counted`: whether its counter does.
+    /// Of a reading that has power, in the order in which [`power`] looks for it; `is_counted`: whether its counter does.
     pub(super) fn of(reading: &Reading, is_counted: bool) -> Self {
         if reading.power.is_some() {
             Self::Reported
@@ -58,7 +58,7 @@ impl PowerOrigin {
     }
 }
 
-/// Power from a counter, once it has advanced enough to tell.
+/// Power from a counter, once it has advanced enough to derive it.
 #[derive(Clone, Debug, Default)]
 pub struct CounterPower {
     tracker: CounterTracker,
@@ -78,7 +78,7 @@ impl CounterPower {
         self.observe_within(counter, at, max_gap, Watts(COUNTED_WATTS_MAX))
     }
 
-    /// The same, of an outlet that may draw `plausible` at most; what goes beyond that tells nothing.
+    /// The same, of an outlet that may draw `plausible` at most; what goes beyond that shows nothing.
     pub(crate) fn observe_within(
         &mut self,
         counter: &MeterCounter,
@@ -125,10 +125,10 @@ impl CounterPower {
     }
 }
 
-/// The power of a reading; `counted` is what its counter tells.
+/// The power of a reading; `counted` is what its counter shows.
 ///
 /// # Errors
-/// When the reading says no plausible power, and why.
+/// When the reading has no plausible power, and why.
 pub fn power(
     reading: &Reading,
     counted: Option<(Watts, Quality)>,

@@ -30,7 +30,7 @@ pub(super) enum SessionEnd {
     Hung(String),
     /// The driver panicked.
     Crashed(String),
-    /// The device, or the configuration, says no.
+    /// The device, or the configuration, refuses.
     Refused(String),
 }
 

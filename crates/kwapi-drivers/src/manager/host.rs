@@ -21,7 +21,8 @@ pub struct Host {
 impl Host {
     /// The host this runs on (`CLOCK_BOOTTIME`).
     pub fn this() -> Self {
-        // Without a name for the boot each process is taken for one of its own: then a stop is as long as the wall clock says.
+        // Without a name for the boot each process is taken for one of its own: then a stop is as long as the wall
+        // clock shows.
         let boot = fs::read_to_string(BOOT_ID).unwrap_or_else(|_| format!("process {}", std::process::id()));
         Self::new(boot.trim(), || {
             let time = clock_gettime(ClockId::Boottime);
@@ -30,7 +31,7 @@ impl Host {
         })
     }
 
-    /// A host whose clock is asked by `boottime`, in the boot called `boot`.
+    /// A host whose clock is read by `boottime`, in the boot called `boot`.
     pub fn new(boot: &str, boottime: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
         Self { boottime: Arc::new(boottime), boot: boot.into() }
     }

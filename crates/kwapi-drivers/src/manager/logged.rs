@@ -26,12 +26,12 @@ pub struct LogUnits {
     pub range: Option<f64>,
 }
 
-/// What one row says, in the units of its log.
+/// What one row holds, in the units of its log.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LogRow<'a> {
     /// Active power.
     pub power: Option<f64>,
-    /// The register, as it is printed: its digits tell how fine it is.
+    /// The register, as it is printed: its digits show how fine it is.
     pub register: Option<&'a str>,
 }
 
@@ -40,7 +40,7 @@ pub struct LogRow<'a> {
 pub enum Logged {
     /// A measurement.
     New(Measurement),
-    /// Nothing yet: the register has not advanced enough to tell the power. The next measurement has its energy.
+    /// Nothing yet: the register has not advanced enough to derive the power. The next measurement has its energy.
     Waits,
 }
 
@@ -56,7 +56,7 @@ pub struct LoggedMeter {
 }
 
 impl LoggedMeter {
-    /// A probe that goes on from `past`, as far as its register does.
+    /// A probe that continues from `past`, as far as its register does.
     pub fn new(probe: ProbeId, limits: Limits, past: Vec<SessionEntry>, units: LogUnits) -> Self {
         // A log may be of any time.
         let source = PublishedProbe::from_date(probe, limits, past, Timestamp::EPOCH);
@@ -85,13 +85,13 @@ impl LoggedMeter {
         }
     }
 
-    /// Whether the register was reset, jumped or was no longer believed since this was last asked: what is kept of it from
-    /// before must not be gone on from.
+    /// Whether the register was reset, jumped or was no longer trusted since the last call: what is kept of it from
+    /// before must not be continued from.
     pub fn take_upset(&mut self) -> bool {
         std::mem::take(&mut self.is_upset)
     }
 
-    /// What is to be kept, so that the next log of this probe goes on where this one ends.
+    /// What is to be kept, so that the next log of this probe continues where this one ends.
     pub fn entry(&self) -> Option<SessionEntry> {
         self.source.entry(LOG_BOOT)
     }

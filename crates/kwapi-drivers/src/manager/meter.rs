@@ -22,11 +22,11 @@ use crate::deadline::since_last_answer;
 use crate::driver::{BLOCK, Cadence, DriverError, ReadRequest, Readings};
 use crate::registry::{Connector, MeterSession};
 
-/// So many rounds in a row that bring nothing are a state of the meter, not an accident.
+/// So many rounds in a row that return nothing are a state of the meter, not an accident.
 const FAILING_AFTER: u64 = 3;
 /// After so many malformed answers in a row the framing is lost for good: the session is reopened.
 const MALFORMED_MAX: u32 = 30;
-/// A meter that pushes and returns with nothing is asked again after this: a driver in a loop cannot take a core.
+/// A meter that pushes and returns with nothing is read again after this: a driver in a loop cannot take a core.
 const EMPTY_PAUSE: Duration = Duration::from_millis(10);
 /// A meter that sends when it likes and has sent nothing for so long since it was opened is waiting, not starting.
 const WAITING_AFTER: Duration = Duration::from_secs(1);
@@ -98,7 +98,7 @@ impl MeterTask {
         }
     }
 
-    /// Asks at the meter's pace.
+    /// Polls at the meter's pace.
     async fn poll(&mut self, session: &mut MeterSession) -> SessionEnd {
         let outflow = self.outflow.clone();
         let mut readings = Readings::default();
@@ -128,7 +128,7 @@ impl MeterTask {
         }
     }
 
-    /// Asks once in a block for what was measured at the meter's pace meanwhile.
+    /// Polls once in a block for what was measured at the meter's pace meanwhile.
     async fn poll_blocks(&mut self, session: &mut MeterSession) -> SessionEnd {
         let outflow = self.outflow.clone();
         let mut readings = Readings::default();
@@ -222,14 +222,14 @@ impl MeterTask {
         }
     }
 
-    /// Notes what the device says of its own accuracy; what is no percentage says nothing.
+    /// Notes what the device reports of its own accuracy; what is no percentage means nothing.
     fn note_accuracy(&self, session: &MeterSession) {
         let is_possible = |percent: f64| percent > 0.0 && percent < 100.0;
         let accuracies = session.accuracy().into_iter().filter(|(_, percent)| is_possible(*percent));
         self.visible.lock().accuracy = accuracies.take(round::PROBES_MAX).collect();
     }
 
-    /// Whether the session goes on after a read with this result; the outer error is a deadline passed.
+    /// Whether the session continues after a read with this result; the outer error is a deadline passed.
     fn judge(
         &self,
         result: Result<Result<(), DriverError>, String>,
@@ -260,7 +260,7 @@ impl MeterTask {
         None
     }
 
-    /// A round brought at least one reading.
+    /// A round returned at least one reading.
     fn good(&mut self, now: Now<'_>) {
         self.health.good(now.monotonic);
         let state = if self.health.is_tripped() { MeterState::Trial } else { MeterState::Running };
@@ -280,7 +280,7 @@ impl MeterTask {
         let limit = match visible.status.state {
             MeterState::Waiting => return,
             MeterState::Starting => WAITING_AFTER,
-            // Whoever has been heard, or is just back, is given time.
+            // A meter that has been read, or is just back, is given time.
             MeterState::Running
             | MeterState::Trial
             | MeterState::Failing
@@ -295,7 +295,7 @@ impl MeterTask {
         }
     }
 
-    /// A round brought nothing, but the session stands.
+    /// A round returned nothing, but the session stands.
     fn missed(&self, error: &str) {
         let mut visible = self.visible.lock();
         visible.failed(error);

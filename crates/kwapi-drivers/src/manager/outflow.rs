@@ -26,7 +26,7 @@ const LOOKS_MAX: u32 = 4;
 /// full.
 pub type Sink = Arc<dyn Fn(Measurement, MeterFacts) + Send + Sync>;
 
-/// A counter that was read and tells no power yet.
+/// A counter that was read and gives no power yet.
 pub(super) struct Standing {
     pub(super) probe: ProbeId,
     pub(super) accounting: Accounting,
@@ -45,7 +45,7 @@ pub(super) struct Outflow {
     pub(super) virtual_probes: RwLock<VirtualProbes>,
     /// How late readings are in hand.
     pub(super) lateness: Histogram,
-    /// Whether it has been told that the wall clock is wrong and messages are held.
+    /// Whether it has been reported that the wall clock is wrong and messages are held.
     held_is_reported: AtomicBool,
 }
 
@@ -63,8 +63,9 @@ impl Outflow {
         }
     }
 
-    /// One instant on all clocks. A device's stamps are told from one clock and integrated by another, so that what passes
-    /// between looking at the two would be taken for time: who was kept from the processor just there looks again.
+    /// One instant on all clocks. A device's stamps are taken from one clock and integrated by another, so that what
+    /// passes between looking at the two would be taken for time: who was kept from the processor just there looks
+    /// again.
     pub(super) fn now(&self) -> Now<'_> {
         let mut before = self.host.boottime();
         for _ in 0..LOOKS_MAX {
@@ -78,7 +79,7 @@ impl Outflow {
         Now { wall, monotonic, boottime: self.host.boottime(), boot: self.host.boot() }
     }
 
-    /// What is wrong with the wall clock, as far as this process can know.
+    /// What is wrong with the wall clock, as far as this process can determine.
     pub(super) fn clock_trouble(&self) -> Option<String> {
         let wall = self.clock.now();
         let newest = self.state.newest();
@@ -92,7 +93,7 @@ impl Outflow {
         None
     }
 
-    /// Tells, once, that first messages are held.
+    /// Reports, once, that first messages are held.
     pub(super) fn report_held(&self, now: Now<'_>) {
         if !self.held_is_reported.swap(true, Ordering::Relaxed) {
             let cause = self.clock_trouble();
@@ -132,7 +133,7 @@ impl Outflow {
         self.publish(sums.unwrap_or_default()).await;
     }
 
-    /// Takes a counter that told no power for the sums that it is a part of.
+    /// Takes a counter that gave no power for the sums that it is a part of.
     pub(super) async fn note(&self, standing: &Standing, now: Now<'_>) {
         let report = PartReport::standing(&standing.probe, standing.accounting, standing.tick);
         let sums = self.virtual_probes.read().completed_by(&report, now, &self.state);

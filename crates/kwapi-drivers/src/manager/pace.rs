@@ -33,7 +33,7 @@ impl MeterPace {
         Self { interval, phase, overruns: 0, in_time: 0, is_slow: false, ticks_missed: 0 }
     }
 
-    /// When the meter is opened for the first time, if the manager is told of it `now`.
+    /// When the meter is opened for the first time, if the manager receives it `now`.
     pub(super) fn first(&self, now: Duration) -> Duration {
         if self.interval <= START_SPREAD {
             self.tick_after(now)
@@ -83,10 +83,10 @@ impl MeterPace {
 const INTERVALS: usize = 8;
 /// Its gap is this many of its own intervals: a message may be lost.
 const GAP_INTERVALS: f64 = 2.5;
-/// No gap grows beyond this: a meter that is heard less often is not measured.
+/// No gap grows beyond this: a meter that is received less often is not measured.
 const GAP_MAX: Duration = Duration::from_secs(3_600);
 
-/// How often a probe is heard, whoever sets the pace. Without an allocation: every probe has one.
+/// How often a probe is received, whoever sets the pace. Without an allocation: every probe has one.
 #[derive(Clone, Debug, Default)]
 pub(super) struct OwnPace {
     last: Option<Duration>,

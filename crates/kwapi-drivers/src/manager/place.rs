@@ -1,4 +1,4 @@
-//! What a meter's registers are known by where the driver does not say: driver, address and outlet.
+//! What a meter's registers are identified by where the driver does not state it: driver, address and outlet.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::spec::MeterSpec;
 
-/// A longer path is cut and told apart by a digest.
+/// A longer path is cut and made distinct by a digest.
 const PATH_BYTES_MAX: usize = 240;
 
 /// Where the registers of one meter are.
@@ -56,7 +56,7 @@ impl RegisterPlace {
         &self.no_register
     }
 
-    /// The register that `probe` is read from; `outcome` is what the driver knows of it.
+    /// The register that `probe` is read from; `outcome` is what the driver has of it.
     pub(super) fn register(&self, probe: &ProbeId, stated: Option<&Register>) -> Arc<Register> {
         let stated = stated.cloned().unwrap_or_default();
         let outlet = || self.keys.get(probe).map_or_else(|| probe.as_str(), String::as_str);
@@ -68,8 +68,8 @@ impl RegisterPlace {
 }
 
 impl MeterSpec {
-    /// Each named outlet's probe, and what the outlet is known by where its driver does not say more: where two are equal, it
-    /// is the same outlet of the same device.
+    /// Each named outlet's probe, and what identifies the outlet where its driver does not state more: where two are
+    /// equal, it is the same outlet of the same device.
     pub fn places(&self) -> Vec<(ProbeId, String)> {
         let place = RegisterPlace::of(self);
         let path = |probe: &ProbeId| place.register(probe, None).path.clone().unwrap_or_default();

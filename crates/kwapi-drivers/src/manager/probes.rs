@@ -1,4 +1,4 @@
-//! The probes of one meter, in the order they were first heard.
+//! The probes of one meter, in the order they were first received.
 
 use std::collections::HashMap;
 
@@ -18,7 +18,7 @@ pub(super) struct MeterProbe {
 }
 
 impl MeterProbe {
-    /// The message of what its outlet just said.
+    /// The message of what its outlet just reported.
     pub(super) fn publish(&mut self, draft: Draft, outflow: &Outflow, now: Now<'_>) -> Option<Measurement> {
         let measurement = self.source.publish(draft, self.is_kept(outflow))?;
         let timestamp = measurement.accounting.as_ref().map_or(now.wall, |accounting| accounting.timestamp);
@@ -26,7 +26,7 @@ impl MeterProbe {
         Some(measurement)
     }
 
-    /// What the sums that it is part of are told of its counter, which advances by `tick` and told no power just now.
+    /// What the sums that it is part of receive of its counter, which advances by `tick` and gave no power just now.
     pub(super) fn standing(&self, tick: Energy, outflow: &Outflow) -> Option<Standing> {
         let probe = self.source.probe();
         if !outflow.is_part(probe) {
@@ -56,7 +56,7 @@ impl MeterProbes {
         self.all.len()
     }
 
-    /// The number of the probe called `id`, if it is known. To be asked in the order of the readings.
+    /// The number of the probe called `id`, if it is known. To be called in the order of the readings.
     pub(super) fn number(&mut self, id: &ProbeId) -> Option<usize> {
         let guess = self.succession.guess();
         let is_guessed = self.all.get(guess as usize).is_some_and(|probe| probe.source.probe() == id);

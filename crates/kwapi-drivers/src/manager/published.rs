@@ -1,4 +1,4 @@
-//! One probe at its source: when a reading was measured, what power it tells, and the message it becomes.
+//! One probe at its source: when a reading was measured, what power it gives, and the message it becomes.
 //!
 //! Time comes in two kinds. The clock that runs since the host's boot measures what is billed; the wall clock labels. A
 //! device's own stamp is used for both when it is sane: no older than `max_gap`, and not in the future. What energy comes
@@ -46,13 +46,13 @@ impl<'a> Now<'a> {
 /// What became of a reading.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Outcome {
-    /// A new measurement, once the state has been told of `keep`: see [`PublishedProbe::publish`].
+    /// A new measurement, once the state has recorded `keep`: see [`PublishedProbe::publish`].
     New(Draft, Option<Box<Keep>>),
     /// The device has not measured since the reading before.
     Unchanged,
     /// It counts, but is not published while the wall clock is not to be trusted.
     Held(Watts, Timestamp),
-    /// Nothing to publish, and why; the state may have to be told all the same.
+    /// Nothing to publish, and why; the state may have to be updated nevertheless.
     Nothing(NoReading, Option<Box<Keep>>),
 }
 
@@ -65,20 +65,20 @@ pub(super) struct Draft {
     current: Option<Amperes>,
 }
 
-/// A probe as its publisher knows it.
+/// A probe as its publisher holds it.
 #[derive(Debug)]
 pub(super) struct PublishedProbe {
     probe: ProbeId,
     session: Session,
-    /// Of a meter that says energy alone.
+    /// Of a meter that reports energy alone.
     counter_power: Option<Box<CounterPower>>,
     /// Once a counter was read.
     register: Option<Arc<Register>>,
-    /// What the driver said of the register, of which `register` was made.
+    /// What the driver reported of the register, of which `register` was made.
     stated: Option<Arc<Register>>,
     /// The device's own stamp of its latest measurement, and when that was first seen.
     stamped: Option<(Timestamp, Duration)>,
-    /// Whether the state has been told what it must have before the next message leaves.
+    /// Whether the state has recorded what it must have before the next message leaves.
     must_be_kept: bool,
     /// How the latest power came about; `None` before the first.
     pub(super) power_origin: Option<PowerOrigin>,
@@ -126,13 +126,13 @@ impl PublishedProbe {
         self.session.limits().max_gap
     }
 
-    /// The account of a meter that counts and has told no power in the reading just taken; `None` while it is held, or
+    /// The account of a meter that counts and has given no power in the reading just taken; `None` while it is held, or
     /// where the state does not have what it must.
     pub(super) fn standing(&self, is_kept: bool) -> Option<Accounting> {
         if is_kept { self.session.account(Quality::Measured) } else { None }
     }
 
-    /// Whether the next message must wait for the state to have been told.
+    /// Whether the next message must wait for the state to be updated.
     pub(super) fn must_be_kept(&self) -> bool {
         self.must_be_kept
     }
@@ -212,7 +212,7 @@ impl PublishedProbe {
             return Outcome::Nothing(no_reading.clone(), None);
         }
         let register = match reading.counter {
-            Some(_) => self.know_register(reading.register.as_ref(), place),
+            Some(_) => self.update_register(reading.register.as_ref(), place),
             None => self.register.as_ref().unwrap_or_else(|| place.no_register()).clone(),
         };
         let reported = power.as_ref().ok();
@@ -221,7 +221,7 @@ impl PublishedProbe {
             timestamp,
             power: reported.map(|(power, _)| *power),
             is_counted,
-            // However coarse the power told from it, a register is measured.
+            // However coarse the power derived from it, a register is measured.
             quality: reported.filter(|_| !is_counted).map_or(Quality::Measured, |(_, quality)| *quality),
             counter: reading.counter,
             register,
@@ -253,7 +253,7 @@ impl PublishedProbe {
         }
     }
 
-    /// The measurement of the reading just taken; `is_kept`: whether the state has what it had to be told. If not, its
+    /// The measurement of the reading just taken; `is_kept`: whether the state has what it had to record. If not, its
     /// message has no curve.
     pub(super) fn publish(&mut self, draft: Draft, is_kept: bool) -> Option<Measurement> {
         if std::mem::take(&mut self.must_be_kept) && !is_kept {
@@ -300,8 +300,8 @@ impl PublishedProbe {
             .map_or_else(|| Integrator::within(*self.session.limits()).plausible(), Integrator::plausible)
     }
 
-    /// The register, whose name is made where the driver says something new of it.
-    fn know_register(&mut self, stated: Option<&Arc<Register>>, place: &RegisterPlace) -> Arc<Register> {
+    /// The register, whose name is made where the driver reports something new of it.
+    fn update_register(&mut self, stated: Option<&Arc<Register>>, place: &RegisterPlace) -> Arc<Register> {
         let is_known = match (&self.stated, stated) {
             (Some(before), Some(stated)) => Arc::ptr_eq(before, stated) || before == stated,
             (None, None) => true,

@@ -62,14 +62,14 @@ struct Sampler {
     runtime: Handle,
 }
 
-/// What an outlet said, and when it was read.
+/// What an outlet reported, and when it was read.
 type Taken = (Duration, ProbeId, Result<Reading, NoReading>);
 
 /// What has been read so far of a block.
 #[derive(Default)]
 struct Pending {
     all: Vec<Taken>,
-    /// What the latest slow read brought.
+    /// What the latest slow read returned.
     slow: Vec<Taken>,
     begun: Option<Duration>,
     missed: u64,
@@ -110,9 +110,9 @@ impl Sampler {
 }
 
 impl Pending {
-    /// Takes what a read has brought. When in a read the counter was as it is told, nobody knows: of one that took more than half
-    /// of an interval, as the thread was kept from the processor, the power since the read before would be told wrong. The next
-    /// read has its energy.
+    /// Takes what a read has returned. When in a read the counter was as reported is unknown: of one that took more
+    /// than half of an interval, as the thread was kept from the processor, the power since the read before would be
+    /// wrong. The next read has its energy.
     fn take(&mut self, taken: impl Iterator<Item = Taken>, took: Duration, interval: Duration) {
         self.latency = self.latency.max(took);
         if took > interval / 2 {

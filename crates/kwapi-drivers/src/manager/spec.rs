@@ -1,4 +1,4 @@
-//! What the operator wants of a meter.
+//! What the operator configures of a meter.
 
 use std::time::Duration;
 
@@ -25,12 +25,12 @@ pub struct MeterSpec {
     /// Readings further apart than this have unknown time between them, and a device's stamp older than this is
     /// stale.
     pub max_gap: Duration,
-    /// The most that one of its outlets can draw, if the operator knows: a value above is dropped and counted, and its
-    /// register is believed up to that. Without it, each outlet's own history tells.
+    /// The most that one of its outlets can draw, if the operator configures it: a value above is dropped and counted,
+    /// and its register is trusted up to that. Without it, each outlet's own history decides.
     pub max_watts: Option<Watts>,
-    /// Whether `max_gap` grows with the pace at which a probe is heard: a plug that publishes every 5 min is measured.
+    /// Whether `max_gap` grows with the pace at which a probe is received: a plug that publishes every 5 min is measured.
     pub max_gap_follows: bool,
-    /// What the meter does not say.
+    /// What the meter does not report.
     pub assumptions: Assumptions,
     /// A fingerprint of the files, besides the configuration, that its driver reads when it is opened (profiles, register
     /// maps, certificates), so that a change of theirs is one of the meter.

@@ -1,18 +1,18 @@
-//! The device's stamps of all values that one round brings of a probe. Where its clock is ahead of ours, or is not to be used,
-//! the newest of them is now and the others are as long before as the device says.
+//! The device's stamps of all values that one round returns of a probe. Where its clock is ahead of ours, or is not to
+//! be used, the newest of them is now and the others are as long before as the device reports.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use kwapi_core::{ProbeId, Timestamp};
 
-/// A device's clock may be ahead of ours by this much and still be believed.
+/// A device's clock may be ahead of ours by this much and still be accepted.
 const DEVICE_AHEAD_MAX: Duration = Duration::from_secs(1);
 
 /// The newest stamps of one probe in one round; the epoch where there is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct NewestStamp {
-    /// Of those that the device's clock may be believed in.
+    /// Of those that the device's clock may be accepted in.
     accepted: Timestamp,
     /// Of the others.
     other: Timestamp,

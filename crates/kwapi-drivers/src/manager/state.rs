@@ -1,7 +1,7 @@
-//! What of the probes' sessions outlives the process, so that a meter's curve goes on after a stop.
+//! What of the probes' sessions outlives the process, so that a meter's curve continues after a stop.
 //!
 //! A task of its own writes and syncs, for all meters together: who begins a run waits for the sync that is next, and
-//! many that begin at once share it. A directory that cannot be used is told, once, and the meters run without: their
+//! many that begin at once share it. A directory that cannot be used is reported, once, and the meters run without: their
 //! messages have no curve then.
 
 mod file;
@@ -25,7 +25,7 @@ pub(crate) use fuzzing::exercise_entry;
 
 use file::{Sharer, StateEntry, StateKey};
 
-/// So many entries are written at once: what a hundred thousand probes tell within a second does not wait all together.
+/// So many entries are written at once: what a hundred thousand probes record within a second does not wait all together.
 const WRITE_AT: usize = 4_096;
 /// A sync that takes longer is taken for failed.
 const SYNC_MAX: Duration = Duration::from_secs(10);
@@ -78,7 +78,7 @@ impl ConfiguredNames {
     }
 }
 
-/// What is to be said of the state.
+/// What is to be reported of the state.
 #[derive(Clone, Debug, Default)]
 struct Seen {
     trouble: Option<String>,
@@ -120,7 +120,7 @@ impl ManagerState {
         entries
     }
 
-    /// Takes over what sessions that ended have to say, for those that follow.
+    /// Takes over what sessions that ended leave behind, for those that follow.
     pub(super) fn leave(&self, template: Option<&str>, entries: Vec<SessionEntry>) {
         let Some(shared) = &self.shared else { return };
         let template: Option<Arc<str>> = template.map(Into::into);
@@ -132,7 +132,7 @@ impl ManagerState {
         }
     }
 
-    /// Takes over what sessions that ended have to say, for the next process. What waits to be written meanwhile is
+    /// Takes over what sessions that ended leave behind, for the next process. What waits to be written meanwhile is
     /// bounded: a hundred thousand probes end at once.
     pub(super) async fn leave_last(
         &self,
@@ -149,14 +149,14 @@ impl ManagerState {
             };
             if waiting >= WRITE_AT {
                 shared.wake.notify_one();
-                // A disk that does not answer is told of at the end, by `finish`.
+                // A disk that does not answer is reported at the end, by `finish`.
                 _ = timeout(SYNC_MAX, shared.is_done(generation)).await;
             }
         }
     }
 
-    /// Tells the state; if one of the entries must be on disk before messages leave, returns when it is. Whether each
-    /// is there says [`ManagerState::has`].
+    /// Updates the state; if one of the entries must be on disk before messages leave, returns when it is. Whether each
+    /// is there is shown by [`ManagerState::has`].
     pub(super) async fn keep(&self, template: Option<&str>, keeps: Vec<Keep>) {
         let Some(shared) = &self.shared else { return };
         if keeps.is_empty() {
@@ -206,7 +206,7 @@ impl ManagerState {
         }
     }
 
-    /// Writes and syncs all that was told; for the end.
+    /// Writes and syncs all that was recorded; for the end.
     pub(super) async fn finish(&self) {
         let Some(shared) = &self.shared else { return };
         let generation = {
@@ -221,7 +221,7 @@ impl ManagerState {
     }
 
     /// The probes that are read from a register from which another is read as well, each with such another: only one of them
-    /// goes on with its curve after a stop.
+    /// continues its curve after a stop.
     pub(super) fn shared_registers(&self) -> HashMap<ProbeId, ProbeId> {
         let Some(shared) = &self.shared else { return HashMap::new() };
         let all = shared.shared.lock();

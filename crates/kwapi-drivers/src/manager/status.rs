@@ -18,11 +18,11 @@ const ERROR_CHARS_MAX: usize = 300;
 pub enum MeterState {
     /// Not yet opened, or opened and not yet read.
     Starting,
-    /// The link stands, and its sender has said nothing yet, or nothing lately: a meter that sends when it likes is well.
+    /// The link stands, and its sender has sent nothing yet, or nothing lately: a meter that sends when it likes is well.
     Waiting,
     /// It is read.
     Running,
-    /// The link stands, but the last rounds brought nothing (busy, malformed, no outlet answered).
+    /// The link stands, but the last rounds returned nothing (busy, malformed, no outlet answered).
     Failing,
     /// The link failed; it is reopened after a pause.
     Backoff,
@@ -30,7 +30,7 @@ pub enum MeterState {
     Hung,
     /// Its driver panicked; it is reopened after a pause.
     Crashed,
-    /// It says no (wrong password, no such device); it is tried rarely.
+    /// It refuses (wrong password, no such device); it is tried rarely.
     Refused,
     /// It failed so often that it is only tried now and then.
     Tripped,
@@ -90,7 +90,7 @@ impl fmt::Display for MeterState {
     }
 }
 
-/// Outlets that said nothing, by cause, since the meter was started.
+/// Outlets that reported nothing, by cause, since the meter was started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields are the variants of kwapi_core::NoReading")]
 pub struct NoReadingCounts {
@@ -131,7 +131,7 @@ pub struct MeterStatus {
     pub last_latency: Option<Duration>,
     /// When the latest reading came.
     pub last_reading: Option<Timestamp>,
-    /// Rounds that brought readings.
+    /// Rounds that returned readings.
     pub reads: u64,
     /// Rounds and openings that failed.
     pub failures: u64,
@@ -143,7 +143,7 @@ pub struct MeterStatus {
     pub ticks_missed: u64,
     /// Whether it answers more slowly than its interval, and is read as fast as it answers.
     pub is_slow: bool,
-    /// Outlets that said nothing, by cause.
+    /// Outlets that reported nothing, by cause.
     pub no_readings: NoReadingCounts,
     /// Probes beyond the meter's bound, which are not measured.
     pub probes_refused: u64,
@@ -178,7 +178,7 @@ pub struct ProbeStatus {
     pub not_bridged: Option<NotBridged>,
     /// Another probe that is read from the same register, if there is one: only one of the two is bridged over a restart.
     pub counter_shared_with: Option<ProbeId>,
-    /// How accurate its power is, in percent of the reading, where the device itself says it.
+    /// How accurate its power is, in percent of the reading, where the device itself reports it.
     pub accuracy_percent: Option<f64>,
     /// How its latest power came about; `None` before the first.
     pub power_origin: Option<PowerOrigin>,
@@ -191,7 +191,7 @@ pub struct ProbeStatus {
 pub(super) struct Visible {
     /// `probes` stays empty here.
     pub(super) status: MeterStatus,
-    /// Of the probes of which the device says it, the accuracy in percent.
+    /// Of the probes of which the device reports it, the accuracy in percent.
     pub(super) accuracy: BTreeMap<ProbeId, f64>,
     pub(super) probes: MeterProbes,
 }
@@ -295,7 +295,7 @@ impl Visible {
                 outliers_in_a_row: probe.source.outliers().1,
                 is_held: probe.source.is_held(),
                 not_bridged: probe.source.not_bridged(),
-                counter_shared_with: None, // The manager knows.
+                counter_shared_with: None, // The manager sets it.
                 accuracy_percent: self.accuracy.get(probe.source.probe()).copied(),
                 probe: probe.source.probe().clone(),
                 power: probe.latest.map(|(power, _)| power),

@@ -1,4 +1,5 @@
-//! Which ticks of a short interval are due, by the clock that runs since the host's boot: those since the meter was last asked.
+//! Which ticks of a short interval are due, by the clock that runs since the host's boot: those since the meter was
+//! last read.
 
 use std::time::Duration;
 

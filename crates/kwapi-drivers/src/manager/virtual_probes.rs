@@ -1,13 +1,14 @@
 //! Virtual probes: the sum of outlets across meters (`[[virtual]] probe = "web1", sum = ["pduA.7", "pduB.7"]`).
 //!
-//! A sum is published when each part has said something new, or when [`WAIT_MAX`] has passed since the last sum; it
+//! A sum is published when each part has reported something new, or when [`WAIT_MAX`] has passed since the last sum; it
 //! is unknown, and nothing is published, while a part is missing or older than `max_gap`, which follows the pace of the
 //! slowest part unless it is set. Where all parts are
-//! measured, its energy is the sum of theirs, so that it agrees with their own totals and counters. Over a stop it goes on
-//! only if all parts do: its register is the sum of their curves, and is known by which curves those are.
+//! measured, its energy is the sum of theirs, so that it agrees with their own totals and counters. Over a stop it
+//! continues only if all parts do: its register is the sum of their curves, and is identified by which curves those
+//! are.
 //!
-//! A part that counts and tells no power, as its counter stands still (the tariff that is not in force), is well: while
-//! there is one, the sum's power is told from the sum of the registers, in their ticks.
+//! A part that counts and gives no power, as its counter stands still (the tariff that is not in force), is well: while
+//! there is one, the sum's power is derived from the sum of the registers, in their ticks.
 
 mod part;
 
@@ -42,7 +43,7 @@ pub struct VirtualSpec {
     pub parts: Vec<ProbeId>,
     /// A part older than this makes the sum unknown. No less than the longest interval among the parts.
     pub max_gap: Duration,
-    /// Whether `max_gap` grows with the pace at which the slowest part is heard.
+    /// Whether `max_gap` grows with the pace at which the slowest part is received.
     pub max_gap_follows: bool,
 }
 
@@ -124,7 +125,7 @@ impl VirtualProbes {
         self.by_part.contains_key(probe)
     }
 
-    /// The sums that what a part of them said completes.
+    /// The sums that what a part of them reported completes.
     pub(super) fn completed_by(
         &self,
         report: &PartReport<'_>,
@@ -147,7 +148,7 @@ impl VirtualProbes {
     }
 }
 
-/// A sum to be published once the state has been told of `keep`.
+/// A sum to be published once the state has recorded `keep`.
 pub(super) struct Completed {
     probe: ProbeId,
     sum: Arc<Mutex<Sum>>,
@@ -258,7 +259,8 @@ impl Sum {
         }
     }
 
-    /// The age at which a part makes the sum unknown: as configured, or longer where the slowest part is heard less often.
+    /// The age at which a part makes the sum unknown: as configured, or longer where the slowest part is received less
+    /// often.
     fn max_gap(&self, spec: &VirtualSpec) -> Duration {
         let own = self.parts.iter().map(|part| part.pace.gap(spec.max_gap)).max();
         own.filter(|_| spec.max_gap_follows).unwrap_or(spec.max_gap)
@@ -273,12 +275,12 @@ impl Sum {
         let energy = parts.iter().map(|part| part.energy).chain(begun);
         let energy = energy.fold(Energy::ZERO, Energy::saturating_add);
         let ticks = parts.iter().map(|part| part.tick).fold(Energy::ZERO, Energy::saturating_add);
-        self.know_register(curves.as_deref());
+        self.update_register(curves.as_deref());
         let current: Option<f64> = parts.iter().map(|part| part.current.map(|current| current.0)).sum();
-        // The curves do not tell of that time; without them `epoch` says so.
+        // The curves do not cover that time; without them `epoch` shows it.
         let is_upset = std::mem::take(&mut self.is_upset) && curves.is_some() && self.source.is_some();
         let counter = MeterCounter {
-            // What a curve goes through is told by its id; a part without one may have begun anew.
+            // What a curve goes through is identified by its id; a part without one may have started afresh.
             reset_at: curves.is_none().then_some(Timestamp::from_micros(self.epoch)),
             ..MeterCounter::new(energy, ticks)
         };
@@ -293,7 +295,7 @@ impl Sum {
     }
 
     /// The sum of other curves is another register.
-    fn know_register(&mut self, curves: Option<&[CurvePoint]>) {
+    fn update_register(&mut self, curves: Option<&[CurvePoint]>) {
         let serial = curves.map(|curves| {
             curves.iter().fold(String::new(), |mut text, curve| {
                 _ = write!(text, "{}+", curve.id.micros());

@@ -26,7 +26,7 @@ pub(crate) struct ModbusRequest {
 /// What a meter answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ModbusResponse {
-    /// The registers asked for.
+    /// The registers requested.
     Registers(Vec<u16>),
     /// A reason why not (7).
     Exception(u8),
@@ -64,7 +64,7 @@ pub(crate) fn parse_tcp_header(header: [u8; TCP_HEADER_BYTES]) -> Option<(u16, u
     (2..=PDU_BYTES_MAX).contains(&length).then(|| (u16::from_be_bytes([high, low]), unit, length))
 }
 
-/// How long a serial answer is in all, told from its first three bytes; `None` if it answers something else.
+/// How long a serial answer is in all, derived from its first three bytes; `None` if it is a response to something else.
 pub(crate) fn rtu_length(request: ModbusRequest, head: [u8; 3]) -> Option<usize> {
     let [unit, function, third] = head;
     if unit != request.unit {

@@ -27,11 +27,11 @@ pub struct ModbusConfig {
     /// How a gateway frames: `tcp`, or `rtu` for a plain converter of serial line to network.
     #[serde(default)]
     pub framing: Framing,
-    /// Bits a second on the line, if not as the map says.
+    /// Bits a second on the line, if not as in the map.
     pub baud: Option<u32>,
-    /// The check of each character, if not as the map says.
+    /// The check of each character, if not as in the map.
     pub parity: Option<Parity>,
-    /// 1 or 2, if not as the map says.
+    /// 1 or 2, if not as in the map.
     pub stop_bits: Option<u8>,
 }
 

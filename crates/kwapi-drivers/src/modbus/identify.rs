@@ -1,4 +1,4 @@
-//! Whether a host speaks Modbus, and what it says of itself: it need say nothing, and most meters do not.
+//! Whether a host responds to Modbus, and how it identifies itself: it need not, and most meters do not.
 //!
 //! Source: *MODBUS Application Protocol* V1.1b3, 6.21 (43/14, Read Device Identification), for `kwapi discover`.
 
@@ -21,21 +21,21 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// Any number: one request is sent.
 const TRANSACTION: u16 = 0x6B77;
 
-/// What a host behind Modbus TCP says of unit 1.
+/// What a host behind Modbus TCP reports of unit 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ModbusIdentity {
     /// Its vendor and product, in its own words.
     Named(String),
-    /// It speaks Modbus, and does not say what it is.
+    /// It responds to Modbus, and does not identify itself.
     Unnamed,
     /// It takes connections, and leaves unit 1 unanswered: another unit, or another protocol.
     Silent,
 }
 
-/// Asks `host` (`name:port`) what it is.
+/// Queries `host` (`name:port`) for what it is.
 ///
 /// # Errors
-/// When there is no connection, or what answers does not speak Modbus.
+/// When there is no connection, or what responds is not Modbus.
 pub async fn identify(host: &str) -> io::Result<ModbusIdentity> {
     let mut stream = TcpStream::connect(host).await?;
     let [high, low] = TRANSACTION.to_be_bytes();
@@ -59,7 +59,7 @@ pub async fn identify(host: &str) -> io::Result<ModbusIdentity> {
     }
 }
 
-/// The texts of an answer, in order; none where the device does not know the function. `None` if it is no answer.
+/// The texts of an answer, in order; none where the device does not support the function. `None` if it is no answer.
 pub(crate) fn parse_identification(pdu: &[u8]) -> Option<Vec<String>> {
     match pdu {
         [function, _code] if *function == FUNCTION | 0x80 => Some(Vec::new()),

@@ -140,11 +140,11 @@ impl Lines {
 pub(super) enum Reply {
     /// The meter answered.
     Answer(ModbusResponse),
-    /// It did not, and the line is as it was; with what to tell.
+    /// It did not, and the line is as it was; with what to report.
     Silence(String),
 }
 
-/// One line. Its meters are asked in turn; while one is, the others wait.
+/// One line. Its meters are polled in turn; while one is, the others wait.
 #[derive(Debug)]
 pub(super) struct ModbusLine {
     address: LineAddress,
@@ -181,7 +181,7 @@ impl ModbusLine {
         Ok(())
     }
 
-    /// Asks, when the line is free, and waits for the answer.
+    /// Sends a request, when the line is free, and waits for the answer.
     ///
     /// # Errors
     /// `Link` when the line fails or what comes is no answer, naming the meter and the registers.
@@ -209,7 +209,8 @@ impl ModbusLine {
             }
             Ok(Err(error)) => Err(DriverError::link(format!("{}: {error}", subject()))),
             Err(_) => {
-                // Kept: what comes late is told from what comes next, and the other meters need no new connection.
+                // Kept: what comes late is distinguished from what comes next, and the other meters need no new
+                // connection.
                 state.stream = Some(stream);
                 let advice = match self.address {
                     LineAddress::Tcp { .. } => "check the unit",
@@ -250,7 +251,7 @@ async fn exchange_rtu(
     request: ModbusRequest,
     silence: Duration,
 ) -> io::Result<ModbusResponse> {
-    let talk = async {
+    let until_silent = async {
         let mut scrap = [0; 256];
         while let Ok(read) = timeout(silence, stream.read(&mut scrap)).await {
             if read? == 0 {
@@ -259,7 +260,7 @@ async fn exchange_rtu(
         }
         Ok(())
     };
-    timeout(SILENCE_TIMEOUT, talk)
+    timeout(SILENCE_TIMEOUT, until_silent)
         .await
         .map_err(|_| io::Error::other("the line is never idle; check for a second master on it"))??;
     stream.write_all(&request.rtu_frame()).await?;

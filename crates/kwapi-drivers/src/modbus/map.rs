@@ -79,7 +79,7 @@ pub struct SerialSettings {
 }
 
 impl Default for SerialSettings {
-    /// What the standard asks of every device (*over Serial Line* 2.5.1): 19200, even.
+    /// What the standard requires of every device (*over Serial Line* 2.5.1): 19200, even.
     fn default() -> Self {
         Self { baud: 19_200, parity: Parity::Even, stop_bits: 1 }
     }
@@ -125,7 +125,7 @@ pub struct CounterField {
     unit: EnergyUnit,
     /// One tick, in `unit`; a float's own spacing, or that of the scale register, where that is coarser.
     resolution: f64,
-    /// Where it starts again from zero, in `unit`, if the manual says.
+    /// Where it starts again from zero, in `unit`, if the manual states it.
     range: Option<f64>,
 }
 
@@ -213,7 +213,7 @@ impl Map {
     /// Reads and checks a map.
     ///
     /// # Errors
-    /// What is wrong, with its line where TOML knows it.
+    /// What is wrong, with its line where TOML reports it.
     pub fn parse(text: &str) -> Result<Self, String> {
         let map: Self = toml::from_str(text).map_err(|error| error.to_string())?;
         if !matches!(map.function, 3 | 4) {
@@ -287,7 +287,7 @@ impl MapOutlet {
         [power, self.voltage.as_mut(), self.current.as_mut(), energy].into_iter().flatten()
     }
 
-    /// What the registers say of this outlet. Those that could not be read are absent; a part that makes no sense is
+    /// What the registers hold of this outlet. Those that could not be read are absent; a part that makes no sense is
     /// left out and noted as one of `outlet`'s.
     ///
     /// # Errors
@@ -325,7 +325,7 @@ impl CounterField {
         defaults: Defaults,
     ) -> Option<Result<MeterCounter, NoReading>> {
         let FoundNumber { value, tick, ratio } = self.field.read(registers, defaults)?;
-        // Whole counts are as coarse as the map says: some meters count in steps of their own.
+        // Whole counts are as coarse as the map states: some meters count in steps of their own.
         let step = self.resolution * self.field.parts() * ratio;
         let counter = value::counter(value, step.max(tick), self.unit);
         Some(counter.and_then(|mut counter| {

@@ -14,7 +14,7 @@ const BASES: [u16; 3] = [40_000, 0, 50_000];
 const MARK: [u16; 2] = [0x5375, 0x6e53];
 /// Ends the chain.
 const END: u16 = 0xffff;
-/// No device has as many; a chain that goes on is none.
+/// No device has as many; a longer chain is none.
 const MODELS_MAX: usize = 64;
 /// Holding registers (*Application Protocol* 6.3).
 const FUNCTION: u8 = 3;
@@ -29,14 +29,14 @@ const SERIAL_REGISTERS: u16 = 16;
 pub(super) struct SunSpecModels {
     /// The register of the ID of the model that is read.
     pub(super) base: u16,
-    /// The device's serial number, where it says one.
+    /// The device's serial number, where it reports one.
     pub(super) serial: Option<String>,
 }
 
 /// The first of `models` that the device has.
 ///
 /// # Errors
-/// `NothingToRead` where it has none of them, `Refused` where it does not speak `SunSpec`, and as the line fails.
+/// `NothingToRead` where it has none of them, `Refused` where it does not implement `SunSpec`, and as the line fails.
 pub(super) async fn find(line: &ModbusLine, unit: u8, models: &[u16]) -> Result<SunSpecModels, DriverError> {
     let host = line.address();
     for start in BASES {

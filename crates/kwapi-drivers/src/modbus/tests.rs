@@ -1,6 +1,6 @@
 //! pymodbus is the meters, over TCP and, through socat, on a pseudo-terminal; the faults it lacks are raw bytes.
 
-#![allow(clippy::disallowed_methods, reason = "a test starts the peer it talks to")]
+#![allow(clippy::disallowed_methods, reason = "a test starts the peer it uses")]
 
 mod refusals;
 mod sunspec;

@@ -174,14 +174,14 @@ impl Drop for Connection {
     }
 }
 
-/// Who wants what.
+/// Who subscribes to what.
 #[derive(Debug, Default)]
 struct Routes {
     /// Topics without wildcards, by far the most.
     exact: HashMap<String, Vec<Arc<Queue>>>,
     /// Filters with `+` or `#`.
     wild: Vec<(String, Arc<Queue>)>,
-    /// Filters in the order their subscriptions were asked for, to tell whose was refused.
+    /// Filters in the order their subscriptions were requested, to find whose was refused.
     unconfirmed: VecDeque<String>,
     end: Option<End>,
 }
@@ -223,7 +223,7 @@ impl Subscription {
         Ok(())
     }
 
-    /// Says no when too many subscriptions wait. Route and request are made under one lock, so that the order of the
+    /// Refuses when too many subscriptions wait. Route and request are made under one lock, so that the order of the
     /// requests is known when their acknowledgements come.
     fn try_add(&mut self, filter: &str) -> Result<bool, DriverError> {
         let mut routes = self.connection.routes.lock();
@@ -265,7 +265,7 @@ impl Drop for Subscription {
             }
             if routes.of_filter(filter).next().is_none() {
                 routes.exact.remove(filter);
-                // If this does not get through, messages that nobody wants are dropped on arrival.
+                // If this does not get through, messages that nobody subscribes to are dropped on arrival.
                 _ = self.connection.client.try_unsubscribe(filter);
             }
         }

@@ -1,6 +1,6 @@
 //! Mosquitto is the broker; its own `mosquitto_pub` is the other publisher.
 
-#![allow(clippy::disallowed_methods, reason = "a test starts the peer it talks to")]
+#![allow(clippy::disallowed_methods, reason = "a test starts the peer it uses")]
 
 use std::process::Command;
 use std::time::Duration;
@@ -69,7 +69,7 @@ fn named(keys: &[&str]) -> Outlets {
     by_key(keys.iter().map(|key| (*key, *key)))
 }
 
-/// What the next `count` readings say, as they come.
+/// What the next `count` readings hold, as they come.
 async fn next(meter: &mut Mqtt, count: usize) -> Vec<String> {
     let mut outcome = Vec::new();
     let mut readings = Readings::default();

@@ -1,4 +1,4 @@
-//! Which topic is which probe, and what its messages say.
+//! Which topic is which probe, and what its messages hold.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -18,14 +18,14 @@ use crate::parts::printable;
 const TOPICS_MAX: usize = 10_000;
 /// While there are so many, it is looked for silent ones this often.
 const SWEEP_PAUSE: Duration = Duration::from_secs(60);
-/// So many messages of a named outlet that say nothing of power, and none that does, are told as no reading.
+/// So many messages of a named outlet that hold nothing of power, and none that does, are reported as no reading.
 pub(super) const REPORTED_AFTER: u64 = 10;
 /// A topic that has carried no power for so long is no longer the source of its probe's.
 const SOURCE_LAPSES_AFTER: Duration = Duration::from_secs(600);
 /// So many topics are shown by `kwapi probe`.
 const TOPICS_SHOWN: usize = 20;
 
-/// What a meter's topics said.
+/// What a meter's topics sent.
 #[derive(Debug)]
 pub(super) struct Topics {
     outlets: Outlets,
@@ -48,17 +48,17 @@ pub(super) struct Topics {
 pub(super) struct Stream {
     pub(super) topic: String,
     values: Values,
-    /// Whether they only bring the counter, for the next reading.
+    /// Whether they only carry the counter, for the next reading.
     is_counter: bool,
 }
 
-/// One probe, as its messages tell of it.
+/// One probe, as its messages report it.
 #[derive(Debug, Default)]
 struct TopicProbe {
     memory: OutletMemory,
     /// For each stream the topic that carries it, and when it last did.
     sources: [Option<(String, Instant)>; 2],
-    /// The counter, told by itself since the last reading, and when.
+    /// The counter, sent by itself since the last reading, and when.
     counter: Option<(MeterCounter, Instant)>,
     /// Messages that carried none, before any did.
     without_power: u64,
@@ -96,7 +96,7 @@ impl Topics {
         let document = serde_json::from_slice(&message.payload);
         let is_about_power = document.as_ref().is_ok_and(|document| values.is_about_power(document, &outlet));
         // A template makes a probe of what carries power, and of nothing else.
-        if !has_room || !is_known && self.outlets.wants_all() && !is_about_power {
+        if !has_room || !is_known && self.outlets.selects_all() && !is_about_power {
             self.passed_over += 1;
             return;
         }
@@ -211,7 +211,7 @@ impl TopicProbe {
     }
 }
 
-/// Adds the topic to what an outlet did not say.
+/// Adds the topic to what an outlet did not report.
 fn on_topic(error: NoReading, topic: &str) -> NoReading {
     let topic = printable(topic);
     let add = |why: String| format!("{topic}: {why}");

@@ -1,4 +1,4 @@
-//! Which variables tell the power of an outlet or a whole device: the best of them that nothing contradicts.
+//! Which variables give the power of an outlet or a whole device: the best of them that nothing contradicts.
 
 use super::contradiction::against;
 use super::estimate::estimated;

@@ -10,17 +10,17 @@ use super::variables::Variables;
 pub(super) const LOAD_MIN: f64 = 5.0;
 /// Beyond this a load, in percent, is a placeholder, and so may be what stands beside it.
 pub(super) const LOAD_MAX: f64 = 200.0;
-/// From here on volt-amperes are a load: below, an idle current sensor may say as much.
+/// From here on volt-amperes are a load: below, an idle current sensor may report as much.
 pub(super) const VOLT_AMPERES_MIN: f64 = 50.0;
 /// Watts beyond this many times volts times amperes are no measurement: three phases at the line voltage and one
-/// phase's amperes come to less. Volt-amperes that a device tells differ no more from them.
+/// phase's amperes come to less. Volt-amperes that a device reports differ no more from them.
 const WATTS_A_VOLT_AMPERE_MAX: f64 = 3.5;
 /// Watts below this share of as many volt-amperes as a machine takes are scaled wrongly: no load has such a power factor.
 const POWER_FACTOR_MIN: f64 = 0.1;
 /// As many volt-amperes as a machine takes.
 const MACHINE_VOLT_AMPERES: f64 = 100.0;
 
-/// Why `source` of `key` is not right now, if something beside it says so.
+/// Why `source` of `key` is not right now, if something beside it shows that.
 pub(super) fn contradiction(variables: &Variables, key: &str, source: &NutSource) -> Option<String> {
     let device = match key.strip_suffix("total") {
         Some("") => Some(String::new()),
@@ -63,7 +63,7 @@ pub(super) fn of_estimate(variables: &Variables, device: &str, source: &NutSourc
     (is_current && is_far).then(|| format!("{} is {product:.0} VA, {device}ups.power {power}", source.name()))
 }
 
-/// Volts times amperes of the side that begins so, of three phases or as the device tells them.
+/// Volts times amperes of the side that begins so, of three phases or as the device reports them.
 pub(super) fn volt_amperes(variables: &Variables, beginning: &str) -> Option<f64> {
     let phase = |phase: &&str| {
         let volts = |property: &str| variables.volts(&format!("{beginning}{phase}{property}"));
@@ -107,7 +107,7 @@ pub(super) fn against(
     (watts > most).then(|| format!("{name} is {watts} W at {product:.0} VA; probably the rated power"))
 }
 
-/// What a whole device that says 0 W says of its load.
+/// What a whole device that reports 0 W reports of its load.
 fn at_load(variables: &Variables, device: &str, name: &str) -> Option<String> {
     // On battery nothing comes in.
     let on_battery =

@@ -1,4 +1,4 @@
-//! The best estimate of a whole device that says no watts: a load of a rating, volt-amperes, volts and amperes.
+//! The best estimate of a whole device that reports no watts: a load of a rating, volt-amperes, volts and amperes.
 
 use super::contradiction::{LOAD_MIN, VOLT_AMPERES_MIN, of_estimate, volt_amperes};
 use super::source::{NutChoice, NutSource, PHASES, Rating};
@@ -60,7 +60,7 @@ pub(super) fn estimated(
     if let Some((current, amperes)) = number(variables, device, "input.current").filter(|(_, it)| *it < 0.0) {
         choice.why.push(format!("{current} is {amperes}: it feeds back"));
     }
-    // Amperes alone: the operator may know the voltage.
+    // Amperes alone: the operator may have configured the voltage.
     match above(variables, device, "output.current", 0.0) {
         Some((current, _)) if load.is_none() => choice.with(NutSource::Current { voltage: None, current }),
         Some(_) | None => choice,
@@ -93,7 +93,7 @@ fn of_watts(variables: &Variables, device: &str, rating: &Rating) -> Option<NutS
     Some(NutSource::Load { variable, full, of, is_of_volt_amperes: false })
 }
 
-/// The load's share of a rating in volt-amperes, by a power factor that the operator or the device tells.
+/// The load's share of a rating in volt-amperes, by a power factor that the operator or the device gives.
 fn of_volt_amperes(variables: &Variables, device: &str, factor: Option<f64>) -> Option<NutSource> {
     let nominal = ["ups.power.nominal", "output.power.nominal"];
     let (name, full) = nominal.iter().find_map(|name| above(variables, device, name, NOMINAL_MIN))?;
@@ -102,7 +102,7 @@ fn of_volt_amperes(variables: &Variables, device: &str, factor: Option<f64>) -> 
     Some(NutSource::Load { variable, full: full * factor, of, is_of_volt_amperes: true })
 }
 
-/// The volt-amperes of three phases: as they are told, or volts times amperes of each.
+/// The volt-amperes of three phases: as they are reported, or volts times amperes of each.
 fn phases(variables: &Variables, device: &str, side: &str, factor: f64) -> Option<NutSource> {
     let reported = |phase: String| Some(vec![format!("{phase}.power")]);
     let multiplied = |phase: String| {
@@ -121,8 +121,8 @@ fn phases(variables: &Variables, device: &str, side: &str, factor: f64) -> Optio
     })
 }
 
-/// Volts and amperes of a side. An output that says its amperes and a voltage that it can't have is taken at its nominal
-/// one.
+/// Volts and amperes of a side. An output that reports its amperes and a voltage that it can't have is taken at its
+/// nominal one.
 fn current(variables: &Variables, device: &str, side: &str) -> Option<NutSource> {
     let (current, _) = above(variables, device, &format!("{side}.current"), 0.0)?;
     let nominal = || {
@@ -140,7 +140,7 @@ fn power(variables: &Variables, device: &str, factor: f64) -> Option<NutSource> 
     Some(NutSource::Apparent { terms: vec![vec![name]], factor })
 }
 
-/// A device that says 0 A or 0 VA, and does not say that it has a load.
+/// A device that reports 0 A or 0 VA, and does not report that it has a load.
 fn idle(variables: &Variables, device: &str, load: Option<f64>) -> Option<NutSource> {
     if load.is_some_and(|load| load > 0.0) {
         return None;

@@ -83,7 +83,7 @@ impl Server {
         match line.split_last() {
             Some((b'\n', line)) => Ok(String::from_utf8_lossy(line).trim_end().to_owned()),
             None => Err(lost(io::Error::from(io::ErrorKind::UnexpectedEof).to_string())),
-            // Out of step with the server, or no NUT server at all: begin anew.
+            // Out of step with the server, or no NUT server at all: start afresh.
             Some(_) => Err(lost("incomplete line; check that this is a NUT server".to_owned())),
         }
     }
@@ -140,7 +140,7 @@ impl Server {
                 return Err(DriverError::Refused(format!("{}: LIST UPS: {line}", self.host)));
             }
             let name = line.strip_prefix("UPS ").and_then(|rest| rest.split(' ').next());
-            // A name is asked for as it is written here.
+            // A name is requested as it is written here.
             names.extend(name.filter(|name| !name.contains(char::is_control)).map(str::to_owned));
         }
         Ok(names)

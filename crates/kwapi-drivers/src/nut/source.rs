@@ -13,7 +13,7 @@ use crate::value::{self, PowerUnit};
 /// The phases of a device.
 pub(super) const PHASES: [&str; 3] = ["L1", "L2", "L3"];
 
-/// What the operator knows of a device that says no watts.
+/// What the operator configures for a device that reports no watts.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Rating {
     /// Full load, in watts.
@@ -27,7 +27,7 @@ pub(super) struct Rating {
 pub(super) enum NutSource {
     /// Variables in watts that are added; their neighbours' names begin like this.
     Watts { variables: Vec<String>, beginning: String },
-    /// Volts, if told, and amperes: the driver manager derives the watts.
+    /// Volts, if reported, and amperes: the driver manager derives the watts.
     Current { voltage: Option<String>, current: String },
     /// Volt-amperes by this factor: the products of each of `terms`, added.
     Apparent { terms: Vec<Vec<String>>, factor: f64 },
@@ -73,7 +73,7 @@ impl NutSource {
         }
     }
 
-    /// What `variables` say of it.
+    /// What `variables` hold of it.
     ///
     /// # Errors
     /// When it has no number now, or one that makes no sense.

@@ -1,6 +1,6 @@
 //! upsd with dummy-ups is the server.
 
-#![allow(clippy::disallowed_methods, reason = "a test starts the peer it talks to")]
+#![allow(clippy::disallowed_methods, reason = "a test starts the peer it uses")]
 
 mod hostile;
 
@@ -35,7 +35,7 @@ fn upsd() -> Option<Upsd> {
     let configuration = std::fs::read_to_string(lab.join("nut/upsd.conf")).expect("a configuration");
     std::fs::write(lab.join("nut/upsd.conf"), format!("{configuration}MAXAGE 3\n")).expect("room");
     let command = |program: &str, arguments: &[&str]| {
-        // /lib/nut before the search path: Debian's wrapper there only says "disabled".
+        // /lib/nut before the search path: Debian's wrapper there only prints "disabled".
         let place = std::path::Path::new("/lib/nut").join(program);
         let place = if place.is_file() { place } else { find(program).expect("it is there") };
         let mut command = Command::new(place);
@@ -57,7 +57,7 @@ async fn open(port: u16, keys: &str, outlets: &Outlets) -> Result<Nut, DriverErr
     Nut::open(&config, outlets, &Arc::new(())).await
 }
 
-/// The first round in which upsd has heard from its driver.
+/// The first round in which upsd has received data from its driver.
 async fn first_round(meter: &mut Nut) -> String {
     for _ in 0..100 {
         let outcome = round(meter).await;
@@ -66,7 +66,7 @@ async fn first_round(meter: &mut Nut) -> String {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    panic!("upsd never heard from dummy-ups");
+    panic!("upsd never received data from dummy-ups");
 }
 
 #[tokio::test]
@@ -121,7 +121,7 @@ async fn a_wrong_password_or_name_is_refused_with_what_to_try() {
     assert!(error.contains("invalid UPS name"), "{error}");
 }
 
-/// A server that says `bytes` to whatever it is asked.
+/// A server that responds with `bytes` to any request.
 async fn against(bytes: &'static [u8]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();

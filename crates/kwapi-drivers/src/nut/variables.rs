@@ -1,4 +1,4 @@
-//! The variables of a UPS or PDU by name, and the outlets they speak of.
+//! The variables of a UPS or PDU by name, and the outlets they belong to.
 //!
 //! Source: NUT 2.8, `docs/net-protocol.txt` (LIST VAR) and `docs/nut-names.txt`.
 
@@ -56,7 +56,7 @@ impl Variables {
         self.number(name).filter(|volts| (0.0..=VOLTS_MAX).contains(volts))
     }
 
-    /// The keys of the outlets that say `property`: `3`, and `2.3` for outlet 3 of the second device of a daisy chain;
+    /// The keys of the outlets that have `property`: `3`, and `2.3` for outlet 3 of the second device of a daisy chain;
     /// `group.1` for a bank of outlets.
     pub(super) fn outlets(&self, property: &str) -> Vec<String> {
         let keys = self.0.keys().filter_map(|name| {

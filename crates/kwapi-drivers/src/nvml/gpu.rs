@@ -61,7 +61,7 @@ impl Drop for Loaded {
 /// One GPU, and what it is called.
 #[derive(Debug)]
 pub(super) struct Gpu {
-    /// `nvidia-pci-3b00`; by its number where the library does not say its place.
+    /// `nvidia-pci-3b00`; by its number where the library does not report its place.
     pub(super) key: String,
     pub(super) uuid: String,
     /// The product.

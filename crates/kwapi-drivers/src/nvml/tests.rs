@@ -1,5 +1,5 @@
 //! The driver with a stand-in for NVIDIA's library, loaded as the real one is: this is no GPU, and judges the calls, the
-//! structures and what becomes of errors. What an H100 says is in the manual.
+//! structures and what becomes of errors. What an H100 reports is in the manual.
 
 use kwapi_peers::need;
 use kwapi_peers::nvml::{StandInGpu, StandInNvml};
@@ -83,7 +83,7 @@ async fn an_older_driver_and_an_older_gpu_are_read_as_far_as_they_measure() {
     let nothing = StandInGpu { energy_millijoules: None, power_milliwatts: None, ..gpu(5, 0, 0) };
     library.set(0, &[gpu(3, 12_000, 70_000), without, nothing]);
     let mut meter = open(&library, &Outlets::all("{outlet}")).await.unwrap();
-    // The older call says the mean of a second, one watt more here.
+    // The older call returns the mean of a second, one watt more here.
     let expected = "nvidia-pci-0300: 71 W, 12 J; nvidia-pci-0400: 34 W; nvidia-pci-0500: not available: \
                     NVIDIA Stand-in, gpu2, GPU-0f4e1d2c-0005, serial 165085 does not measure power";
     assert_eq!(read(&mut meter).await.unwrap(), expected);
@@ -107,7 +107,7 @@ async fn a_lost_gpu_costs_itself_alone_and_is_read_again_when_it_is_back() {
     assert_eq!(read(&mut meter).await.unwrap(), format!("pgpu0: 70 W, 1 J; {gone}"));
     assert_eq!(library.log(), "i");
     tokio::time::advance(LOST_PAUSE).await;
-    // Opened anew, and still lost: it cannot be opened.
+    // Reopened, and still lost: it cannot be opened.
     let outcome = read(&mut meter).await.unwrap();
     assert_eq!(outcome, "pgpu0: 70 W, 1 J; pgpu1: not available: GPU \"gpu1\" is not reported by the driver");
     assert_eq!(library.log(), "isi", "a library that is never shut down does not find it again");
@@ -117,7 +117,7 @@ async fn a_lost_gpu_costs_itself_alone_and_is_read_again_when_it_is_back() {
     tokio::time::advance(LOST_PAUSE).await;
     assert_eq!(read(&mut meter).await.unwrap(), "pgpu0: 70 W, 1 J; pgpu1: 80 W, 0.01 J");
     library.set(0, &[StandInGpu { code: 15, ..gpu(0x3b, 0, 0) }, lost]);
-    assert!(matches!(read(&mut meter).await, Err(DriverError::Link(_))), "the manager opens it anew");
+    assert!(matches!(read(&mut meter).await, Err(DriverError::Link(_))), "the manager reopens it");
 }
 
 #[tokio::test]

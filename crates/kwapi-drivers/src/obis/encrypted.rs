@@ -34,7 +34,7 @@ pub(crate) struct TelegramKeys {
     encryption: LessSafeKey,
     /// What the tag covers besides the ciphertext: the security byte and the authentication key.
     covered: [u8; 1 + KEY_BYTES],
-    /// Without a key of the operator's, a telegram's own checksum does where the tag is by a key we don't know.
+    /// Without a key of the operator's, a telegram's own checksum does where the tag is by a key we don't have.
     is_tag_required: bool,
 }
 

@@ -10,7 +10,7 @@ use crate::driver::DriverError;
 
 /// A meter rests between telegrams, ten seconds and more: nothing is returned for so long a rest, as a sign of life.
 const REST: Duration = Duration::from_secs(2);
-/// Meters send every 1 to 60 s. One that says nothing for longer is not connected.
+/// Meters send every 1 to 60 s. One that sends nothing for longer is not connected.
 const SILENCE_MAX: Duration = Duration::from_secs(150);
 
 /// The line, and what has come of the next telegram.

@@ -1,4 +1,4 @@
-//! The line a meter talks on: a serial device, or a network converter that passes its bytes on.
+//! The line a meter sends on: a serial device, or a network converter that passes its bytes on.
 
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
@@ -92,8 +92,8 @@ impl Port {
         Ok(chunk)
     }
 
-    /// Sends characters of seven bits with even parity, as a meter wants them (IEC 62056-21, 5.1): not every converter can
-    /// be set to that, but eight bits can hold it.
+    /// Sends characters of seven bits with even parity, as a meter requires them (IEC 62056-21, 5.1): not every
+    /// converter can be set to that, but eight bits can hold it.
     pub(crate) async fn write(&mut self, text: &str) -> Result<(), DriverError> {
         let bytes: Vec<u8> = text.bytes().map(with_parity).collect();
         match self {

@@ -155,7 +155,7 @@ impl LineBuffer {
         Some(result)
     }
 
-    /// The first telegram in `buffer`, and where to go on after it.
+    /// The first telegram in `buffer`, and where to continue after it.
     fn text_in(&self, buffer: &[u8]) -> Option<(usize, Result<Telegram, Damage>)> {
         // The eighth bit is parity, or nothing.
         let bytes: Vec<u8> = buffer.iter().map(|byte| byte & 0x7f).collect();

@@ -18,7 +18,7 @@ const REGISTERS_MAX: usize = 256;
 /// Tariffs that are added where a meter does not add them.
 const TARIFFS: std::ops::RangeInclusive<u8> = 1..=8;
 
-/// What one telegram said.
+/// What one telegram held.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct TelegramValues {
     values: BTreeMap<ObisCode, Number>,
@@ -26,7 +26,7 @@ pub(crate) struct TelegramValues {
     pub(crate) serial: Option<String>,
     /// What the meter calls itself: the first line of a text telegram, `SML`.
     pub(crate) identification: String,
-    /// The version of DSMR times ten, where it is said: 22, 42, 50.
+    /// The version of DSMR times ten, where it is stated: 22, 42, 50.
     pub(crate) version: Option<u32>,
 }
 
@@ -104,7 +104,7 @@ impl Outlet {
     }
 
     /// Its power: what is drawn, or, from a difference of import and export, that with its sign. A meter that counts one
-    /// direction alone may tell the amount of its power without a sign (15.7.0, EMH's eHZ).
+    /// direction alone may report the amount of its power without a sign (15.7.0, EMH's eHZ).
     fn watts(self, registers: &TelegramValues) -> Option<f64> {
         let watts = |kind: u8| registers.get(ObisCode(kind, 7, 0), Unit::Watt);
         // With its sign, and in a place of its own at Hager's EHZ.
@@ -171,7 +171,7 @@ impl TelegramMeter {
             Some(TelegramProbe { key, outlet, probe, counted, register: None, last: None })
         };
         // A template takes the whole: phases are parts of it.
-        let all = outlets.wants_all().then(|| outlets.probe("total", None)).flatten();
+        let all = outlets.selects_all().then(|| outlets.probe("total", None)).flatten();
         let all = all.and_then(|probe| source("total", probe));
         let named = outlets.named().iter().filter_map(|outlet| source(&outlet.key, outlet.probe.clone()));
         Ok(Self {
@@ -181,7 +181,7 @@ impl TelegramMeter {
         })
     }
 
-    /// Hands out what a telegram said.
+    /// Hands out what a telegram held.
     pub(crate) fn take(&mut self, registers: TelegramValues, readings: &mut Readings) {
         for source in &mut self.sources {
             let reading = source.reading(&registers, &mut self.notes);

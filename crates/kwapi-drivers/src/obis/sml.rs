@@ -30,7 +30,7 @@ pub(super) enum SmlFrame {
     Nothing { keep_from: usize },
     /// A whole frame, with its escapes taken out.
     Frame { payload: Vec<u8>, next: usize },
-    /// A frame that is damaged, and where to go on.
+    /// A frame that is damaged, and where to continue.
     Bad { why: Bad, next: usize },
 }
 
@@ -147,7 +147,7 @@ impl<'a> Fields<'a> {
             }
             return Ok(Field::List(list));
         }
-        // The length counts the bytes that say it.
+        // The length counts the bytes that hold it.
         let bytes = self.take(length.checked_sub(heads).ok_or("field too short")?)?;
         match (kind, bytes.len()) {
             (0, _) => Ok(Field::Octets(bytes)),

@@ -68,7 +68,7 @@ fn telegrams_of(mut reader: LineBuffer, bytes: &[u8], piece: usize) -> Vec<Resul
     found
 }
 
-/// What a meter with these outlets says of the telegrams in `bytes`; what is damaged is told by its reason.
+/// What a meter with these outlets reads from the telegrams in `bytes`; what is damaged is reported by its reason.
 fn read_text(expects: Expects, bytes: &[u8], keys: &[&str]) -> String {
     read_through(LineBuffer::new(expects, None), bytes, keys)
 }
@@ -125,7 +125,7 @@ fn the_meters_own_serial_number_names_its_register() {
 }
 
 #[test]
-fn a_meter_that_feeds_back_draws_nothing_and_its_import_goes_on() {
+fn a_meter_that_feeds_back_draws_nothing_and_its_import_continues() {
     let lines = [
         "/KFM5KAIFA-TEST",
         "",

@@ -140,8 +140,8 @@ pub(super) struct TextFrame {
 const STX: u8 = 2;
 const ETX: u8 = 3;
 
-/// Looks for a whole telegram; `None` where more has to come. `bytes` have seven bits. One that begins again before its end
-/// was cut: it is left out.
+/// Looks for a whole telegram; `None` where more has to come. `bytes` have seven bits. One that starts again before its
+/// end was cut: it is left out.
 pub(super) fn find(bytes: &[u8]) -> Option<TextFrame> {
     let line_end = |from: usize| bytes.iter().skip(from).position(|byte| *byte == b'\n').map(|at| from + at);
     let mut begin = None;

@@ -52,7 +52,8 @@ pub(super) fn parts(root: &Path) -> Result<Vec<NodePart>, DriverError> {
     if parts.is_empty() { Err(none()) } else { Ok(parts) }
 }
 
-/// What a file tells of, and whether it is power; `None` for limits, temperatures and what the controller says of itself.
+/// What a file is about, and whether it is power; `None` for limits, temperatures and what the controller reports of
+/// itself.
 pub(super) fn parse_name(name: &str) -> Option<(&str, bool)> {
     match name {
         "power" => return Some((NODE, true)),
@@ -104,7 +105,7 @@ impl NodePart {
     }
 }
 
-/// What the two files of a part said.
+/// What the two files of a part held.
 #[derive(Debug)]
 pub(crate) struct PartValues {
     pub(super) power: Option<Result<CounterValue, CounterTrouble>>,

@@ -13,9 +13,9 @@ pub(crate) struct ExpositionSample<'a> {
     pub(crate) name: &'a str,
     /// Its labels, values unescaped.
     pub(crate) labels: Vec<(&'a str, String)>,
-    /// The value; NaN where the exporter says so.
+    /// The value; NaN where the exporter sends that.
     pub(crate) value: f64,
-    /// When it was measured, in Unix seconds, if the exporter says.
+    /// When it was measured, in Unix seconds, if the exporter states it.
     pub(crate) seconds: Option<f64>,
 }
 

@@ -51,7 +51,7 @@ struct Found {
 
 impl Scrape {
     pub(super) fn new(config: &PrometheusConfig) -> Self {
-        // OpenMetrics: the family of `x_total` says in `x_created` when it began.
+        // OpenMetrics: the family of `x_total` states in `x_created` when it began.
         let created = config
             .energy
             .as_ref()
@@ -119,7 +119,7 @@ impl Scrape {
             self.decimals.retain(|key, _| found.contains_key(key)); // Labels come and go.
         }
         let keys: Vec<_> = found.keys().cloned().collect();
-        if outlets.wants_all() || self.label.is_none() {
+        if outlets.selects_all() || self.label.is_none() {
             for (key, found) in &found {
                 let probe =
                     if self.label.is_some() { outlets.probe(key, None) } else { Some(outlets.only()?) };
@@ -127,7 +127,7 @@ impl Scrape {
                     readings.push(&probe, self.reading(key, found, now));
                 }
             }
-            if outlets.wants_all() {
+            if outlets.selects_all() {
                 self.listed.complete(readings);
             }
         } else {
@@ -205,7 +205,7 @@ impl Scrape {
             }
         }
         let get = |place: usize| found.values.get(place).copied().flatten().filter(|_| !is_several(&place));
-        // Not a number is how exporters say "not now".
+        // Not a number is how exporters report "not now".
         let scale = |place: usize| self.scales.get(place).copied().unwrap_or(1.0);
         let number =
             |place: usize| get(place).map(|(value, _)| value * scale(place)).filter(|value| !value.is_nan());

@@ -1,6 +1,6 @@
 //! Prometheus' own `/metrics` is an exporter, and so is Python's web server with a file of well-known metrics.
 
-#![allow(clippy::disallowed_methods, reason = "a test starts the peer it talks to")]
+#![allow(clippy::disallowed_methods, reason = "a test starts the peer it uses")]
 
 use std::process::Command;
 use std::time::Duration;

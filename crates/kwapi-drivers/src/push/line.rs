@@ -1,11 +1,11 @@
-//! One line: a JSON object, told in SI units.
+//! One line: a JSON object, in SI units.
 
 use kwapi_core::{Amperes, Energy, MeterCounter, Quality, Reading, Timestamp, Volts};
 use serde::Deserialize;
 
 use crate::parts::drawn;
 
-/// A counter that does not say how finely it counts is taken to count millijoules.
+/// A counter that does not state how finely it counts is taken to count millijoules.
 const RESOLUTION: Energy = Energy::from_millijoules(1);
 /// Stamps beyond this (the year 9999) are not seconds.
 const TIMESTAMP_MAX: f64 = 253_402_300_800.0;
@@ -31,7 +31,7 @@ struct Line {
     estimated: bool,
 }
 
-/// Reads one line as the outlet's key and what it says.
+/// Reads one line as the outlet's key and what it holds.
 ///
 /// # Errors
 /// What is wrong with it, for whoever sent it.

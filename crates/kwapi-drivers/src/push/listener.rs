@@ -90,7 +90,7 @@ impl Listener {
     }
 }
 
-/// Checks what `listen` says, without listening.
+/// Checks the value of `listen`, without listening.
 pub(super) fn check(listen: &str) -> Result<(), ConfigError> {
     match listen.strip_prefix("unix:") {
         Some(path) if Path::new(path).is_absolute() => Ok(()),

@@ -71,7 +71,7 @@ async fn a_wrong_line_is_answered_and_costs_nobody_the_next() {
 }
 
 #[tokio::test]
-async fn a_line_without_end_is_cut_off_and_others_go_on() {
+async fn a_line_without_end_is_cut_off_and_others_continue() {
     let directory = tempfile::tempdir().unwrap();
     let mut meter = open(&format!("unix:{}/s", directory.path().display())).await.unwrap();
     let path = directory.path().join("s");

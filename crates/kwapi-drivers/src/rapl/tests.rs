@@ -70,7 +70,7 @@ async fn a_counter_that_is_read_more_often_than_it_steps_is_reported_when_it_has
         reported.push(outcome.join(" "));
     }
     assert_eq!(reported, ["1 J", "", "1.062 J", "", "1.062 J"]);
-    // At its usual pace it is told at each reading.
+    // At its usual pace it is reported at each reading.
     assert_eq!(read(&mut meter).await.unwrap(), ["cpu: 1.062 J"]);
     assert_eq!(read(&mut meter).await.unwrap(), ["cpu: 1.062 J"]);
 }
@@ -114,7 +114,7 @@ async fn a_counter_of_a_sum_that_is_set_back_is_no_wrap() {
     assert_eq!(read(&mut meter).await.unwrap(), ["cpu: 32 J"]);
 }
 
-/// A machine with a platform counter, and what its total says of each round in which the counters are set to these.
+/// A machine with a platform counter, and what its total reports in each round in which the counters are set to these.
 async fn machine(rounds: &[(u64, u64)]) -> (Vec<String>, String) {
     let zones = [
         ("intel-rapl:0", "package-0", 1_000_000),
@@ -263,7 +263,7 @@ fn a_zone_is_named_and_not_numbered() {
     assert!(message.starts_with("`probes`: outlet \"2\": zones have names"), "{message}");
 }
 
-/// The registers of a round, as the manager is told of them.
+/// The registers of a round, as the manager receives them.
 async fn registers(meter: &mut Rapl) -> Vec<Arc<Register>> {
     let mut readings = Readings::default();
     meter.read(&mut readings).await.unwrap();
@@ -284,7 +284,7 @@ async fn a_zones_register_is_of_the_host_by_its_name_and_a_sum_of_zones_is_of_th
         "one name a session"
     );
 
-    // Several zones, each with a wrap of its own, have no register that another session could go on with.
+    // Several zones, each with a wrap of its own, have no register that another session could continue.
     let mut meter = open(root.path(), &named("total")).await.unwrap();
     let [total] = registers(&mut meter).await.try_into().expect("one outlet");
     assert!(total.path.is_none() && total.is_of_session && total.is_in_host, "{total:?}");

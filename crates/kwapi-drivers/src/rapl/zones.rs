@@ -143,7 +143,7 @@ pub(super) fn parse_microjoules(text: &str) -> Option<Energy> {
 /// but that of their advances.
 #[derive(Debug)]
 pub(super) struct Total {
-    /// Each zone with the last it said, and when.
+    /// Each zone with its last value, and when.
     zones: Vec<(usize, Option<(MeterCounter, Instant)>)>,
     sum: Energy,
 }
@@ -204,8 +204,8 @@ impl Total {
     }
 }
 
-/// What one counter advanced in `elapsed`; past its range it begins again. One that fell and would have needed more than
-/// any zone draws was set back (a suspend, AMD's drivers): it goes on from where it stands. Two wraps look like one, so
+/// What one counter advanced in `elapsed`; past its range it starts again. One that fell and would have needed more than
+/// any zone draws was set back (a suspend, AMD's drivers): it continues from where it stands. Two wraps look like one, so
 /// it must be read well within the time the package needs for its range (11 minutes at 400 W on many).
 fn advance(before: &MeterCounter, after: &MeterCounter, elapsed: Duration) -> Energy {
     if after.value >= before.value {

@@ -1,4 +1,4 @@
-//! Lists the chassis of a card that say their power.
+//! Lists the chassis of a card that report their power.
 
 use serde_json::Value;
 
@@ -11,8 +11,9 @@ use crate::driver::DriverError;
 const CHASSIS_MAX: usize = 128;
 
 impl Search<'_> {
-    /// The chassis of a card that say their power or may do so later; only those in `wanted`, unless it is empty. Nothing
-    /// is asked of others where the wanted ones are found by their path: asking some parts of some cards resets them.
+    /// The chassis of a card that report their power or may do so later; only those in `wanted`, unless it is empty.
+    /// Nothing is requested of others where the wanted ones are found by their path: querying some parts of some cards
+    /// resets them.
     pub(super) async fn chassis(
         &mut self,
         root: &Value,

@@ -2,7 +2,7 @@
 //!
 //! A host that is off shows nulls where its watts will be, some cards show 0 W or 65535 W in place of nothing, and a
 //! firmware keeps a mean of the last minutes. What stands first and has a number is read; when it has none, the others are
-//! asked, and the card is searched again from time to time.
+//! queried, and the card is searched again from time to time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::source::RedfishSource;
 use crate::driver::{DriverError, Finding};
 use crate::http::DeviceClient;
 
-/// While there is no number, the places known are asked so often; and so often while there is one, but not of the best.
+/// While there is no number, the places known are queried so often; and so often while there is one, but not of the best.
 const QUERY_MISSING: Duration = Duration::from_secs(10);
 const QUERY_BETTER: Duration = Duration::from_secs(60);
 /// And so often the whole chassis is searched.
@@ -30,7 +30,7 @@ pub(super) struct Metered {
     pub(super) key: String,
     /// What its owner calls it.
     pub(super) label: Option<String>,
-    /// The chassis to search again, and the sensor the operator wants of it; `None` for what has one place only.
+    /// The chassis to search again, and the sensor the operator selects of it; `None` for what has one place only.
     pub(super) chassis: Option<(String, Option<String>)>,
     /// Where its watts may come from, the best first; never empty.
     pub(super) sources: Vec<RedfishSource>,
@@ -38,7 +38,7 @@ pub(super) struct Metered {
     pub(super) chosen: usize,
     /// Its counter.
     pub(super) energy: EnergySource,
-    /// The serial number of what it is, where that says one.
+    /// The serial number of what it is, where that states one.
     pub(super) serial: Option<String>,
     /// What its counter is known by.
     register: Option<Arc<Register>>,
@@ -182,7 +182,7 @@ impl Metered {
         }
     }
 
-    /// Asks the places that are known, up to the first that has a number.
+    /// Queries the places that are known, up to the first that has a number.
     async fn query(&mut self, device: &DeviceClient) -> Result<(), DriverError> {
         let mut search = Search::new(device);
         for source in &mut self.sources {
@@ -266,8 +266,8 @@ fn zero_is_estimated(reading: Reading) -> Reading {
     reading
 }
 
-/// The first with a number, where a null before it forbids the mean of the past; else the first that says 0 W; else the
-/// first that may have a number later.
+/// The first with a number, where a null before it forbids the mean of the past; otherwise the first that reports 0 W;
+/// otherwise the first that may have a number later.
 fn choose(sources: &[RedfishSource]) -> Option<usize> {
     let is_off = sources.iter().any(|source| source.shown == Shown::Null);
     let is_mean = |source: &RedfishSource| source.place.name == AVERAGE.name;

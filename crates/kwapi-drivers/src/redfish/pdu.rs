@@ -60,7 +60,7 @@ impl Search<'_> {
             for path in paths.into_iter().take(OUTLETS_MAX) {
                 let key = segment(&path).to_owned();
                 let mut consumer = None;
-                if outlets.wants_all() {
+                if outlets.selects_all() {
                     let outlet = self.get(&path).await?;
                     has_metered_outlets |= outlet
                         .as_ref()
@@ -75,12 +75,12 @@ impl Search<'_> {
         if let Some(path) = link(&resource, "Metrics") {
             let total = Metered::in_one_place("total".to_owned(), None, path, &OUTLET);
             // All there is, and nothing twice: the outlets where they are measured, else the whole.
-            if outlets.wants_all() && has_metered_outlets {
+            if outlets.selects_all() && has_metered_outlets {
                 self.note("total", "left out", "it counts what the outlets do; name it to read it");
             } else {
-                if outlets.wants_all() && !metered.is_empty() {
+                if outlets.selects_all() && !metered.is_empty() {
                     let count = metered.len();
-                    self.note("outlets", format!("{count} without power"), "the total says it");
+                    self.note("outlets", format!("{count} without power"), "power is reported by the total");
                     metered.clear();
                 }
                 metered.push(total);

@@ -1,4 +1,4 @@
-//! Where one chassis may say its power, the best first.
+//! Where one chassis may report its power, the best first.
 
 use serde_json::Value;
 
@@ -13,7 +13,7 @@ use crate::driver::DriverError;
 const SUPPLIES_MAX: usize = 16;
 
 impl Search<'_> {
-    /// Where one chassis may say its power, the best first; the search ends at the first that has a number.
+    /// Where one chassis may report its power, the best first; the search ends at the first that has a number.
     pub(super) async fn sources(
         &mut self,
         path: &str,

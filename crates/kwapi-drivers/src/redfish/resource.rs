@@ -15,7 +15,7 @@ use crate::value::{self, PowerUnit, Sentinel, number};
 const NAME_CHARACTERS_MAX: usize = 64;
 const LINK_BYTES_MAX: usize = 1_024;
 
-/// One place where a card may say its power.
+/// One place where a card may report its power.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct PowerPlace {
     /// For `kwapi probe` and errors.
@@ -34,7 +34,7 @@ enum At {
     First(&'static [&'static str]),
     /// At these places of the one `PowerControl` that stands for the machine, else at these of the resource.
     Control(&'static [&'static str], &'static [&'static str]),
-    /// The sum of what the members of a list say, which all must.
+    /// The sum of what the members of a list report, which all must.
     Sum { list: &'static str, each: &'static str },
 }
 
@@ -152,7 +152,7 @@ impl Shown {
     }
 }
 
-/// The watts a card says, unless it says so that it has none.
+/// The watts a card reports, unless that means that it has none.
 fn plausible(watts: f64) -> Result<Watts, NoReading> {
     if Sentinel::any_written(&Sentinel::WRITTEN, watts) {
         return Err(NoReading::Implausible(format!("{watts} W, a placeholder for no value")));
@@ -182,7 +182,7 @@ impl PowerPlace {
         }
     }
 
-    /// Everything `resource` says here; `energy` remembers which counter was taken first.
+    /// Everything `resource` reports here; `energy` remembers which counter was taken first.
     ///
     /// # Errors
     /// When there is neither power nor a counter.
@@ -230,8 +230,8 @@ fn first(resource: &Value, places: &[&str]) -> Option<Shown> {
     Some(number(value).map_or(Shown::Null, Shown::Number))
 }
 
-/// Of several `PowerControl` the first is the machine, as every card we know of has it, unless its name says that it is a
-/// part and another's that it is not. Some cards have an object in place of the list.
+/// Of several `PowerControl` the first is the machine, as every card we know of has it, unless its name states that it
+/// is a part and another's that it is not. Some cards have an object in place of the list.
 fn control(controls: &Value) -> Option<&Value> {
     let Some(list) = controls.as_array() else {
         return Some(controls).filter(|controls| controls.is_object());
@@ -246,7 +246,7 @@ fn control(controls: &Value) -> Option<&Value> {
     }
 }
 
-/// The sum of what is there: a supply that is not fitted is left out, one that does not say spoils the sum.
+/// The sum of what is there: a supply that is not fitted is left out, one that does not report spoils the sum.
 fn sum(members: &[Value], each: &str) -> Shown {
     let mut sum = None;
     for member in members.iter().filter(|member| is_present(member)) {
@@ -279,7 +279,7 @@ pub(super) fn shares_supplies(chassis: &Value) -> Option<&'static str> {
     None
 }
 
-/// When the card took the value, if it says so: not when it was asked.
+/// When the card took the value, if it states that: not when it was queried.
 fn measured_at(resource: &Value) -> Option<Timestamp> {
     ["/ReadingTime", "/PowerWatts/ReadingTime"]
         .iter()
@@ -293,7 +293,7 @@ pub(super) fn members(collection: &Value) -> impl Iterator<Item = String> + '_ {
 }
 
 /// The path that `resource` links to as `property` (or its own). Only the path of a link is ever used: what names another
-/// host is still asked of this one, where our login belongs.
+/// host is still requested from this one, where our login belongs.
 pub(super) fn link(resource: &Value, property: &str) -> Option<String> {
     let holder = if property.is_empty() { resource } else { resource.get(property)? };
     path_of(holder.get("@odata.id")?.as_str()?)
@@ -317,13 +317,14 @@ pub(super) fn segment(path: &str) -> &str {
     path.trim_end_matches('/').rsplit('/').next().unwrap_or_default()
 }
 
-/// A resource's id: what it says, or the end of its path.
+/// A resource's id: what it states, or the end of its path.
 pub(super) fn id(resource: &Value, path: &str) -> String {
     let name = resource.get("Id").and_then(Value::as_str).unwrap_or_else(|| segment(path));
     printable(name, NAME_CHARACTERS_MAX)
 }
 
-/// What tells a resource's device from another of its kind: its serial number, or the UUID that the card made for it.
+/// What distinguishes a resource's device from another of its kind: its serial number, or the UUID that the card made
+/// for it.
 pub(super) fn serial(resource: &Value) -> Option<String> {
     let text = |name: &str| resource.get(name).and_then(Value::as_str).map(str::trim);
     let number = text("SerialNumber").filter(|serial| !serial.is_empty()).or_else(|| text("UUID"))?;

@@ -16,7 +16,7 @@ const PAGES_MAX: usize = 64;
 const REQUESTS_MAX: u32 = 768;
 /// After so many requests in a row without an answer the card itself is gone.
 const LOST_MAX: u32 = 4;
-/// How a remark says that a place is not there.
+/// How a remark states that a place is not there.
 pub(super) const ABSENT: &str = "absent";
 /// More remarks are left out.
 const FINDINGS_MAX: usize = 256;
@@ -32,7 +32,7 @@ pub(super) struct Search<'a> {
     lost: u32,
 }
 
-/// Asks for a link, which may have a query.
+/// Requests a link, which may have a query.
 pub(super) async fn get(device: &DeviceClient, link: &str) -> Result<HttpResponse, DriverError> {
     match link.split_once('?') {
         Some((path, query)) => device.get(path, Some(query)).await,

@@ -12,7 +12,7 @@ use crate::value::number;
 /// More sensors are not looked at: each costs a request, and cards name theirs after what they measure.
 const SENSORS_MAX: usize = 32;
 
-/// A sensor: its path, its resource, what its names say that it measures.
+/// A sensor: its path, its resource, what its names state that it measures.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct RedfishSensor {
     pub(super) path: String,
@@ -58,9 +58,9 @@ fn own_name<'a>(name: &'a str, chassis: &str) -> &'a str {
     own.unwrap_or(name)
 }
 
-/// The sensor that stands for the whole chassis among those of one type: the one that says so, or the only one. Of several
-/// that say so, the one called total; of several totals, what goes in, without its parts (`total_power_in` beside
-/// `total_power_in_A` and `total_power_out`). Other totals are none.
+/// The sensor that stands for the whole chassis among those of one type: the one that states it, or the only one. Of
+/// several that state it, the one called total; of several totals, what goes in, without its parts (`total_power_in`
+/// beside `total_power_in_A` and `total_power_out`). Other totals are none.
 pub(super) fn total(sensors: &[RedfishSensor]) -> Option<&RedfishSensor> {
     let only = |wanted: &dyn Fn(&RedfishSensor) -> bool| {
         let mut found = sensors.iter().filter(|sensor| wanted(sensor));
@@ -126,7 +126,7 @@ impl Search<'_> {
         if candidates.iter().any(is_stated) {
             candidates.retain(is_stated);
         }
-        // What may be the whole is asked first, where there are many.
+        // What may be the whole is queried first, where there are many.
         candidates.sort_by_key(|path| match role(own_name(segment(path), id), false) {
             Role::System => 0,
             Role::SupplyInput => 1,
@@ -172,7 +172,7 @@ impl Search<'_> {
                 self.note(
                     format!("{id}: {}", whole.path),
                     format!("±{percent} %"),
-                    "its accuracy, as the card says",
+                    "its accuracy, as the BMC reports it",
                 );
             }
             sources.push(RedfishSource { name: whole.path.clone(), energy_path, accuracy, ..source });

@@ -37,11 +37,11 @@ impl RedfishSession {
         if auth == RedfishAuth::Basic {
             return Ok(Self { device, path: None, how: "basic authentication" });
         }
-        // The root must say where sessions are (ServiceRoot, Links.Sessions); one that does not has none.
+        // The root must state where sessions are (ServiceRoot, Links.Sessions); one that does not has none.
         let Some(sessions) = root.get("Links").and_then(|links| link(links, "Sessions")) else {
             return Self::without_sessions(device, auth);
         };
-        // A card goes on with a login whose asker has lost patience, and then holds a session nobody knows. So the login
+        // A card completes a login whose client has timed out, and then holds a session that nobody uses. So the login
         // runs to its end by itself, and a session that nobody waits for any more is dropped, which gives it back.
         let (done, mut session) = oneshot::channel();
         cleanup::spawn(async move {
@@ -77,7 +77,7 @@ impl RedfishSession {
                 "{message}: no free session on the BMC; close some there, or set auth = \"basic\""
             )));
         }
-        // A card that knows no such user says 401; some say 400 and mean the same.
+        // A card that has no such user returns 401; some return 400 and mean the same.
         if matches!(answer.status, StatusCode::UNAUTHORIZED | StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN)
         {
             return Err(DriverError::Refused(format!(
@@ -131,7 +131,7 @@ impl Drop for RedfishSession {
     }
 }
 
-/// Whether the card has no session left, which some say with a status of another meaning: Base registry,
+/// Whether the card has no session left, which some report with a status of another meaning: Base registry,
 /// `SessionLimitExceeded`; iDRAC, `RAC0218`.
 fn is_full(answer: &HttpResponse) -> bool {
     let Ok(body) = answer.json() else { return false };

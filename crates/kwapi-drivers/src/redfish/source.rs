@@ -1,4 +1,4 @@
-//! One place where a thing measured may say its watts: how it is looked at and read.
+//! One place where a thing measured may report its watts: how it is looked at and read.
 
 use kwapi_core::{NoReading, Reading, Watts};
 
@@ -21,7 +21,7 @@ pub(super) struct RedfishSource {
     pub(super) energy_path: Option<String>,
     /// What it showed when it was looked at last.
     pub(super) shown: Shown,
-    /// Its accuracy in percent, where it says one.
+    /// Its accuracy in percent, where it reports one.
     pub(super) accuracy: Option<f64>,
 }
 

@@ -152,7 +152,7 @@ async fn a_session_is_opened_once_and_given_back() {
 }
 
 #[tokio::test]
-async fn a_session_that_the_card_forgets_is_opened_anew() {
+async fn a_session_that_the_card_forgets_is_reopened() {
     let valid = Arc::new(std::sync::Mutex::new(0));
     let of_service = Arc::clone(&valid);
     let service = HttpDevice::start(move |request: &HttpRequest| {
@@ -261,7 +261,7 @@ async fn a_pdu_of_a_room_or_a_shelf_is_read_and_its_total_where_no_outlet_is_mea
         let keys = config(&service.address().to_string(), "password = \"secret\"");
         let outcome = round(&keys, &Outlets::all("hall.{label}")).await;
         assert_eq!(outcome, "hall.total: 9100 W, 43200000 J", "{collection}");
-        // What a chassis says comes before what feeds the room.
+        // What a chassis reports comes before what feeds the room.
         resources["/redfish/v1/"]["Chassis"] = at("/c");
         resources["/c"] = json!({"Members": [at("/c/1")]});
         resources["/c/1"] = json!({"Id": "1", "Power": at("/c/1/Power")});

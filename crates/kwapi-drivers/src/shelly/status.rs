@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::parts::{Notes, power_and_counter};
 use crate::value::{self, EnergyUnit};
 
-/// Counters are taken to be brought up to date once a minute, as their history by the minute and their notifications
+/// Counters are taken to be updated once a minute, as their history by the minute and their notifications
 /// are, so they may be this many hours of the present power behind. To do: measure it on a device of each kind.
 const COUNTER_DELAY_HOURS: f64 = 1.0 / 60.0;
 /// More channels than any device has are left out.
@@ -23,12 +23,12 @@ pub(crate) struct Channel {
     pub(super) key: String,
     /// Counted from 1; the phases of a three-phase meter have none, since their sum is counted.
     pub(super) position: Option<usize>,
-    /// What it says.
+    /// What it reports.
     pub(super) reading: Result<Reading, NoReading>,
 }
 
 /// The channels of `/status` of a first-generation device. A Shelly 1 has no meter: its `meters` repeat what its owner
-/// said that the load draws, and count nothing.
+/// configured that the load draws, and count nothing.
 pub(super) fn first_generation(status: &Value, notes: &mut Notes) -> Vec<Channel> {
     let list = |name: &str| status.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let (name, unit, meters) = match list("emeters") {
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_first_generation_energy_meter_counts_watt_hours() {
-        // The second feeds back: its import counter stands still, and goes on.
+        // The second feeds back: its import counter stands still, and continues.
         let em = json!({"meters": [{"power": 0, "is_valid": true}],
             "emeters": [{"power": 100.5, "voltage": 231.2, "is_valid": true, "total": 20.0, "total_returned": 0.0},
                         {"power": -7.0, "voltage": 231.2, "is_valid": true, "total": 1.0}]});

@@ -1,6 +1,7 @@
-//! A meter that answers when it is asked: IEC 62056-21, modes A, B and C.
+//! A meter that answers on request: IEC 62056-21, modes A, B and C.
 //!
-//! The request goes out at 300 bits a second; the meter says in its identification how fast it can speak, and both go on so.
+//! The request goes out at 300 bits a second; the meter states in its identification how fast it can send, and both
+//! continue at that speed.
 
 use std::time::Duration;
 
@@ -21,10 +22,10 @@ const ACKNOWLEDGED_AFTER: Duration = Duration::from_millis(220);
 /// No identification is longer (6.3.2); an echo of the request may come before.
 const IDENTIFICATION_BYTES_MAX: usize = 64;
 
-/// Asks once.
+/// Sends one request.
 ///
 /// # Errors
-/// `Link` when the meter does not answer, `Malformed` when what it says is damaged.
+/// `Link` when the meter does not answer, `Malformed` when its response is damaged.
 pub(super) async fn exchange(line: &mut TelegramLine) -> Result<TelegramValues, DriverError> {
     line.reader.clear();
     line.port.set_baud(BAUD_START)?;
@@ -32,7 +33,7 @@ pub(super) async fn exchange(line: &mut TelegramLine) -> Result<TelegramValues, 
     let (identification, raw, rest) = identification(line).await?;
     line.reader.feed(&raw);
     if let Some(speed) = speed(&identification) {
-        // A converter's speed cannot be changed: the meter goes on at the first one.
+        // A converter's speed cannot be changed: the meter continues at the first one.
         let (baud, letter) =
             if line.port.is_serial() { (speed.baud, speed.letter) } else { (BAUD_START, '0') };
         if speed.is_acknowledged {
@@ -84,7 +85,7 @@ async fn receive(line: &mut TelegramLine, what: &str) -> Result<Vec<u8>, DriverE
     bytes
 }
 
-/// How a meter goes on, by the fifth character of its identification (6.3.2, 13).
+/// How a meter continues, by the fifth character of its identification (6.3.2, 13).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Speed {
     pub(super) baud: u32,
@@ -93,7 +94,7 @@ pub(super) struct Speed {
     pub(super) is_acknowledged: bool,
 }
 
-/// `None`: it goes on as it is (mode A).
+/// `None`: it continues as it is (mode A).
 pub(super) fn speed(identification: &str) -> Option<Speed> {
     let letter = identification.chars().nth(4)?;
     let (step, is_acknowledged) = match letter {

@@ -51,7 +51,7 @@ async fn read(keys: &str) -> Result<String, DriverError> {
 }
 
 #[test]
-fn the_fifth_character_shows_how_fast_a_meter_goes_on() {
+fn the_fifth_character_shows_how_fast_a_meter_continues() {
     let check = |identification: &str, expected: Option<(u32, bool)>| {
         let found = speed(identification).map(|Speed { baud, is_acknowledged, .. }| (baud, is_acknowledged));
         assert_eq!(found, expected, "{identification}");
@@ -95,7 +95,7 @@ async fn a_meter_is_queried_at_300_bits_a_second_and_answers_as_fast_as_it_repor
 }
 
 #[tokio::test]
-async fn behind_a_converter_a_meter_goes_on_at_the_first_speed() {
+async fn behind_a_converter_a_meter_continues_at_the_first_speed() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let meter = thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! One agent: asks for many objects in few requests, and learns what it can take.
+//! One agent: requests many objects in few requests, and learns what it can take.
 
 mod patience;
 mod present;
@@ -30,8 +30,8 @@ pub(super) struct Agent {
     max_varbinds: usize,
     /// The most rows it gave in answer to one GETBULK; `None` until it failed one, 1 for those it takes by GETNEXT.
     max_repetitions: Option<u32>,
-    /// Objects the agent said it does not have, in the one way SNMP v1 can: by failing the whole request. Asked again
-    /// by [`Agent::forget_absent`]. Holds at most the objects of this meter.
+    /// Objects the agent reported it does not have, in the one way SNMP v1 can: by failing the whole request. Requested
+    /// again by [`Agent::forget_absent`]. Holds at most the objects of this meter.
     absent: HashSet<Oid>,
     requests: u64,
 }
@@ -62,7 +62,7 @@ impl Failure {
     }
 }
 
-/// Whether an error is one that the agent itself sent: it is there, and heard us.
+/// Whether an error is one that the agent itself sent: it is there, and received our request.
 fn is_answer(error: &Error) -> bool {
     matches!(error.exchange_source(), Error::Snmp { .. } | Error::Report { .. })
 }
@@ -90,7 +90,7 @@ impl Agent {
         })
     }
 
-    /// As [`Agent::open`], but believes reports without a signature: to tell why there is no answer.
+    /// As [`Agent::open`], but accepts reports without a signature: to find why there is no answer.
     pub(super) async fn open_trusting(
         config: &SnmpConfig,
         shared: &Arc<SnmpShared>,
@@ -100,12 +100,12 @@ impl Agent {
         Ok(Self { client: ClientOf(client), ..agent })
     }
 
-    /// The most objects it is asked for at once.
+    /// The most objects it is queried for at once.
     pub(super) fn max_varbinds(&self) -> usize {
         self.max_varbinds
     }
 
-    /// Lowers that (the profile knows better).
+    /// Lowers that (the profile has a lower number).
     pub(super) fn limit_varbinds(&mut self, max_varbinds: usize) {
         self.max_varbinds = self.max_varbinds.min(max_varbinds).max(1);
     }
@@ -115,7 +115,7 @@ impl Agent {
         self.requests
     }
 
-    /// Asks again for objects that were not there: a row may have come.
+    /// Requests again objects that were not there: a row may have come.
     pub(super) fn forget_absent(&mut self) {
         self.absent.clear();
     }
@@ -130,7 +130,7 @@ impl Agent {
     }
 
     /// Reads objects as [`Agent::get`], of an agent that may be silent to many at once because they outgrow it. It is
-    /// then asked for fewer, as long as it answers to one; what was learned is kept for the process.
+    /// then queried for fewer, as long as it answers to one; what was learned is kept for the process.
     pub(super) async fn get_cautiously(&mut self, oids: &[Oid]) -> Result<Vec<ObjectValue>, DriverError> {
         let max_varbinds_before = self.max_varbinds;
         loop {
@@ -270,8 +270,8 @@ impl Agent {
         Ok(())
     }
 
-    /// What to ask for again when an answer left objects out: those alone, if it had others; else all of them by halves.
-    /// One object that is left out of its own answer is not asked for again. So it ends.
+    /// What to request again when an answer left objects out: those alone, if it had others; otherwise all of them by
+    /// halves. One object that is left out of its own answer is not requested again. So it ends.
     fn retry(&mut self, requested: usize, missing: Vec<usize>) -> Vec<Vec<usize>> {
         if missing.is_empty() || requested <= 1 {
             return Vec::new();
@@ -283,7 +283,7 @@ impl Agent {
         halves(missing).to_vec()
     }
 
-    /// A request failed for one object's sake: gives that one up and asks for the others again.
+    /// A request failed for one object's sake: gives that one up and requests the others again.
     fn set_aside(
         &mut self,
         oids: &[Oid],
@@ -297,7 +297,7 @@ impl Agent {
             Some(culprit) if culprit < failed.len() => culprit,
             _ if failed.len() == 1 => 0,
             _ => {
-                // The agent does not say which: find out by halves.
+                // The agent does not report which: find out by halves.
                 waiting.extend(halves(failed).into_iter().filter(|half| !half.is_empty()));
                 return;
             }
@@ -320,7 +320,8 @@ fn halves(mut places: Vec<usize>) -> [Vec<usize>; 2] {
     [second, places]
 }
 
-/// Puts an answer's values where they were asked for: by OID, never by the order of the answer. Which it left out.
+/// Puts an answer's values where they were requested: by OID, never by the order of the answer. Returns which it left
+/// out.
 fn take(
     oids: &[Oid],
     places: &[usize],

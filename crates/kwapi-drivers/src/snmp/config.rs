@@ -36,7 +36,7 @@ pub struct SnmpConfig {
     pub privacy_protocol: Option<PrivProtocol>,
     /// The password for that; that of `auth_password` if not given.
     pub privacy_password: Option<Secret>,
-    /// The context of version 3, where an agent speaks for several.
+    /// The context of version 3, where an agent has several.
     #[serde(default)]
     pub context: String,
     /// The family of PDU, or `"auto"`.
@@ -55,14 +55,14 @@ pub struct SnmpConfig {
     /// How often a request is sent again within that time.
     #[serde(default = "retransmits_default")]
     pub retransmits: u32,
-    /// The most objects asked for in one request; the profile's number if not given.
+    /// The most objects requested in one request; the profile's number if not given.
     pub max_varbinds: Option<usize>,
-    /// Whether to ask for voltage and current also where the device says watts.
+    /// Whether to request voltage and current also where the device reports watts.
     #[serde(default)]
     pub voltage_and_current: bool,
 }
 
-/// Which SNMP is spoken.
+/// Which version of SNMP is used.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 pub enum SnmpVersion {
     /// RFC 1157.
@@ -128,11 +128,11 @@ impl SnmpConfig {
             .in_unit("s")
             .or("2.0"),
         DriverKey::new("retransmits", "retransmissions within that time").or("1"),
-        DriverKey::new("max_varbinds", "objects per request").otherwise("as the profile says"),
+        DriverKey::new("max_varbinds", "objects per request").otherwise("as in the profile"),
         DriverKey::new("voltage_and_current", "request them also if the PDU reports watts").or("false"),
     ];
 
-    /// Which version the keys ask for.
+    /// Which version the keys configure.
     pub fn version(&self) -> SnmpVersion {
         self.version.unwrap_or(if self.user.is_some() { SnmpVersion::V3 } else { SnmpVersion::V2c })
     }
@@ -219,7 +219,7 @@ fn auth_protocol<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Au
 
 fn privacy_protocol<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PrivProtocol>, D::Error> {
     let Some(name) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
-    // net-snmp and most PDUs say AES-192 and AES-256 for the extension of draft-blumenthal-aes-usm-04.
+    // net-snmp and most PDUs use AES-192 and AES-256 for the extension of draft-blumenthal-aes-usm-04.
     let name = match name.to_ascii_uppercase().as_str() {
         "AES192" | "AES-192" => "AES-192-BLUMENTHAL".to_owned(),
         "AES256" | "AES-256" => "AES-256-BLUMENTHAL".to_owned(),

@@ -7,7 +7,7 @@ use crate::driver::DriverError;
 
 use super::config::{SnmpConfig, SnmpVersion};
 
-/// Whom was asked, for every message.
+/// Which agent was queried, for every message.
 #[derive(Clone, Debug)]
 pub(super) struct AgentContext {
     /// `10.0.0.7:161`
@@ -30,7 +30,7 @@ impl AgentContext {
         }
     }
 
-    /// Sorts an error by its remedy. `what` says what was asked for: `48 objects`; `has_answered`, whether the agent did
+    /// Sorts an error by its remedy. `what` is what was requested: `48 objects`; `has_answered`, whether the agent did
     /// so before, to anything.
     pub(super) fn failed(&self, what: &str, error: &Error, has_answered: bool) -> DriverError {
         let Self { address, timeout_seconds, user, .. } = self;

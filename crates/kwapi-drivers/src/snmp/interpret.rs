@@ -8,11 +8,11 @@ use super::profile::{CounterColumn, Field, Section, StampFormat, StatusColumn};
 use super::value::ObjectValue;
 use crate::value::Sentinel;
 
-/// What an agent said of one outlet, by column.
+/// What an agent reported of one outlet, by column.
 pub(super) type ColumnValues = Vec<(Field, ObjectValue)>;
 
-/// An agent does not tell how wide the field is that its INTEGER or Gauge32 was taken from. What is measured now and
-/// stands at the end of any is not measured: UPS cards say 65 535 W, PDUs 4 294 967 295.
+/// An agent does not report how wide the field is that its INTEGER or Gauge32 was taken from. What is measured now and
+/// stands at the end of any is not measured: UPS cards report 65 535 W, PDUs 4 294 967 295.
 const INSTANT_FIELDS: [Sentinel; 5] = [
     Sentinel::Unsigned(16),
     Sentinel::Unsigned(32),
@@ -30,11 +30,11 @@ enum FieldValue {
     Number(f64),
     /// The profile has no such column, or the agent no such object.
     Nothing,
-    /// The agent has the object and says nothing with it.
+    /// The agent has the object and reports nothing with it.
     NoReading(NoReading),
 }
 
-/// Reads one row. Power that should have been there and is not is a [`NoReading`], whatever else the row says.
+/// Reads one row. Power that should have been there and is not is a [`NoReading`], whatever else the row holds.
 ///
 /// # Errors
 /// Why the outlet has no reading; never an invented 0.
@@ -96,13 +96,13 @@ pub(super) fn reading(section: &Section, row: &ColumnValues) -> Result<Reading, 
     Ok(reading)
 }
 
-/// From here on volt-amperes are a load: below, an idle sensor may say as much.
+/// From here on volt-amperes are a load: below, an idle sensor may report as much.
 const LOAD_VOLT_AMPERES: f64 = 50.0;
 
 /// What a source is good for; the better is the greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Usefulness {
-    /// No row says anything.
+    /// No row holds anything.
     Nothing,
     /// Amperes, which are no watts without volts.
     Amperes,
@@ -151,7 +151,7 @@ impl Usefulness {
 }
 
 /// The section as a device has it whose rows these are. Families measure less on their cheaper models, which leave the
-/// watts out or say -1 throughout, and keep the amperes; some of them those of the line alone.
+/// watts out or report -1 throughout, and keep the amperes; some of them those of the line alone.
 pub(super) fn on_device(section: &Section, rows: &[ColumnValues]) -> Section {
     let is_reported = |field: Field, not_available: Option<&Vec<i64>>| {
         not_available.is_some_and(|missing| {
@@ -189,7 +189,7 @@ fn value(row: &ColumnValues, field: Field) -> Option<&ObjectValue> {
 }
 
 fn check_status(status: &StatusColumn, value: Option<&ObjectValue>) -> Result<(), NoReading> {
-    // A device without the column is taken at its word: the values themselves still say when they mean nothing.
+    // A device without the column is taken at its word: the values themselves still show when they mean nothing.
     let Some(number) = value.and_then(ObjectValue::integer) else { return Ok(()) };
     let is = |list: &[i64]| list.iter().any(|code| i128::from(*code) == number);
     if is(&status.unavailable) || (!status.available.is_empty() && !is(&status.available)) {
@@ -242,7 +242,7 @@ fn scaled(count: f64, scale: f64) -> f64 {
 /// More decimal digits than any meter has; above it the value is no digit count.
 const DIGITS_MAX: i128 = 9;
 
-/// How many decimal digits a count has. A device that should say and does not is not guessed at: ten times too much
+/// How many decimal digits a count has. A device that should report it and does not is not guessed at: ten times too much
 /// goes onto a bill unseen.
 fn digits(row: &ColumnValues, field: Field, has_digits: bool) -> Result<u8, NoReading> {
     if !has_digits {

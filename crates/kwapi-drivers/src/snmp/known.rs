@@ -14,7 +14,7 @@ use super::interpret::Usefulness;
 use super::plan;
 use super::profile::{ProfileKind, Section};
 
-/// A device that has said nothing of what it was read by for so long is taken for another, and read by what it has.
+/// A device that has reported nothing of what it was read by for so long is taken for another, and read by what it has.
 const KEPT: Duration = Duration::from_secs(3_600);
 /// More rows than this are no PDU's. Of those that were seen, the ones that are listed no longer are forgotten then.
 pub(super) const ROWS_MAX: usize = 2_048;
@@ -30,7 +30,7 @@ pub(super) struct Chosen {
     pub kind: ProfileKind,
     /// What can be measured of each, as this device has it.
     pub section: Arc<Section>,
-    /// The best that a row of it says.
+    /// The best that a row of it reports.
     pub usefulness: Usefulness,
     /// Its rows.
     pub rows: Vec<ListedRow>,
@@ -43,7 +43,7 @@ pub(super) struct ListedRow {
     pub index: Vec<u32>,
     /// The operator's name of it on the device.
     pub label: Option<String>,
-    /// Whether the device says something of it, if only that it cannot measure now.
+    /// Whether the device reports something of it, if only that it cannot measure now.
     pub is_reported: bool,
 }
 
@@ -66,11 +66,11 @@ pub(super) struct KnownRow {
     pub label: Option<String>,
     /// The probe it was read as.
     pub probe: Option<ProbeId>,
-    /// When the device last said something of it.
+    /// When the device last reported something of it.
     pub seen_at: Option<Instant>,
     /// Whether the device lists it now.
     pub is_listed: bool,
-    /// Whether it has been told that it has no probe.
+    /// Whether it has been reported that it has no probe.
     is_left_out: bool,
 }
 
@@ -166,7 +166,7 @@ impl Known {
         }
     }
 
-    /// Notes when the device last said something of a row.
+    /// Notes when the device last reported something of a row.
     pub(super) fn seen(&mut self, index: &[u32], at: Option<Instant>) {
         if let Some(row) = self.rows.get_mut(index) {
             row.seen_at = row.seen_at.max(at);

@@ -39,7 +39,7 @@ pub(super) struct Plan {
     pub findings: Vec<Finding>,
 }
 
-/// What an agent says it is.
+/// What an agent identifies itself as.
 pub(super) struct AgentIdentity {
     pub object_id: Option<Oid>,
     pub description: String,
@@ -82,7 +82,7 @@ async fn plan(
     agent: &mut Agent,
     shared: &SnmpShared,
 ) -> Result<Plan, DriverError> {
-    let needs_profile = if outlets.wants_all() {
+    let needs_profile = if outlets.selects_all() {
         config.oids.is_empty() || config.profile != "auto"
     } else {
         outlets.named().iter().any(|outlet| !config.oids.contains_key(&outlet.key))
@@ -96,7 +96,7 @@ async fn plan(
             agent.limit_varbinds(most);
         }
     }
-    let (used, mut plan) = if outlets.wants_all() {
+    let (used, mut plan) = if outlets.selects_all() {
         points::all(config, outlets, &profiles, agent, shared).await?
     } else {
         let (profile, points) = points::named(config, outlets, &profiles, agent).await?;
@@ -134,14 +134,14 @@ async fn plan(
         what: "outlets".to_owned(),
         value: plan.points.len().to_string(),
         is_used: true,
-        why: if outlets.wants_all() { "all outlets listed by the device" } else { "as configured" }
+        why: if outlets.selects_all() { "all outlets listed by the device" } else { "as configured" }
             .to_owned(),
     });
     findings.extend(plan.points.first().map(|point| sources(&point.section)).unwrap_or_default());
     Ok(Plan { findings, ..plan })
 }
 
-/// What a device says of how many outlets it has, as far as it says so.
+/// How many outlets a device reports, where it does.
 async fn counts(profile: &Profile, agent: &mut Agent) -> Result<Vec<(Oid, ObjectValue)>, DriverError> {
     let oids: Vec<Oid> = profile.counts.iter().map(|count| count.0.clone()).collect();
     if oids.is_empty() {
@@ -161,7 +161,7 @@ pub(super) fn catalogue(config: &SnmpConfig) -> Result<ProfileCatalogue, ConfigE
     catalogue.map_err(|error| ConfigError::of("profile_directory", format!("profile {error}")))
 }
 
-/// Asks an agent what it is; the first request of a session, so also whether it is there.
+/// Queries an agent for what it is; the first request of a session, so also whether it is there.
 pub(super) async fn identify(agent: &mut Agent) -> Result<AgentIdentity, DriverError> {
     let sys_descr = oid!(1, 3, 6, 1, 2, 1, 1, 1, 0);
     let sys_object_id = oid!(1, 3, 6, 1, 2, 1, 1, 2, 0);
@@ -176,8 +176,9 @@ pub(super) async fn identify(agent: &mut Agent) -> Result<AgentIdentity, DriverE
     Ok(AgentIdentity { object_id, description: description.chars().take(200).collect() })
 }
 
-/// Why an agent that was asked with a signature is silent to us. It says so in a report that nobody signed, which is not
-/// believed in the course of business (anybody could send it) but is good enough to tell an operator what to check.
+/// Why an agent that received a signed request is silent to us. It states the reason in a report that nobody signed,
+/// which is not accepted in normal operation (anybody could send it) but is good enough to advise an operator what to
+/// check.
 async fn diagnose(config: &SnmpConfig, shared: &Arc<SnmpShared>, error: DriverError) -> DriverError {
     if !matches!(error, DriverError::Link(_)) || config.auth_password.is_none() {
         return error;
@@ -299,8 +300,8 @@ async fn with_tables(
     Ok(fitting.into_iter().map(|(_, profile)| profile).collect())
 }
 
-/// Below what a column's objects stand, by which its presence is told. A scalar's OID ends in its instance, after which
-/// GETNEXT looks: its parent is asked for.
+/// Below what a column's objects stand, by which its presence is detected. A scalar's OID ends in its instance, after
+/// which GETNEXT looks: its parent is requested.
 fn base(column: &Column) -> Option<Oid> {
     if column.is_indexed() { Some(column.base().clone()) } else { column.base().parent() }
 }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 /// Scales, labels and reset stamps are read again after this long, and at once after a reboot or when a counter falls.
 const SLOW_COLUMNS_INTERVAL: Duration = Duration::from_secs(300);
-/// So long after the last time, it is asked again which outlets there are.
+/// So long after the last time, the agent is queried again for which outlets there are.
 const LISTING_INTERVAL: Duration = Duration::from_secs(300);
 /// The same while outlets that are known or named cannot be read.
 const LISTING_INTERVAL_MISSING: Duration = Duration::from_secs(60);
@@ -91,15 +91,15 @@ impl AgentPace {
 
     /// Whether the outlets are to be listed again. Named ones are, to see whether another table has them, only while one
     /// cannot be read.
-    pub(super) fn listing_is_due(&self, now: Instant, wants_all: bool) -> bool {
-        if !wants_all && !self.is_missing {
+    pub(super) fn listing_is_due(&self, now: Instant, selects_all: bool) -> bool {
+        if !selects_all && !self.is_missing {
             return false;
         }
         let interval = match (self.is_young, self.is_missing) {
             // A count that never stands still is not followed more often than this.
             (true, _) => LISTING_INTERVAL_YOUNG,
             (false, _) if self.doubt == Doubt::Counts => LISTING_INTERVAL_YOUNG,
-            (false, true) if wants_all => LISTING_INTERVAL_MISSING,
+            (false, true) if selects_all => LISTING_INTERVAL_MISSING,
             (false, _) => LISTING_INTERVAL,
         };
         self.doubt == Doubt::Restart || now.duration_since(self.listed_at) >= interval
@@ -117,12 +117,12 @@ mod tests {
         up_time: Option<i128>,
         has_rebooted: bool,
         unreadable: usize,
-        wants_all: bool,
+        selects_all: bool,
     ) -> Option<u64> {
         let begin = Instant::now();
         let mut pace = AgentPace::new(begin);
         pace.round(up_time, has_rebooted, false, unreadable, 8);
-        (0..1_000).find(|after| pace.listing_is_due(begin + Duration::from_secs(*after), wants_all))
+        (0..1_000).find(|after| pace.listing_is_due(begin + Duration::from_secs(*after), selects_all))
     }
 
     #[test]
@@ -131,7 +131,7 @@ mod tests {
         assert_eq!(due_after(HOUR, false, 1, true), Some(60));
         assert_eq!(due_after(Some(2_000), false, 0, true), Some(15));
         assert_eq!(due_after(HOUR, true, 0, true), Some(0));
-        // An agent that does not tell for how long it is up is taken for an old one.
+        // An agent that does not report for how long it is up is taken for an old one.
         assert_eq!(due_after(None, false, 0, true), Some(300));
     }
 

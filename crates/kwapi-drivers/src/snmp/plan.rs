@@ -1,4 +1,4 @@
-//! Which objects to ask for: from the configured outlets and a profile to OIDs.
+//! Which objects to request: from the configured outlets and a profile to OIDs.
 
 use std::sync::Arc;
 
@@ -33,8 +33,8 @@ pub(super) struct Point {
 }
 
 impl Point {
-    /// Plans one outlet. Voltage and current are left out where the device says watts, unless they are wanted: half the
-    /// objects are half the round trips.
+    /// Plans one outlet. Voltage and current are left out where the device reports watts, unless they are requested:
+    /// half the objects are half the round trips.
     pub(super) fn new(
         probe: ProbeId,
         section: &Arc<Section>,
@@ -74,7 +74,7 @@ impl Point {
         }
     }
 
-    /// Goes on from what was known of the same objects.
+    /// Continues from what was known of the same objects.
     pub(super) fn resume(&mut self, earlier: &[Self]) {
         let Some(earlier) = earlier.iter().find(|earlier| earlier.columns == self.columns) else { return };
         self.counter = earlier.counter;

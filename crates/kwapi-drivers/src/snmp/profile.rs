@@ -1,4 +1,4 @@
-//! A family of PDUs as data: which object says what, in which unit, and what its odd values mean.
+//! A family of PDUs as data: which object holds what, in which unit, and what its odd values mean.
 //!
 //! Profiles are TOML files (`profiles/*.toml`, and those of an operator's own directory). Every OID is given in full,
 //! with `{index}` where the outlet's index stands.
@@ -142,7 +142,7 @@ impl Profile {
         Ok(())
     }
 
-    /// What it knows of one kind of thing.
+    /// What it has of one kind of thing.
     pub fn section(&self, kind: ProfileKind) -> Option<&Section> {
         match kind {
             ProfileKind::Outlet => self.outlet.as_ref(),
@@ -153,7 +153,7 @@ impl Profile {
         }
     }
 
-    /// The profile with plain keys meaning that unit of a daisy chain, where a section tells units apart.
+    /// The profile with plain keys meaning that unit of a daisy chain, where a section distinguishes units.
     #[must_use]
     pub(super) fn of_unit(&self, unit: u32) -> Self {
         let mut profile = self.clone();

@@ -17,7 +17,7 @@ use super::failure::AgentContext;
 use super::known::Known;
 
 /// Room for the answers of a thousand agents at once; the kernel may give less (`net.core.rmem_max`), and answers that
-/// find no room are asked for again.
+/// find no room are requested again.
 const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 
 /// The community of agents nobody configured.
@@ -41,9 +41,9 @@ const METERS_MAX: usize = 100_000;
 /// What an agent was seen to take; kept when a session ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Learned {
-    /// The most objects it answered at once, if fewer than asked for.
+    /// The most objects it answered at once, if fewer than requested.
     pub varbinds: Option<usize>,
-    /// The most rows it listed at once, if fewer than asked for.
+    /// The most rows it listed at once, if fewer than requested.
     pub repetitions: Option<u32>,
     /// It answers copies of a request one after the other, and slowly.
     pub is_slow: bool,
@@ -51,10 +51,10 @@ pub(super) struct Learned {
     pub has_answered: bool,
 }
 
-/// What a client of SNMP v3 believes.
+/// What a client of SNMP v3 accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trust {
-    /// What is signed as the configuration says.
+    /// What is signed as configured.
     Signed,
     /// Reports without a signature as well.
     Reports,
@@ -165,7 +165,7 @@ impl SnmpShared {
         user.with_master_keys(keys).map_err(|error| refused(&error))
     }
 
-    /// DES wants initialisation vectors that no earlier run used with the same key. We keep no state across runs, so
+    /// DES requires initialisation vectors that no earlier run used with the same key. We keep no state across runs, so
     /// each run draws its epoch at random from two thousand million.
     fn des_salt(&self) -> Result<DesSaltState, DriverError> {
         let mut salt = self.des_salt.lock();
@@ -204,7 +204,7 @@ impl SnmpShared {
         }
     }
 
-    /// Notes when a meter's device last said something of its rows.
+    /// Notes when a meter's device last reported something of its rows.
     pub(super) fn seen<'a>(
         &self,
         meter: &str,
@@ -217,7 +217,7 @@ impl SnmpShared {
         }
     }
 
-    /// Whether an error says that the common socket is gone.
+    /// Whether an error shows that the common socket is gone.
     pub(super) fn is_socket_gone(error: &Error) -> bool {
         error.kind() == async_snmp::ErrorKind::Closed
     }

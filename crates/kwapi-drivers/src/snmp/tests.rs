@@ -48,7 +48,7 @@ async fn open(rack: &Rack, more: &str, wanted: &Outlets) -> Result<Snmp, String>
     Snmp::open(&config(rack.address(), more), wanted, &shared).await.map_err(|error| error.to_string())
 }
 
-/// What two rounds bring with a fault in force from the start, or why they bring nothing.
+/// What two rounds return with a fault in force from the start, or why they return nothing.
 async fn with_fault(fault: AgentFault, more: &str) -> Result<Vec<String>, String> {
     let rack = rack(3).await;
     rack.set_fault(Some(fault));

@@ -1,4 +1,4 @@
-//! What an agent says of one object, in our own terms.
+//! What an agent reports of one object, in our own terms.
 
 use async_snmp::{Oid, Value as Wire};
 
@@ -15,7 +15,7 @@ pub enum ObjectValue {
     Oid(Oid),
     /// The agent has no such object (noSuchObject, noSuchInstance, SNMP v1's noSuchName).
     Absent,
-    /// The agent could not say this one (genErr, one object tooBig, no varbind in the answer).
+    /// The agent could not report this one (genErr, one object tooBig, no varbind in the answer).
     Failed,
     /// NULL.
     Null,
@@ -83,7 +83,8 @@ impl ObjectValue {
         }
     }
 
-    /// Whether it is there and empty: NULL, or a text of nothing but padding. Agents say so of what they do not measure.
+    /// Whether it is there and empty: NULL, or a text of nothing but padding. Agents send that for what they do not
+    /// measure.
     pub(super) fn is_blank(&self) -> bool {
         match self {
             Self::Text(text) => text.iter().all(|byte| byte.is_ascii_whitespace() || *byte == 0),

@@ -127,7 +127,7 @@ fn from_escaped(text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Writes a walk in snmprec format, with nothing in it that tells whose it is: letters of texts become `x` and digits
+/// Writes a walk in snmprec format, with nothing in it that shows whose it is: letters of texts become `x` and digits
 /// `0` (so that their shapes stay to be seen), addresses vanish. Numbers and OIDs stay, among them sysObjectID.
 pub(crate) fn to_snmprec<'a>(objects: impl IntoIterator<Item = &'a (Oid, ObjectValue)>) -> String {
     let mut text = String::new();

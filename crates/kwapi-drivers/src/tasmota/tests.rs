@@ -55,7 +55,7 @@ fn what_flows_back_is_neither_taken_off_nor_added() {
         r#"{"Total":90.5,"ImportActive":[30.0,40.0],"ExportActive":[20.0,0.5],"Power":[-10.0,4.0]}"#,
         &["total: 0 W, 252000000 J", "1: 0 W, 108000000 J", "2: 4 W, 144000000 J"],
     );
-    // Where half of it is told, nothing is made up.
+    // Where half of it is reported, nothing is made up.
     check(r#"{"Total":"?","ExportActive":0.5,"Power":7}"#, &["total: 7 W", "1: 7 W"]);
     let meter = r#"{"TotalStartTime":"2025-03-04T05:06:07","Total":2.0,"ExportActive":0.5,"Power":7}"#;
     let of = |energy: &str| {
@@ -170,7 +170,7 @@ fn device(energy: &'static str) -> impl Fn(&HttpRequest) -> HttpAnswer + Send + 
 }
 
 #[tokio::test]
-async fn a_device_is_read_with_its_password_and_reports_when_it_wants_one() {
+async fn a_device_is_read_with_its_password_and_reports_when_it_requires_one() {
     let one = one();
     let outcome = round(device(PLUG), "password = \"p&é\"", &one).await;
     assert_eq!(outcome, "A: 12 W, 231 V, 0.091 A, 188776800 J");

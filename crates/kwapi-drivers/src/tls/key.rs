@@ -1,7 +1,7 @@
 //! Whether whoever answers has the key of a certificate, where the usual verifier reads neither: X.509 version 1, RSA of
 //! 1024 bits.
 //!
-//! For pinned certificates alone: the pin says whose certificate it is, and all that is left to verify is the key.
+//! For pinned certificates alone: the pin defines whose certificate it is, and all that is left to verify is the key.
 //! Sources: RFC 5280, 4.1 (certificate), RFC 5246, 7.4.3, and RFC 8446, 4.4.3 (signatures of the handshake).
 
 use ring::signature::{
@@ -116,7 +116,7 @@ fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (length, rest) = if length & 0x80 == 0 {
         (usize::from(*length), rest)
     } else {
-        // A long length says in how many bytes it is written.
+        // A long length states in how many bytes it is written.
         let (bytes, rest) = rest.split_at_checked(usize::from(length & 0x7F))?;
         let length = bytes
             .iter()

@@ -1,4 +1,4 @@
-//! Every driver that reads over HTTP, against a device that asks for a login.
+//! Every driver that reads over HTTP, against a device that requires a login.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ trait Kind: Send + Sync + 'static {
     /// The meter's keys but for the login.
     fn keys(address: &str) -> String;
 
-    /// What a healthy device answers, and one that has no power to say.
+    /// What a healthy device answers, and one that has no power to report.
     fn answer(path: &str, has_power: bool) -> Option<&'static str>;
 
     /// What it answers to anybody else.

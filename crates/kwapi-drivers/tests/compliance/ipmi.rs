@@ -43,7 +43,7 @@ impl Device for Bmc {
             Fault::HalfAnswer => card.set_fault(CardFault::HalfPacket),
             Fault::Disconnect => self.card = None,
             Fault::WrongSecret => self.password = "hunter2",
-            // See below: what a card can say is fixed when it starts.
+            // See below: what a card can report is fixed when it starts.
             Fault::NoPower => return false,
         }
         true

@@ -1,5 +1,5 @@
-//! One suite for every driver: it opens, reads, explains itself, and meets a device that hangs, babbles or vanishes
-//! with the error that says what the manager does next.
+//! One suite for every driver: it opens, reads, explains itself, and meets a device that hangs, sends garbage or vanishes
+//! with the error that determines what the manager does next.
 //!
 //! A driver joins with one file here: a [`suite::Device`] that starts its simulator and inflicts the faults.
 
@@ -8,7 +8,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::match_same_arms,
-    reason = "helpers of tests say what they expect by failing, and list a protocol answer by answer"
+    reason = "helpers of tests state what they expect by failing, and list a protocol answer by answer"
 )]
 
 mod dummy;

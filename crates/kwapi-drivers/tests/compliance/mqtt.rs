@@ -1,6 +1,6 @@
 //! The MQTT driver against Mosquitto, which `mosquitto_pub` publishes through.
 
-#![allow(clippy::disallowed_methods, reason = "a test starts the peer it talks to")]
+#![allow(clippy::disallowed_methods, reason = "a test starts the peer it uses")]
 
 use std::io::Write;
 use std::process::{Child, Command, Stdio};

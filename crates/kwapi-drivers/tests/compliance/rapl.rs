@@ -33,7 +33,7 @@ impl Device for Tree {
             Fault::Garbage => fs::write(counter, "\u{0}soon").is_ok(),
             Fault::Disconnect => fs::remove_file(counter).is_ok(),
             Fault::HalfAnswer => fs::write(counter, "").is_ok(),
-            // The kernel neither hangs nor asks for secrets, and says no power anyway.
+            // The kernel neither hangs nor requires secrets, and reports no power anyway.
             Fault::Hang | Fault::WrongSecret | Fault::NoPower => false,
         }
     }

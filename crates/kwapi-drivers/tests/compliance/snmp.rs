@@ -40,7 +40,7 @@ impl Device for Pdu {
             Fault::HalfAnswer => rack.set_fault(Some(AgentFault::HalfPacket)),
             Fault::Disconnect => self.rack = None,
             Fault::NoPower => rack.remove_outlet(1),
-            // An agent does not answer to a wrong community (RFC 3416): it cannot be told from one that is off.
+            // An agent does not answer to a wrong community (RFC 3416): it cannot be distinguished from one that is off.
             Fault::WrongSecret => return false,
         }
         true

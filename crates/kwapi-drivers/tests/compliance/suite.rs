@@ -17,9 +17,9 @@ const NOTICE: Duration = Duration::from_secs(8);
 /// What can be done to a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// It says nothing more.
+    /// It sends nothing more.
     Hang,
-    /// It talks nonsense, and only that until it is mended.
+    /// It sends nonsense, and only that until it is repaired.
     Garbage,
     /// It begins each answer and breaks off.
     HalfAnswer,
@@ -27,7 +27,7 @@ pub(crate) enum Fault {
     Disconnect,
     /// It no longer takes the configured secret.
     WrongSecret,
-    /// It answers as it should, but says no power.
+    /// It answers as it should, but reports no power.
     NoPower,
 }
 
@@ -92,7 +92,7 @@ async fn open<D: Device>(device: &D) -> Result<MeterSession, DriverError> {
     opened.unwrap_or_else(|_| Err(DriverError::link("no session in time")))
 }
 
-/// Reads until something was heard.
+/// Reads until something was received.
 async fn read(session: &mut MeterSession) -> Result<Vec<(ProbeId, Result<Reading, NoReading>)>, DriverError> {
     let mut readings = Readings::default();
     while readings.is_empty() {
@@ -110,9 +110,9 @@ async fn a_healthy_device_is_read_and_explained<D: Device>(device: D) {
     let wanted = device.outlets();
     for (probe, reading) in &received {
         let reading = reading.as_ref().unwrap_or_else(|error| panic!("{}: {probe}: {error}", D::DRIVER));
-        assert!(!reading.is_empty(), "{}: {probe} says nothing", D::DRIVER);
-        let is_wanted = wanted.wants_all() || wanted.named().iter().any(|outlet| outlet.probe == *probe);
-        assert!(is_wanted, "{}: nobody asked for {probe}", D::DRIVER);
+        assert!(!reading.is_empty(), "{}: {probe} has no reading", D::DRIVER);
+        let is_wanted = wanted.selects_all() || wanted.named().iter().any(|outlet| outlet.probe == *probe);
+        assert!(is_wanted, "{}: {probe} is not configured", D::DRIVER);
     }
     let findings = session.findings();
     assert!(findings.iter().any(|finding| finding.is_used), "{}: {findings:?}", D::DRIVER);
@@ -176,10 +176,10 @@ async fn what_is_not_reported_is_not_zero<D: Device>(mut device: D) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    timeout(NOTICE, nothing).await.unwrap_or_else(|_| panic!("{}: goes on saying watts", D::DRIVER));
+    timeout(NOTICE, nothing).await.unwrap_or_else(|_| panic!("{}: continues to report watts", D::DRIVER));
 }
 
-/// The first error, or outlet without a reading, which is how a driver of many outlets may tell of garbage.
+/// The first error, or outlet without a reading, which is how a driver of many outlets may report garbage.
 async fn first_error(session: &mut MeterSession) -> DriverError {
     let mut readings = Readings::default();
     loop {
@@ -191,6 +191,6 @@ async fn first_error(session: &mut MeterSession) -> DriverError {
                 return DriverError::Malformed { what: "outlet", input: format!("{probe}: {what}") };
             }
         }
-        tokio::time::sleep(Duration::from_millis(20)).await; // Polled drivers answer as fast as they are asked.
+        tokio::time::sleep(Duration::from_millis(20)).await; // Polled drivers answer as fast as they are queried.
     }
 }

@@ -218,7 +218,7 @@ fn what_is_known_of_a_sum_stands_before_the_hatch_of_what_it_lacks() {
     assert_eq!((shares.len(), shares[0], shares[20], shares[95]), (96, "", "12", "12"));
     // The frame of what was bridged, and its place in the lane.
     count(&svg, "kw-bridged", 2);
-    // What all of its probes lack has no share to tell.
+    // What all of its probes lack has no share to show.
     assert!(draw_group(&letters, 1.0).contains("; unknown from 15:00 to 20:00; "), "{svg}");
 }
 

@@ -1,7 +1,7 @@
 //! Putting a backup in the place of records, so that a kill leaves either the old ones or the new.
 //!
 //! All is copied beside its place and put on the disk; then a note of what changes places is written, and from that moment
-//! the new records count. Whoever opens the directory next ends what a note says ([`finish_restore`]).
+//! the new records count. Whoever opens the directory next completes what a note describes ([`finish_restore`]).
 
 use std::fs;
 use std::io;
@@ -27,7 +27,7 @@ type Step<'a> = &'a dyn Fn() -> io::Result<()>;
 #[derive(Debug, Deserialize, Serialize)]
 struct Note {
     format: String,
-    /// Which version had written the records, where the backup says so.
+    /// Which version had written the records, where the backup states it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     version: Option<String>,
     moves: Vec<Move>,
@@ -44,8 +44,8 @@ struct Move {
 }
 
 /// Puts a backup in the place of the records of `state`, which no service may be using. What is there is kept beside it,
-/// where `replace` says so, and else refused. Killed on the way, the old records are there, or the new ones once a service
-/// has started or it is done again.
+/// with `replace`; otherwise the restore is refused. Killed on the way, the old records are there, or the new ones once
+/// a service has started or it is done again.
 ///
 /// # Errors
 /// See [`BackupError`]; what was there is there still.
@@ -53,7 +53,7 @@ pub fn restore(backup: &Path, state: &Path, replace: bool) -> Result<Backup, Bac
     restore_by(backup, state, replace, &|| Ok(()))
 }
 
-/// Ends a restore that was killed once its records had begun to count. Says whether there was one. To be called before
+/// Ends a restore that was killed once its records had begun to count. Returns whether there was one. To be called before
 /// anything of a state directory is opened.
 ///
 /// # Errors
@@ -88,7 +88,7 @@ pub(super) fn restore_by(
     for name in [HISTORY, API] {
         let place = state.join(name);
         if place.is_dir() {
-            // Held until the end: a service that starts meanwhile is told.
+            // Held until the end: a service that starts meanwhile is refused.
             locks.push(DirectoryLock::take(&place)?);
             if !replace {
                 return Err(BackupError::Exists(place));
@@ -140,7 +140,7 @@ pub(super) fn restore_by(
     Ok(listed)
 }
 
-/// Does what a note says, as far as it is not done. Says whether there was one.
+/// Does what a note describes, as far as it is not done. Returns whether there was one.
 pub(super) fn finish(state: &Path, step: Step<'_>) -> Result<bool, BackupError> {
     let path = state.join(NOTE);
     let bytes = match fs::read(&path) {

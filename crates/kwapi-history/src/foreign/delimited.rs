@@ -1,4 +1,4 @@
-//! CSV: lines of fields. A quoted field does not go on over the end of its line, so that damage costs one line.
+//! CSV: lines of fields. A quoted field does not continue past the end of its line, so that damage costs one line.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -9,7 +9,7 @@ use super::{Cell, Layout, RowError, TableError, TableRow, places};
 
 /// A longer line is none of a table of readings.
 const LINE_BYTES_MAX: usize = 1 << 16;
-/// What may stand between two fields, where the operator does not say.
+/// What may stand between two fields, where the operator does not configure one.
 const SEPARATORS: [char; 4] = [',', ';', '\t', '|'];
 /// Some programs begin a text with this.
 const BYTE_ORDER_MARK: char = '\u{feff}';

@@ -1,4 +1,4 @@
-//! When a row was measured, from whatever its file says.
+//! When a row was measured, from whatever its file has.
 
 use std::str::FromStr;
 
@@ -15,7 +15,7 @@ const MICROS: std::ops::Range<i64> = 946_684_800_000_000..7_258_118_400_000_000;
 /// How stamps are written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum TimeFormat {
-    /// As RFC 3339 has it, or as a Unix time whose unit its size tells.
+    /// As RFC 3339 has it, or as a Unix time whose unit its size determines.
     #[default]
     Guess,
     /// A Unix time, of which so many make a second.
@@ -55,7 +55,7 @@ pub enum StampError {
     /// It is not written so.
     #[error("{0:?} is no time in this format")]
     Format(String),
-    /// It says no zone, and none was given.
+    /// It has no zone, and none was given.
     #[error("{0:?} has no zone; use --zone")]
     NoZone(String),
     /// The clock passes over it when summer time begins.
@@ -80,7 +80,7 @@ pub struct Instants {
 pub struct Stamps {
     /// How they are written.
     pub format: TimeFormat,
-    /// The zone of those that say none.
+    /// The zone of those that have none.
     pub zone: Option<TimeZone>,
 }
 
@@ -166,7 +166,7 @@ fn unix_text(text: &str, per_second: Option<i64>, cell: &Cell) -> Result<Instant
     fractional(number, per_second.unwrap_or_else(|| unit_of(number)), cell)
 }
 
-/// How many of a Unix time's units make a second: from 2000 to 2200 its size tells.
+/// How many of a Unix time's units make a second: from 2000 to 2200 its size determines it.
 fn unit_of(number: f64) -> i64 {
     let seconds_max = MICROS.end as f64 / 1e6;
     [1, 1_000, 1_000_000]

@@ -1,5 +1,5 @@
 //! Files whose last update is long after the samples that they are to take: whether they were written while the clock was
-//! ahead, or the clock is behind now, time tells.
+//! ahead, or the clock is behind now, is decided later.
 //!
 //! Samples that are behind wait for ten minutes. Where the clock is not set forward again by then, it is the files that
 //! were ahead, and they are **rewound**: copied aside, and made as they were before.
@@ -82,7 +82,7 @@ impl History {
         let rewound = self.counts.files_rewound.load(Ordering::Relaxed);
         let room = usize::try_from(REBUILDS_MAX.saturating_sub(rewound)).unwrap_or(0);
         let begin = |(probe, _): &(Arc<ProbeFiles>, _)| {
-            // One that cannot be read now is tried again below, and told of there.
+            // One that cannot be read now is tried again below, and reported there.
             Some((probe.id.clone(), self.begin_rewinding(probe).ok()??))
         };
         let mut rebuilds: HashMap<_, _> = probes.iter().take(room).filter_map(begin).collect();
@@ -138,7 +138,7 @@ impl History {
         if samples.is_empty() {
             return Ok(()); // The clock was set forward meanwhile.
         }
-        // The file of averages tells the next process whether there is anything to rewind: it is the last to be.
+        // The file of averages shows the next process whether there is anything to rewind: it is the last to be.
         for which in [Which::Peaks, Which::Power] {
             let path = self.path(probe, which);
             let rewound = match rebuild.remove(which) {

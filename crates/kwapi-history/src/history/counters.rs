@@ -18,7 +18,7 @@ pub struct HistoryCounters {
     pub losses: u64,
     /// Times a probe's files could not be written; its samples wait.
     pub flush_failures: u64,
-    /// Times a file could not be read for somebody who asked.
+    /// Times a file could not be read on request.
     pub read_failures: u64,
     /// Samples dropped because their files could not be written for too long. They are still in the journal.
     pub samples_dropped: u64,

@@ -111,7 +111,7 @@ impl History {
         Ok(Some(rrd))
     }
 
-    /// Counts a file that could not be read for somebody who asked, and warns of the probe once.
+    /// Counts a file that could not be read on request, and warns of the probe once.
     fn notice_unreadable(&self, probe: &ProbeFiles, error: &RrdFileError) {
         self.counts.read_failures.fetch_add(1, Ordering::Relaxed);
         let mut reported = self.unreadable.lock();
@@ -136,5 +136,5 @@ impl History {
     }
 }
 
-/// Probes of which it is remembered that their file could not be read, so that it is told once.
+/// Probes of which it is remembered that their file could not be read, so that it is reported once.
 const UNREADABLE_MAX: usize = 10_000;

@@ -52,7 +52,8 @@ impl Flusher {
         Ok(Self { history, is_stopping, thread: Some(thread) })
     }
 
-    /// Stops the thread and writes what waits. Says whether the files have all of it; if not, the journal has the rest.
+    /// Stops the thread and writes what waits. Returns whether the files have all of it; if not, the journal has the
+    /// rest.
     pub fn stop(mut self) -> bool {
         self.end(Instant::now() + STOP_LIMIT)
     }

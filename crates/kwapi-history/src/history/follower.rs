@@ -41,7 +41,7 @@ impl History {
         }
     }
 
-    /// Takes the next batch, waiting up to `timeout` for one. Says whether there was one.
+    /// Takes the next batch, waiting up to `timeout` for one. Returns whether there was one.
     pub(super) fn take(&self, timeout: Duration) -> bool {
         let mut reading = self.reading.lock();
         if self.is_full() {
@@ -107,7 +107,7 @@ impl History {
         self.waiting_bytes.load(Ordering::Relaxed) > WAITING_BYTES_MAX
     }
 
-    /// Forgets what was counted: an earlier process did, and nobody knows which of its late samples are in the files.
+    /// Forgets what was counted: an earlier process did, and it is unknown which of its late samples are in the files.
     fn forget_counts(&self) {
         self.late.lock().forget();
         for count in [&self.counts.recorded, &self.counts.late, &self.counts.late_left_out] {
@@ -184,7 +184,7 @@ impl History {
         probe
     }
 
-    /// The same where nothing tells which probe it is but its name.
+    /// The same where only its name identifies the probe.
     fn find(&self, record: &Credited, reading: &mut JournalFollower) -> Arc<ProbeFiles> {
         let id = &record.probe;
         if let Some(probe) = self.probes.read().get(id) {

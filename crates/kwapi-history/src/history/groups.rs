@@ -1,8 +1,8 @@
 //! The history of groups: RRD files of their power and of the share of it that is known, in a directory and a name space of
 //! their own, made by a reader of the journal (ADR 0033).
 //!
-//! A group is a prefix of its members' paths. It has a row a second; what a member's sample tells of a second that has been
-//! told already comes into the rows later, as for probes (ADR 0041).
+//! A group is a prefix of its members' paths. It has a row a second; what a member's sample adds to a second that has
+//! been written already comes into the rows later, as for probes (ADR 0041).
 
 mod fold;
 mod late;
@@ -39,7 +39,7 @@ pub struct GroupsConfig {
     pub gaps: Gaps,
     /// Sums of others: they are members of no group.
     pub sums: HashSet<ProbeId>,
-    /// Probes heard within a day, which are members before they are heard again.
+    /// Probes received within a day, which are members before they are received again.
     pub recent: Vec<ProbeId>,
 }
 
@@ -109,7 +109,7 @@ impl Groups {
         probes.keys().filter_map(|id| ProbeId::new(tree::group_of(id)?).ok()).collect()
     }
 
-    /// The newest second of a group that is told.
+    /// The newest second of a group that is written.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -151,7 +151,7 @@ impl Groups {
         tree::known_share_id(group).map_or(Ok(None), |id| self.history.fetch(&id, period, now))
     }
 
-    /// A group's RRD file of power, with everything told by now in it.
+    /// A group's RRD file of power, with everything determined by now in it.
     ///
     /// # Errors
     /// When the file cannot be read.

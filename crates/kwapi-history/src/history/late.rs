@@ -53,12 +53,12 @@ pub(super) struct Late {
     marks: VecDeque<(u64, Position)>,
     /// When rows were last made again.
     pub(super) ended: Duration,
-    /// Whether it was told that rows lack late samples.
+    /// Whether it was reported that rows lack late samples.
     pub(super) is_reported: bool,
 }
 
 impl Late {
-    /// Notes late samples of a probe. Says whether there was room.
+    /// Notes late samples of a probe. Returns whether there was room.
     pub(super) fn note(&mut self, probe: &ProbeId, stamps: &[Timestamp]) -> bool {
         let has_room = self.count.saturating_add(stamps.len()) <= self.limits.late_max;
         if has_room {
@@ -68,7 +68,7 @@ impl Late {
         has_room
     }
 
-    /// Forgets all late samples: of those that are read again at a start nobody knows whether they are in the files.
+    /// Forgets all late samples: of those that are read again at a start it is unknown whether they are in the files.
     pub(super) fn forget(&mut self) {
         self.of.clear();
         self.count = 0;

@@ -34,7 +34,7 @@ impl ReadMarks {
         }
     }
 
-    /// The newest mark of which the files have all, now that they have what groups have told (see
+    /// The newest mark of which the files have all, now that they have what groups have determined (see
     /// [`ReadMarks::take_written`]). It and those before it are forgotten.
     pub(super) fn take_completed(&mut self, has_completed: impl Fn(Reached) -> bool) -> Option<Position> {
         let mut completed = None;
@@ -45,7 +45,7 @@ impl ReadMarks {
     }
 
     /// The newest mark before which all has waited for longer than `interval`, in which each file is written once; `has_completed`
-    /// says whether groups have told what they had reached. It and those before it are forgotten.
+    /// is whether groups have written what they had reached. It and those before it are forgotten.
     pub(super) fn take_written(
         &mut self,
         now: Duration,

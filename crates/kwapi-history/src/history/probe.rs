@@ -49,7 +49,7 @@ struct State {
     behind: Option<Box<Behind>>,
 }
 
-/// Samples stamped long before the newest: which of the two clocks was wrong, time will tell.
+/// Samples stamped long before the newest: which of the two clocks was wrong, is decided later.
 #[derive(Debug, Default)]
 struct Behind {
     /// When the history noticed, on the process's monotonic clock.
@@ -102,8 +102,8 @@ impl ProbeFiles {
         Self { id, number, stem, since, files: Mutex::new(()), state: Mutex::new(state) }
     }
 
-    /// Keeps a sample for the files. `losses` is how many stretches of the journal were lost before it. Says what became
-    /// of it, and how many bytes of what waits there were and are.
+    /// Keeps a sample for the files. `losses` is how many stretches of the journal were lost before it. Returns what
+    /// became of it, and how many bytes of what waits there were and are.
     pub(super) fn keep(&self, record: &Credited, losses: u64, max_gap: Duration) -> (Verdict, [usize; 2]) {
         let mut state = self.state.lock();
         let mut held = state.pace;
@@ -216,7 +216,8 @@ impl ProbeFiles {
         (state.waiting.samples(), state.gone)
     }
 
-    /// Notes that `count` samples are in the files, which waited when so many had left. Says how many bytes that frees.
+    /// Notes that `count` samples are in the files, which waited when so many had left. Returns how many bytes that
+    /// frees.
     pub(super) fn written(&self, count: usize, gone: u64) -> usize {
         let mut state = self.state.lock();
         let before = state.waiting.bytes();

@@ -1,4 +1,4 @@
-//! What pages and graphs ask.
+//! What pages and graphs request.
 
 use kwapi_core::{Gaps, Period, ProbeId, Series, Timestamp, Watts};
 

@@ -23,7 +23,7 @@ pub(super) const REBUILDS_MAX: u64 = 64;
 /// A probe's files on their way from the journal.
 #[derive(Debug)]
 pub(super) struct Rebuild {
-    /// Puts samples in order and tells their pace, as when they were new.
+    /// Puts samples in order and determines their pace, as when they were new.
     probe: ProbeFiles,
     /// Samples before this one are taken: it waits for the files, with those after it.
     first: FileSample,
@@ -49,7 +49,7 @@ impl Rebuild {
 
     /// Whether a record is one of those that the files are to have. What was stamped by a clock that had not been set yet
     /// (1970) is not, unless it never has been: it lies decades before the rest.
-    fn wants(&self, record: &Credited) -> bool {
+    fn requires(&self, record: &Credited) -> bool {
         let is_set = record.at >= PROGRAM_DATE || self.first.at < PROGRAM_DATE;
         is_set && record.at < self.first.at
     }
@@ -97,7 +97,8 @@ impl History {
         }
         let gaps = &self.config.gaps;
         let replayed = self.replay(Position::default(), |record| {
-            if let Some(rebuild) = rebuilds.get_mut(&record.probe).filter(|rebuild| rebuild.wants(record)) {
+            if let Some(rebuild) = rebuilds.get_mut(&record.probe).filter(|rebuild| rebuild.requires(record))
+            {
                 rebuild.take(record, gaps.of(&record.probe));
             }
         });

@@ -1,8 +1,8 @@
 //! Rows that late samples touch, made again from the journal: a piece of it a tick, so that however far back it is and
 //! however much it has, one late sample costs little at a time.
 //!
-//! A file takes nothing older than its last update. So the time around late samples is told twice to an empty file, as it
-//! came and in order, and what differs is put into the probe's own.
+//! A file takes nothing older than its last update. So the time around late samples is written twice into an empty
+//! file, as it came and in order, and what differs is put into the probe's own.
 
 mod around;
 mod end;
@@ -56,7 +56,7 @@ struct Rework {
 }
 
 impl History {
-    /// Goes on with making rows again that late samples have touched, if it is time.
+    /// Continues remaking the rows that late samples have touched, if it is time.
     pub(super) fn look_after_late(&self, now: Duration) {
         let end = self.reading.lock().reader.position();
         let mut going = self.pass.lock();
@@ -72,7 +72,7 @@ impl History {
             }
             self.begin_pass(due, end)
         };
-        if self.go_on(&mut pass, end) {
+        if self.read_on(&mut pass, end) {
             self.late.lock().ended = now;
         } else {
             *going = Some(pass);
@@ -164,7 +164,7 @@ impl History {
         Some(self.pass_of(reworks, Some(folds), end, limits))
     }
 
-    /// Says from when on the rows of a probe are made again, where the journal is read from the second `reach` at the
+    /// Returns from when on the rows of a probe are made again, where the journal is read from the second `reach` at the
     /// earliest. `None` where nothing can be made again.
     fn begin_rework(&self, probe: Arc<ProbeFiles>, late: Vec<Timestamp>, reach: u64) -> Option<Rework> {
         let gap = self.config.gaps.of(&probe.id);
@@ -186,8 +186,8 @@ impl History {
     }
 
     /// Reads on up to `end`, where the history has come to, or as far as it may; there, makes rows of some probes again.
-    /// Says whether all are done.
-    fn go_on(&self, pass: &mut Pass, end: Position) -> bool {
+    /// Returns whether all are done.
+    fn read_on(&self, pass: &mut Pass, end: Position) -> bool {
         let grown = self.journal.bytes_between(std::mem::replace(&mut pass.end, end), end);
         let bytes_max = pass.limits.tick_bytes_max.saturating_add(grown);
         let (mut put_off, cursor) = (Vec::new(), pass.cursor);
@@ -234,7 +234,7 @@ impl History {
 }
 
 impl Pass {
-    /// Takes a record of the journal, if it tells of rows that are made again. Where there are too many, it puts off some
+    /// Takes a record of the journal, if it concerns rows that are made again. Where there are too many, it puts off some
     /// of the probes.
     fn take(&mut self, record: &Credited, put_off: &mut Vec<Rework>) {
         if let Some(folds) = &mut self.folds {
@@ -272,7 +272,7 @@ impl Pass {
     /// pass takes; where that is as long again, it is given up.
     fn take_row(&mut self, row: &Credited, rows: impl Fn(&mut Rework) -> &mut Vec<(Timestamp, Watts)>) {
         let Some(rework) = self.reworks.get_mut(&row.probe) else { return };
-        // The one before tells what held.
+        // The one before states what held.
         if row.at.seconds() + 1 < rework.from {
             return;
         }

@@ -14,7 +14,7 @@ const SLOTS_MAX: u128 = 3_600;
 pub(super) struct Schedule {
     interval_ms: u128,
     slots: Vec<Vec<Arc<ProbeFiles>>>,
-    /// When it was last asked.
+    /// When it was last queried.
     looked_at: Option<u128>,
 }
 
@@ -32,7 +32,7 @@ impl Schedule {
         }
     }
 
-    /// The probes whose instant has passed since it was asked before, of those that have something to write. The first
+    /// The probes whose instant has passed since the last query, of those that have something to write. The first
     /// time there are none.
     pub(super) fn due(&mut self, now: Duration) -> Vec<Arc<ProbeFiles>> {
         let now = now.as_millis();
@@ -87,7 +87,7 @@ mod tests {
         all.collect()
     }
 
-    /// How often each of many probes is due if it is asked at these seconds after the first time.
+    /// How often each of many probes is due if it is queried at these seconds after the first time.
     #[track_caller]
     fn check(
         interval: u64,
@@ -100,7 +100,7 @@ mod tests {
             schedule.add(probe);
         }
         let mut counts = vec![0; all.len()];
-        assert!(schedule.due(Duration::from_secs(1_000)).is_empty(), "nobody knows yet since when");
+        assert!(schedule.due(Duration::from_secs(1_000)).is_empty(), "it is not known yet since when");
         for seconds in looked_at {
             for probe in schedule.due(Duration::from_secs_f64(1_000.0 + seconds)) {
                 counts[probe.number as usize] += 1;

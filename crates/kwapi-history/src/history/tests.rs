@@ -37,7 +37,7 @@ fn message(name: &str, seq: u64, micros: u64, watts: f64) -> Measurement {
     Measurement { probe: probe(name), power: Watts(watts), voltage: None, current: None, accounting }
 }
 
-/// A program that another test is just starting holds our locks until it is itself; so ask again.
+/// A program that another test is just starting holds our locks until it is itself; so try again.
 fn open_with(lab: &Lab, config: &HistoryConfig) -> History {
     kwapi_peers::wait_until("a directory nobody holds", Duration::from_secs(10), || {
         let journal =
@@ -225,7 +225,7 @@ fn a_probe_thirty_seconds_old_has_used_thirty_seconds_of_energy_on_every_period(
         let seconds: u64 = rows.map(|row| series.known_seconds(row, START + begin + 30)).sum();
         assert_eq!(seconds, 30, "{period}");
     }
-    // What is not heard of any more uses no more.
+    // What is no longer received uses no more.
     check_energy(&history, Period::Year, at(begin + 3_000), 30.0 / 36.0);
 }
 

@@ -41,16 +41,16 @@ pub(super) struct WaitingSamples {
 #[derive(Debug)]
 struct OpenSecond {
     folded: FileSample,
-    /// Whether it has been told to a file or a reader as it is.
+    /// Whether it has been written to a file or given to a reader as it is.
     is_closed: bool,
 }
 
 impl OpenSecond {
-    /// Takes a sample of the same second that goes on from it; whether it did.
+    /// Takes a sample of the same second that continues from it; whether it did.
     fn take(&mut self, sample: &FileSample) -> bool {
         let folded = &mut self.folded;
-        let goes_on = sample.at.since(folded.at) == sample.held && !sample.is_after_loss;
-        if self.is_closed || !goes_on || store::second_of(sample) != store::second_of(folded) {
+        let continues = sample.at.since(folded.at) == sample.held && !sample.is_after_loss;
+        if self.is_closed || !continues || store::second_of(sample) != store::second_of(folded) {
             return false;
         }
         let held = folded.held + sample.held;

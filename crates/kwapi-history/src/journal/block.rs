@@ -11,14 +11,14 @@ use super::Credited;
 use super::record::{Encoder, RecordDecoder};
 
 const MARK: [u8; 4] = [0xff, b'K', b'W', b'B'];
-/// The kind of payload this writes. Another is a later version's: passed over, and told.
+/// The kind of payload this writes. Another is a later version's: skipped, and reported.
 const KIND: u8 = 2;
 const FLAG_LAST: u8 = 1;
 pub(super) const HEAD_BYTES: usize = 20;
 /// The largest payload: what one damaged bit costs at most.
 pub(super) const PAYLOAD_BYTES_MAX: usize = 64 << 10;
 
-/// What a head says.
+/// What a head holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BlockHead {
     pub(super) records: u16,

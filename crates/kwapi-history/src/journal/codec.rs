@@ -24,7 +24,7 @@ pub(crate) fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)).cast_unsigned()
 }
 
-/// What [`zigzag`] was told.
+/// The argument of [`zigzag`].
 pub(crate) fn unzigzag(value: u64) -> i64 {
     (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
 }
@@ -34,7 +34,7 @@ pub(crate) fn put_change(out: &mut Vec<u8>, now: u64, then: u64) {
     put_signed(out, now.wrapping_sub(then).cast_signed());
 }
 
-/// A quantity: meters say watts, volts and amperes with three places at most, as good as always.
+/// A quantity: meters report watts, volts and amperes with three places at most, as good as always.
 pub(crate) fn put_decimal(out: &mut Vec<u8>, value: f64) {
     if let Some(thousandths) = whole_thousandths(value) {
         put(out, thousandths << 1);

@@ -1,4 +1,4 @@
-//! What of the journal cannot be read any more: how it is told, and where its bytes are kept.
+//! What of the journal cannot be read any more: how it is reported, and where its bytes are kept.
 
 use std::fs::File;
 use std::io;
@@ -11,7 +11,7 @@ use super::Position;
 
 /// How much of a damaged stretch is kept aside…
 const ASIDE_BYTES_MAX: u64 = 1 << 20;
-/// …and of how many stretches. More are only told.
+/// …and of how many stretches. More are only reported.
 const ASIDE_FILES_MAX: usize = 64;
 const SUFFIX: &str = ".damaged";
 
@@ -20,9 +20,9 @@ const SUFFIX: &str = ".damaged";
 pub struct Lost {
     /// Where it begins.
     pub from: Position,
-    /// Where it ends: reading goes on there.
+    /// Where it ends: reading continues there.
     pub to: Position,
-    /// How many records it had, where that can still be told.
+    /// How many records it had, where that can still be determined.
     pub records: Option<u64>,
     /// The newest stamp read before it.
     pub after: Option<Timestamp>,

@@ -27,12 +27,12 @@ pub enum OpenError {
 pub struct Opened {
     /// Bytes of an append that a crash had cut short; they were cut off.
     pub torn_bytes: u64,
-    /// Damage in the newest segment, which was looked through. Damage elsewhere is told to who reads it.
+    /// Damage in the newest segment, which was looked through. Damage elsewhere is reported to whoever reads it.
     pub lost: Vec<Lost>,
     /// Readers whose position could not be read: they begin at the oldest record.
     pub positions_damaged: Vec<String>,
     /// Readers that had committed more than there is (a power failure took it from the journal, not from them). They
-    /// go on with what is appended now.
+    /// continue with what is appended now.
     pub ahead: Vec<(String, Position)>,
 }
 
@@ -94,7 +94,7 @@ pub(super) fn open_files(
     Ok((state, number, opened))
 }
 
-/// Looks through the newest segment, cuts off what a crash left of an append, and says how long it is and whether
+/// Looks through the newest segment, cuts off what a crash left of an append, and returns how long it is and whether
 /// nothing is in it.
 fn close_last(folder: &Path, number: u64, bytes: u64, opened: &mut Opened) -> io::Result<(u64, bool)> {
     let mut reader = SegmentReader::open(folder, number, 0)?;

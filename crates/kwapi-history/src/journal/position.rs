@@ -84,7 +84,7 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Writes over a file where it lies, which needs no room: on a full disk nothing of the journal could be deleted while no
-/// reader can say that it has it. Cut short by a crash it is told as damaged.
+/// reader can record that it has it. Cut short by a crash it is reported as damaged.
 fn overwrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let file = OpenOptions::new().write(true).open(path)?;
     file.write_all_at(bytes, 0)?;
@@ -108,7 +108,7 @@ pub(super) fn find(directory: &Path) -> io::Result<Vec<FoundPosition>> {
             (position, need)
         });
         if place.is_none() {
-            // Where it cannot be renamed (a full disk), it is told again at the next start.
+            // Where it cannot be renamed (a full disk), it is reported again at the next start.
             _ = std::fs::rename(entry.path(), directory.join(format!("{name}{SUFFIX}.damaged")));
         }
         let since = modified.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());

@@ -139,8 +139,8 @@ impl Reader {
         self.bookmark.position()
     }
 
-    /// Reads one step from the disk into the queue. A loss waits there for what comes after it, whose stamps tell it
-    /// apart in time.
+    /// Reads one step from the disk into the queue. A loss waits there for what comes after it, whose stamps place it
+    /// in time.
     fn read_disk(&mut self) -> io::Result<()> {
         let mut lost: Option<Lost> = None;
         loop {
@@ -327,7 +327,7 @@ fn step(
                     shared.note_damage(&lost, 0);
                     return Ok(DiskStep::Lost(lost));
                 }
-                // Deleted meanwhile: the state tells. The open segment is missed by the next append.
+                // Deleted meanwhile: the state shows it. The open segment is missed by the next append.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && number != end.segment => continue,
                 Err(error) => return Err(error),
             },

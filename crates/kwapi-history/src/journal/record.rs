@@ -1,6 +1,6 @@
 //! A record: one message as an account credited it, and its bytes in a block.
 //!
-//! A block can be read with nothing but itself. Inside it a record says what differs from the record before it, of
+//! A block can be read with nothing but itself. Inside it a record holds what differs from the record before it, of
 //! whatever probe: batches come a publisher at a time, whose probes have similar names, stamps and sessions.
 //!
 //! In order: the flags (varint); the name, as the bytes it shares with the name before, the count of its own and those;
@@ -30,7 +30,7 @@ mod flag {
     pub(super) const CURRENT: u64 = 1 << 5;
     pub(super) const CURVE: u64 = 1 << 6;
     pub(super) const METER: u64 = 1 << 7;
-    /// The meter says when its counter was reset.
+    /// The meter reports when its counter was reset.
     pub(super) const METER_SINCE: u64 = 1 << 8;
     /// The power was estimated.
     pub(super) const ESTIMATED: u64 = 1 << 9;
@@ -55,9 +55,9 @@ pub struct Credited {
     pub at: Timestamp,
     /// Active power.
     pub power: Watts,
-    /// Potential, when the meter says it.
+    /// Potential, when the meter reports it.
     pub voltage: Option<Volts>,
-    /// Current, when the meter says it.
+    /// Current, when the meter reports it.
     pub current: Option<Amperes>,
     /// Session, sequence, totals, curve, the meter's register and quality, on a message that has them.
     pub accounting: Option<Accounting>,
@@ -217,7 +217,7 @@ fn flags(record: &Credited) -> u64 {
     has.into_iter().filter(|(_, is_set)| *is_set).fold(0, |flags, (flag, _)| flags | flag)
 }
 
-/// How a decision is written, unless it is to go on.
+/// How a decision is written, unless it is to continue.
 mod decision {
     pub(super) const PRESENT: u8 = 1;
     pub(super) const BEGIN_FIRST: u8 = 2;

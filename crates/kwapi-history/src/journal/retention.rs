@@ -31,7 +31,7 @@ impl Shared {
         self.drop_unclaimed(now);
     }
 
-    /// Deletes what can go so that an append may have its room. Says whether there was anything.
+    /// Deletes what can go so that an append may have its room. Returns whether there was anything.
     pub(super) fn make_room(&self, now: Timestamp) -> bool {
         self.delete(now, true)
     }
@@ -41,7 +41,7 @@ impl Shared {
         loop {
             let mut state = self.state.lock();
             let Some((oldest, reason)) = self.next_to_go(&state, now, is_disk_nearly_full) else { break };
-            // Who stands at its end goes on to the next: its place is not to look like one in a segment that is lost.
+            // Who stands at its end moves to the next: its place is not to look like one in a segment that is lost.
             let next = state.closed.get(1).map_or(state.end.segment, |next| next.number);
             let next = Position { segment: next, offset: 0 };
             let mut is_unread = false;

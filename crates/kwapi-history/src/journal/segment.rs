@@ -134,7 +134,7 @@ impl<S: SegmentSource> SegmentReader<S> {
         let is_first = {
             let mut window = Window::default();
             let bytes = window.get(&source, 0, WINDOW_BYTES, u64::MAX)?;
-            // A damaged header costs nothing: the first block tells the version.
+            // A damaged header costs nothing: the first block states the version.
             bytes.starts_with(MAGIC_FIRST)
                 || !bytes.starts_with(MAGIC) && begins_with_a_block_of_the_first_version(bytes)
         };
@@ -173,7 +173,7 @@ impl<S: SegmentSource> SegmentReader<S> {
                     }
                 }
                 lost @ Step::Lost { .. } if !self.pending.is_empty() => {
-                    // Whether its last block was the damaged one, nobody knows: what is intact is told.
+                    // Whether its last block was the damaged one, is unknown: what is intact is returned.
                     self.queued = Some(lost);
                     return Ok(Step::Batch { records: std::mem::take(&mut self.pending), end: begin });
                 }

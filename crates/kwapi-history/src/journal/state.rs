@@ -1,4 +1,4 @@
-//! What a journal knows of its segments, of its readers and of what was appended last.
+//! What a journal has recorded of its segments, of its readers and of what was appended last.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -78,7 +78,7 @@ pub(super) struct JournalState {
     pub(super) holders: BTreeMap<String, Holder>,
     recent: VecDeque<Recent>,
     recent_records: usize,
-    /// Where what was deleted ended: who has read less is told of a loss…
+    /// Where what was deleted ended: who has read less gets a report of a loss…
     pub(super) dropped_end: Position,
     /// …and where what is kept begins.
     pub(super) dropped: Position,

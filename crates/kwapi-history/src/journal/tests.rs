@@ -15,7 +15,7 @@ use super::*;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
 
-/// What a publisher that began at `NOW` says at its message `seq`, as an account took it.
+/// What a publisher that began at `NOW` sends in its message `seq`, as an account took it.
 fn credited(probe: &str, seq: u64, watts: f64) -> Credited {
     let at = NOW.after(Duration::from_millis(seq * 1_003));
     let energy = Energy::from_millijoules(seq * 97_123);
@@ -40,7 +40,7 @@ fn credited(probe: &str, seq: u64, watts: f64) -> Credited {
     }
 }
 
-/// A program that another test is just starting holds our locks until it is itself; so ask again.
+/// A program that another test is just starting holds our locks until it is itself; so try again.
 fn open_with(lab: &Lab, config: JournalConfig, now: Timestamp) -> (Journal, Opened) {
     kwapi_peers::wait_until("a directory nobody holds", Duration::from_secs(10), || {
         match Journal::open(lab.path(), config, now) {

@@ -214,7 +214,7 @@ impl Writer {
         state.closed.retain(|closed| left.contains(&closed.number));
         state.counters.directories_removed += 1;
         state.removed = true;
-        // What was in the open segment is gone: readers that had not come so far are told.
+        // What was in the open segment is gone: readers that had not come so far get a report.
         state.dropped_end = state.end;
         state.end = Position { segment: self.number, offset: 0 };
         state.dropped = state.end;

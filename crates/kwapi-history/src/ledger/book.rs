@@ -40,7 +40,7 @@ impl Book {
         self.probes.get(*self.index.get(id)?)
     }
 
-    /// Takes a record. One that says nothing of its account was written before there was a ledger.
+    /// Takes a record. One that has nothing of its account was written before there was a ledger.
     pub(super) fn take(&mut self, record: &Credited) {
         let Some(taken) = &record.taken else { return };
         let at = if let Some(at) = self.index.get(&record.probe) {

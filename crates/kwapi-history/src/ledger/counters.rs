@@ -1,6 +1,6 @@
 //! What the ledger counts.
 
-/// Running totals of a ledger, since the process began unless it says otherwise.
+/// Running totals of a ledger, since the process began unless stated otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LedgerCounters {
     /// Probes it has.

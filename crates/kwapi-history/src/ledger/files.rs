@@ -1,8 +1,8 @@
 //! The ledger's files: `ledger/step=minute/date=2026-11-26/part-<segment>-<offset>-<number>.parquet`.
 //!
-//! A part is named by the place in the journal from which on its rows were told: what a snapshot has not committed is
-//! known by its name, removed at the next start, and told again. Each visible file is whole; the rows of all of them are
-//! disjoint.
+//! A part is named by the place in the journal from which on its rows were derived: what a snapshot has not committed is
+//! recognised by its name, removed at the next start, and derived again. Each visible file is whole; the rows of all of
+//! them are disjoint.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;

@@ -64,8 +64,8 @@ impl Ledger {
         self.upkeep.lock().merge_again = (!is_well).then(|| now.saturating_add(MERGE_RETRY));
     }
 
-    /// Makes one file of those of a day that has ended, for one day. Says whether the disk let it; if not, more files there
-    /// are, and nothing is wrong.
+    /// Makes one file of those of a day that has ended, for one day. Returns whether the disk let it; if not, more
+    /// files there are, and nothing is wrong.
     pub(super) fn merge_one(&self, wall: Timestamp) -> bool {
         while let Some((parts, kept)) = self.mergeable(wall) {
             match self.merge(&parts, &kept) {
@@ -102,7 +102,7 @@ impl Ledger {
             if day.saturating_add(1).saturating_mul(DAY_MS).saturating_add(MERGED_AFTER_MS) > now {
                 continue;
             }
-            // Even the older snapshot has what these were made of: nobody will tell their rows again.
+            // Even the older snapshot has what these were made of: nobody will derive their rows again.
             let is_settled =
                 |part: &&Part| part.from < state.committed_before && !state.left_out.contains(part);
             let (settled, kept): (Vec<Part>, Vec<Part>) = parts.iter().partition(|part| is_settled(part));

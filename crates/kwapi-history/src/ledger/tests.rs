@@ -65,7 +65,7 @@ impl World {
         });
     }
 
-    /// Two probes over a day and some hours, every few minutes; one restarts, one is heard late now and then.
+    /// Two probes over a day and some hours, every few minutes; one restarts, one is received late now and then.
     pub(crate) fn of_a_day() -> Self {
         let mut world = Self::default();
         let mut late = Vec::new();
@@ -85,7 +85,7 @@ impl World {
         world
     }
 
-    /// The rows, told by nothing but the records.
+    /// The rows, derived from nothing but the records.
     fn truth(&self) -> Sums {
         let mut probes: BTreeMap<&ProbeId, (Trace, OpenRows)> = BTreeMap::new();
         let (mut sums, mut pieces) = (Sums::new(), Vec::new());
@@ -313,7 +313,7 @@ fn a_stop_writes_what_is_there() {
     assert_eq!(rows(&again), world.truth());
 }
 
-/// A publisher counts on its own clock, whatever its wall clock says.
+/// A publisher counts on its own clock, whatever its wall clock shows.
 #[test]
 fn a_clock_that_jumps_an_hour_either_way_moves_no_joule_and_makes_none() {
     for jump in [3_600_i64, -3_600] {

@@ -14,7 +14,7 @@ use super::{Ledger, OPEN, OPEN_BEFORE, snapshot};
 const SNAPSHOT_PROBES: usize = 1 << 10;
 
 impl Ledger {
-    /// Writes all that is done, then what is open with the position. Says whether that went well.
+    /// Writes all that is done, then what is open with the position. Returns whether that went well.
     ///
     /// # Errors
     /// When the disk refuses: all is kept in memory, and written next time.
@@ -65,7 +65,7 @@ impl Ledger {
                 (Part { step, day, from: state.committed, number }, state.book.places(step, day))
             };
             let mut begins = (u64::MAX, 0);
-            // A group at a time: who asks meanwhile waits for none of it, and sees all rows.
+            // A group at a time: a query meanwhile waits for none of it, and sees all rows.
             self.files.write_part(&part, |output| {
                 let mut writer = RowsWriter::new(output)?;
                 for places in places.chunks(GROUP_ROWS) {

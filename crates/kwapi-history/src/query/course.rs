@@ -91,7 +91,7 @@ impl Courses {
         points.get(first..last).unwrap_or_default()
     }
 
-    /// Where in a row its energy lies; `None` where the samples do not tell.
+    /// Where in a row its energy lies; `None` where the samples do not show it.
     pub(super) fn course(&self, probe: &ProbeId, row: Range<u64>, increment: &Increment) -> Option<Course> {
         let beside = if self.far.contains(probe) { FAR_BESIDE_MS } else { BESIDE_MS };
         let stretches = stretches(self.around(probe, &row, beside), &row)?;

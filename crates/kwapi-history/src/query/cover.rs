@@ -66,8 +66,8 @@ impl Cover {
         self.0.entry((step, begin)).or_default().push(piece);
     }
 
-    /// The rows, in Unix milliseconds, within which a span begins or ends, and of which samples may tell more. Days are too
-    /// long for that.
+    /// The rows, in Unix milliseconds, within which a span begins or ends, and of which samples may show more. Days are
+    /// too long for that.
     pub(super) fn rows_cut(&self) -> Vec<Range<u64>> {
         let rows = self.0.keys().filter(|(step, begin)| *step != RowStep::Day && self.is_cut(*step, *begin));
         let mut rows: Vec<_> = rows.map(|(step, begin)| *begin..step.end(*begin)).collect();

@@ -1,8 +1,9 @@
 //! Power by step: least, mean and most watts of a probe, or of several together, in each span of a question.
 //!
-//! Samples tell it where they are kept: a sample's power is that of the time since the one before, unless that is too long
-//! ago. What lies before the oldest sample kept, or in an hour that cannot be read, comes from the RRD file, as far as that
-//! goes. Of several probes power is added on a grid of a second (a row of the RRD files, where those tell it).
+//! Samples show it where they are kept: a sample's power is that of the time since the one before, unless that is too
+//! long ago. What lies before the oldest sample kept, or in an hour that cannot be read, comes from the RRD file, as
+//! far as that goes. Of several probes power is added on a grid of a second (a row of the RRD files, where those show
+//! it).
 
 mod courses;
 mod grid;
@@ -39,7 +40,7 @@ pub struct PowerSpan {
     pub max: Option<Watts>,
     /// The share of the time, and of several probes of the probes, of which power is known.
     pub known_share: f64,
-    /// Whether samples tell some of it…
+    /// Whether samples cover some of it…
     pub has_samples: bool,
     /// …and the RRD files.
     pub has_rrd: bool,
@@ -123,7 +124,7 @@ impl PowerTally {
 pub struct PowerQuery<'a> {
     query: &'a Query,
     now: Timestamp,
-    /// Unknown time begins when a probe was not heard for longer, but for those with longer intervals.
+    /// Unknown time begins when a probe was not received for longer, but for those with longer intervals.
     gaps: Gaps,
     /// The first hour that samples are kept of, in Unix microseconds; `u64::MAX` where none are.
     kept_from: u64,
@@ -210,7 +211,7 @@ impl PowerQuery<'_> {
         (from < to).then_some(PowerCourses { samples, probes, time, gaps, points_max, unreadable, unread })
     }
 
-    /// The parts of some time of which samples tell nothing: before they were kept (of a probe whose first sample was
+    /// The parts of some time of which samples show nothing: before they were kept (of a probe whose first sample was
     /// `first` microseconds after 1970), and where they cannot be read.
     fn without_samples(&self, (from, to): SampleTime, first: u64, unread: &[u64]) -> Vec<SampleTime> {
         let begin = if first.saturating_sub(self.kept_from) < HOUR_US { first } else { self.kept_from };

@@ -65,7 +65,7 @@ pub struct Answer {
     pub probes: Vec<ProbeEnergy>,
     /// Files that could not be read: their rows are missing.
     pub unreadable: Vec<UnreadableRows>,
-    /// The hours, by their begins, in which samples should tell where a row's energy lies and do not: some of the
+    /// The hours, by their begins, in which samples should show where a row's energy lies and do not: some of the
     /// probes' energy is taken in proportion to time there. Empty where no samples are kept.
     pub without_samples: Vec<Timestamp>,
 }
@@ -75,7 +75,7 @@ pub struct Answer {
 pub struct ProbeEnergy {
     /// Whose.
     pub probe: ProbeId,
-    /// Since when the ledger has it; `None` where it never heard of it.
+    /// Since when the ledger has it; `None` where it never received any of it.
     pub since: Option<Timestamp>,
     /// The newest stamp in the ledger.
     pub until: Option<Timestamp>,

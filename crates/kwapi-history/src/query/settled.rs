@@ -2,7 +2,7 @@
 //!
 //! After a stop a driver manager is sure of a coarse register only once that has ticked. Until then its messages lack what was
 //! used over the stop, and, where it was killed, what they measured until they were past its last record; the message of
-//! the tick has all of it at once. The ledger knows which time that is of and lays it there; the totals of samples have it
+//! the tick has all of it at once. The ledger records which time that is of and lays it there; the totals of samples have it
 //! where it came. So within a row only a few stretches differ from the row: the stop, those right after it, and that of the
 //! tick. All others keep what their totals gained, and these come to what is left of the row.
 
@@ -10,7 +10,7 @@ use kwapi_core::Increment;
 
 use super::stretch::{ROUNDING, Stretch};
 
-/// What moved is told by watts times time, which the row may differ from by this part of it: the wall clock runs a little
+/// What moved is known by watts times time, which the row may differ from by this part of it: the wall clock runs a little
 /// faster or slower than the clock that measures.
 const SLACK_PART: i64 = 128;
 /// Stops in one row.
@@ -42,7 +42,7 @@ fn stops(stretches: &[Stretch], bridged_ms: u64) -> Option<Vec<usize>> {
     if bridged_ms == 0 {
         return Some(Vec::new());
     }
-    // Of several that are as long the one whose power tells least of what it gained: others are measured.
+    // Of several that are as long the one whose power shows least of what it gained: others are measured.
     let is_it = |stretch: &Stretch| stretch.length().abs_diff(bridged_ms) <= LENGTH_ROUNDING;
     let alone = stretches.iter().enumerate().filter(|(_, stretch)| is_it(stretch));
     if let Some((place, _)) = alone.max_by_key(|(_, stretch)| stretch.gained.abs_diff(stretch.held)) {

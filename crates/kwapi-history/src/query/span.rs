@@ -15,7 +15,7 @@ pub struct EnergySpan {
     pub known: Increment,
     /// Time of which nothing is known, in milliseconds.
     pub unknown_ms: u64,
-    /// Time before the probe was first heard, and after it was last, in milliseconds.
+    /// Time before the probe was first received, and after it was last, in milliseconds.
     pub absent_ms: u64,
     /// The highest power measured; of a row that the span has in part, that of the whole row. `None` of several probes.
     pub peak: Option<Watts>,

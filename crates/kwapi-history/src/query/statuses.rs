@@ -13,7 +13,8 @@ use super::batches::{Edges, edges};
 use super::{EnergySpan, EnergyStep, Query};
 use crate::ledger::LedgerSight;
 
-/// Stretches that are kept, of all probes together (some 20 MB). Full: all are forgotten, and read again when they are asked for.
+/// Stretches that are kept, of all probes together (some 20 MB). Full: all are forgotten, and read again when they are
+/// requested.
 const KEPT_MAX: usize = 1 << 17;
 /// Stretches of one answer. A window has no more: the rest of it is left out.
 const ANSWER_MAX: usize = 1 << 10;
@@ -21,8 +22,8 @@ const ANSWER_MAX: usize = 1 << 10;
 const TOGETHER: usize = 1 << 18;
 /// As many names of a sum's probes take as much room as a stretch.
 const NAMES_PER_STRETCH: usize = 4;
-/// A probe that has said nothing for so long before the newest of its sum is not waited for, in milliseconds: what it brings
-/// when it is back is read then.
+/// A probe that has sent nothing for so long before the newest of its sum is not waited for, in milliseconds: what it
+/// sends when it is back is read then.
 const WAIT_MS: u64 = 300_000;
 
 /// Whose stretches they are.
@@ -81,7 +82,7 @@ impl SettledSpans {
         let Some(mut settled) = self.of.remove(key) else { return Vec::new() };
         self.count = self.count.saturating_sub(settled.room(&key.0));
         let probes = key.0.probes();
-        // Who is back has brought something for the time since, or left it unknown.
+        // Who is back has sent something for the time since, or left it unknown.
         let back = settled.behind.iter().filter(|(place, until)| {
             probes.get(*place).is_some_and(|probe| until_of(sight, probe) != *until)
         });
@@ -155,7 +156,7 @@ impl SettledSpans {
     }
 }
 
-/// The newest stamp of a probe, in Unix milliseconds; 0 of one that the ledger does not know.
+/// The newest stamp of a probe, in Unix milliseconds; 0 of one that the ledger does not have.
 fn until_of(sight: &LedgerSight<'_>, probe: &ProbeId) -> u64 {
     sight.probes.get(probe).map_or(0, |seen| seen.until)
 }

@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn hours_and_minutes_go_on_over_a_change_of_the_clock() {
+    fn hours_and_minutes_continue_over_a_change_of_the_clock() {
         check(CalendarStep::Hour, "Europe/Paris", "2026-10-25T00:10:00Z", "2026-10-25T01:00:00Z");
         check(CalendarStep::Hour, "Asia/Kolkata", "2026-06-01T00:00:00Z", "2026-06-01T00:30:00Z");
         check(CalendarStep::Quarter, "Europe/Paris", "2026-10-25T00:59:59Z", "2026-10-25T01:00:00Z");

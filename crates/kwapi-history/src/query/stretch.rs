@@ -1,4 +1,4 @@
-//! What of a row lies between two instants, as its samples tell.
+//! What of a row lies between two instants, as its samples show.
 //!
 //! The ledger has laid the energy between two successive samples evenly, and so it is taken here. Its statuses are known of
 //! the row as a whole. Where the row is not measured throughout, what is bridged or unknown lies in its stops, as far as these
@@ -57,7 +57,7 @@ pub(super) struct Stretch {
     /// Its part in the row.
     begin: u64,
     end: u64,
-    /// What it is by the second sample, measured or estimated, unless the row says otherwise.
+    /// What it is by the second sample, measured or estimated, unless the row states otherwise.
     status: usize,
     /// Whether it is known as a stop, which the row has bridged.
     pub(super) is_stop: bool,
@@ -148,7 +148,7 @@ impl Stretch {
 pub(super) struct Course {
     stretches: Vec<Stretch>,
     row: Range<u64>,
-    /// All that the row says.
+    /// All that the row holds.
     whole: Increment,
     /// What of it lies in the mixed stretches…
     mixed: Increment,
@@ -214,7 +214,7 @@ impl Course {
         Some(self)
     }
 
-    /// Whether what it tells is what the samples have, to the millijoule.
+    /// Whether what it returns is what the samples have, to the millijoule.
     pub(super) fn is_exact(&self) -> bool {
         self.is_exact
     }

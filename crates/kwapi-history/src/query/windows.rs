@@ -17,7 +17,7 @@ use super::{EnergySpan, Query};
 use crate::journal::Position;
 use crate::ledger::{LedgerSight, SeenProbe};
 
-/// Windows of which something is kept. Full: all are forgotten, and read again when they are asked for.
+/// Windows of which something is kept. Full: all are forgotten, and read again when they are requested.
 const KEPT_MAX: usize = 1 << 20;
 /// Probes whose files are read together.
 const TOGETHER: usize = 1 << 16;
@@ -43,9 +43,9 @@ pub struct WindowsAnswer {
     pub position: Position,
     /// Whose, in order of their ids, each once.
     pub probes: Vec<ProbeId>,
-    /// What the account of each has come to, and since when the ledger has it; `None` of a probe that it does not know.
+    /// What the account of each has come to, and since when the ledger has it; `None` of a probe that it does not have.
     pub totals: Vec<Option<(Energy, Timestamp)>>,
-    /// Of each window, in the order that they were asked for, what each probe used in it.
+    /// Of each window, in the order that they were requested, what each probe used in it.
     pub windows: Vec<Vec<WindowEnergy>>,
 }
 
@@ -55,7 +55,7 @@ impl WindowsAnswer {
         *self.totals.get(self.probes.binary_search(probe).ok()?)?
     }
 
-    /// What a probe used in a window; `None` where it was not asked for.
+    /// What a probe used in a window; `None` where it was not requested.
     pub fn window(&self, window: usize, probe: &ProbeId) -> Option<WindowEnergy> {
         self.windows.get(window)?.get(self.probes.binary_search(probe).ok()?).copied()
     }
@@ -87,7 +87,7 @@ impl Windows {
         Self { query, kept: Arc::default(), settled: Arc::default() }
     }
 
-    /// The query it asks.
+    /// The query it runs.
     pub fn query(&self) -> &Query {
         &self.query
     }
@@ -122,8 +122,8 @@ impl Windows {
     }
 
     /// How sure the energy of a probe is in a window (begin and end), by stretches of `step` that are cut at its multiples since
-    /// 1970: whole ones, the first has the begin in it. `None` where the ledger does not know the probe, or files that may have
-    /// some of it cannot be read. Reads files, and may take a while.
+    /// 1970: whole ones, the first has the begin in it. `None` where the ledger does not have the probe, or files that
+    /// may have some of it cannot be read. Reads files, and may take a while.
     pub fn statuses(
         &self,
         probe: &ProbeId,
@@ -134,8 +134,8 @@ impl Windows {
         SettledSpans::read(&self.settled, &self.query, Whose::Probe(probe.clone()), window, step, now)
     }
 
-    /// The same of `probes` together: energy and time are the sums of theirs. `None` where the ledger knows none of them, or
-    /// files that may have some of it cannot be read.
+    /// The same of `probes` together: energy and time are the sums of theirs. `None` where the ledger has none of them,
+    /// or files that may have some of it cannot be read.
     pub fn sum_statuses(
         &self,
         probes: &[ProbeId],

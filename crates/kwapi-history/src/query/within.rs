@@ -1,5 +1,5 @@
-//! A row that belongs to a span as a whole or in part. What lies within a row its samples tell; where their totals do not,
-//! energy is taken as their power was, or without samples in proportion to time, and the span says so.
+//! A row that belongs to a span as a whole or in part. What lies within a row its samples show; where their totals do
+//! not, energy is taken as their power was, or without samples in proportion to time, and the span is marked accordingly.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::span::EnergySpan;
 use super::stretch::Course;
 use crate::ledger::SeenRow;
 
-/// A row, with its corrections where it is cut: only together they are what its samples tell.
+/// A row, with its corrections where it is cut: only together they are what its samples show.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CoveredRow {
     pub(super) seen: SeenRow,
@@ -48,8 +48,8 @@ impl CoveredRow {
     }
 }
 
-/// Adds a row, or as much of it as belongs to the span; says whether that was not told by the totals of samples. Its probe was
-/// first heard at `since`: nothing of it was before.
+/// Adds a row, or as much of it as belongs to the span; returns whether that was not shown by the totals of samples.
+/// Its probe was first received at `since`: nothing of it was before.
 pub(super) fn add(
     span: &mut EnergySpan,
     row: &CoveredRow,

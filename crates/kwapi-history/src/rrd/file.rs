@@ -19,7 +19,7 @@ pub enum RrdFileError {
     /// Another program is updating it: try again.
     #[error("{0} is locked by another program")]
     Locked(PathBuf),
-    /// The disk said no: try again later.
+    /// The disk refused: try again later.
     #[error("cannot use {0}")]
     Io(PathBuf, #[source] io::Error),
     /// It is no RRD: set it aside.
@@ -65,7 +65,7 @@ pub fn amend<T>(path: &Path, change: impl FnOnce(&mut Rrd) -> T) -> Result<T, Rr
 /// Writes a new file, which appears whole or not at all. One of the same name is replaced.
 ///
 /// # Errors
-/// When the disk says no.
+/// When the disk refuses.
 pub fn create(path: &Path, rrd: &Rrd) -> Result<(), RrdFileError> {
     let io = |error| RrdFileError::Io(path.to_owned(), error);
     let unfinished = path.with_extension("new");

@@ -8,7 +8,7 @@ use kwapi_core::Timestamp;
 
 use super::{Archive, Consolidation, DataSource, Definition, LastValue, RowState, Rrd, StepState};
 
-/// 8.642135E130: tells byte order and alignment of doubles.
+/// 8.642135E130: shows byte order and alignment of doubles.
 const FLOAT_COOKIE: f64 = 8.642_135E130;
 /// What RRDtool takes for unknown: the NaN that x86 computes from 0/0, sign bit set.
 pub(super) const UNKNOWN: f64 = f64::from_bits(0xfff8_0000_0000_0000);
@@ -363,7 +363,7 @@ impl LastValue {
     }
 }
 
-/// A value as `rrdtool update` is told it: the shortest decimal that is this number, in no more than `last_ds` holds.
+/// A value as `rrdtool update` takes it: the shortest decimal that is this number, in no more than `last_ds` holds.
 pub(super) fn value_text(value: f64) -> String {
     let plain = value.to_string();
     if plain.len() < LAST_VALUE_BYTES { plain } else { format!("{value:e}") }

@@ -1,4 +1,4 @@
-//! Taking back what a file was told of a time that has not come: a clock was ahead, and has been set right.
+//! Taking back what a file received of a time that has not come: a clock was ahead, and has been set right.
 
 use kwapi_core::Timestamp;
 

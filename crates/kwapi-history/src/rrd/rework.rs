@@ -1,17 +1,17 @@
-//! Rows made again in which samples came late: of those after an instant as a file has them that was told in order.
+//! Rows made again in which samples came late: of those after an instant as a file has them that was updated in order.
 
 use super::format::{UNKNOWN, row_scratch};
 use super::{Consolidation, Rrd};
 
 impl Rrd {
-    /// Takes over what `after` has from the whole second `from` on. `before` and `after` began then and were told all up to
-    /// this file's last update; `before` as this file was, `after` with samples that came late as well.
+    /// Takes over what `after` has from the whole second `from` on. `before` and `after` began then and were updated
+    /// with all up to this file's last update; `before` as this file was, `after` with samples that came late as well.
     ///
     /// Rows that lie between `from` and the last update are those of `after`. To a row that began earlier and is in progress
     /// the difference of the two is added. One that began earlier and has ended stands as it is: choose `from` so that it
-    /// is none that matters. Files that are not of the same form, or not told up to the same instant,
-    /// change nothing: then it answers `false`. A row that `before` does not have as this file has it is not known well enough
-    /// to be made again, and stands: the journal may not reach back so far any more.
+    /// is none that matters. Files that are not of the same form, or not updated up to the same instant,
+    /// change nothing: then it returns `false`. A row that `before` does not have as this file has it is not known well
+    /// enough to be made again, and stands: the journal may not reach back so far any more.
     pub(crate) fn rework(&mut self, from: u64, before: &Self, after: &Self) -> bool {
         let is_alike = |other: &Self| {
             let forms = self.archives.iter().zip(&other.archives);

@@ -26,7 +26,7 @@ fn rrdtool() -> Command {
     command
 }
 
-/// What `rrdtool update` is told. Half a microsecond more, since it cuts what a double cannot hold.
+/// What `rrdtool update` is given. Half a microsecond more, since it cuts what a double cannot hold.
 fn argument((at, value): &Update) -> String {
     let value = value.map_or("U".to_owned(), format::value_text);
     format!("{}.{:06}5:{value}", at / 1_000_000, at % 1_000_000)

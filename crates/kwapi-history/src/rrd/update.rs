@@ -153,7 +153,7 @@ impl Archive {
 }
 
 impl DataSource {
-    /// Value times seconds; unknown when nothing was said, too late, or out of range.
+    /// Value times seconds; unknown when nothing was given, too late, or out of range.
     fn amount(&self, value: Option<f64>, span: &Span) -> f64 {
         let Some(value) = value.filter(|_| self.heartbeat as f64 >= span.seconds) else { return UNKNOWN };
         let amount = value * span.seconds;
@@ -181,7 +181,7 @@ impl StepState {
         self.scratch[step_scratch::VALUE] = value.to_bits();
     }
 
-    /// The PDP in progress goes on.
+    /// The PDP in progress continues.
     fn continue_step(&mut self, amount: f64, span: &Span) {
         if amount.is_nan() {
             let unknown = self.scratch[step_scratch::UNKNOWN_SECONDS];

@@ -179,7 +179,7 @@ impl SampleBefore {
             put(out, at);
         }
         put_decimal_change(out, sample.power.0, &mut self.power_thousandths);
-        // Of these most meters say none, and the others not much else.
+        // Of these most meters report none, and the others not much else.
         let quantities = [sample.voltage.map(|volts| volts.0), sample.current.map(|amperes| amperes.0)];
         quantities.into_iter().flatten().for_each(|quantity| put_decimal_change(out, quantity, &mut 0));
         if let Some(register) = sample.register.map(Energy::millijoules) {

@@ -1,6 +1,6 @@
 //! What the keeping of samples counts.
 
-/// Running totals of what keeps samples, since the process began unless it says otherwise.
+/// Running totals of what keeps samples, since the process began unless stated otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SamplesCounters {
     /// Samples that wait to be written.

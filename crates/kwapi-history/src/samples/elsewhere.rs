@@ -34,7 +34,7 @@ pub(super) struct Elsewhere<'a> {
 
 impl Elsewhere<'_> {
     /// Hands over the samples of `probes` (in order of their ids) of some time, from the files of `days` that are not `here`.
-    /// Says which cannot be read, and why.
+    /// Returns which cannot be read, and why.
     pub(super) fn read(
         self,
         days: impl IntoIterator<Item = Day>,

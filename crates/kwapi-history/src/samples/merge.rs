@@ -72,8 +72,8 @@ impl Samples {
         self.upkeep.lock().merge_again = (!is_well).then(|| now.saturating_add(MERGE_RETRY));
     }
 
-    /// Makes one file of small ones of an hour that is over, for one hour. Says whether the disk let it; if not, more files
-    /// there are, and nothing is wrong.
+    /// Makes one file of small ones of an hour that is over, for one hour. Returns whether the disk let it; if not,
+    /// more files there are, and nothing is wrong.
     pub(super) fn merge_one(&self, wall: Timestamp) -> bool {
         let Some((hour, parts)) = self.next_hour(wall) else { return true };
         loop {
@@ -134,7 +134,7 @@ impl Samples {
         let mut run = Vec::new();
         let (mut sum, mut largest) = (0, 0);
         let is_worth = |run: &[SamplePart], sum: u64, largest: u64| {
-            // Each row is written anew a few times at most, however many late messages come.
+            // Each row is rewritten a few times at most, however many late messages come.
             run.len() > 1 && (largest <= sum / 2 || run.len() > SMALL_PARTS)
         };
         for part in parts {

@@ -12,11 +12,11 @@ use parking_lot::Mutex;
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
 
-/// What is asked for at once: of a thousand probes an hour is some thirty of these, and a question takes two or three.
+/// What is requested at once: of a thousand probes an hour is some thirty of these, and a query takes two or three.
 const BLOCK_BYTES: u64 = 256 << 10;
 /// Blocks that are kept, 16 MiB. More: the one that was not used for longest goes.
 const BLOCKS_MAX: usize = 64;
-/// After a failure nothing is asked for so long: a month of hours is not waited for one by one.
+/// After a failure nothing is requested for so long: a month of hours is not waited for one by one.
 const PAUSE: Duration = Duration::from_secs(10);
 
 /// Object storage, as far as samples are read from it.
@@ -40,7 +40,7 @@ struct RemoteState {
     /// By key and number; with when each was used last.
     blocks: HashMap<(Arc<str>, u64), (u64, Bytes)>,
     uses: u64,
-    /// Why nothing is asked for at the moment, and until when.
+    /// Why nothing is requested at the moment, and until when.
     pause: Option<(Instant, io::ErrorKind, String)>,
     reads: u64,
     failures: u64,
@@ -51,12 +51,12 @@ impl RemoteFiles {
         Arc::new(Self { objects, state: Mutex::default() })
     }
 
-    /// The object `key`, of so many bytes. Nothing is asked for yet.
+    /// The object `key`, of so many bytes. Nothing is requested yet.
     pub(super) fn open(self: &Arc<Self>, key: &str, bytes: u64) -> RemoteFile {
         RemoteFile { files: Arc::clone(self), key: key.into(), bytes }
     }
 
-    /// How often was asked for something, and how often in vain.
+    /// How many requests there were, and how often in vain.
     pub(super) fn counts(&self) -> (u64, u64) {
         let state = self.state.lock();
         (state.reads, state.failures)
@@ -177,7 +177,7 @@ mod tests {
 
     use super::*;
 
-    /// An object of bytes that tell their place.
+    /// An object of bytes that encode their place.
     #[derive(Debug, Default)]
     struct Shelf {
         reads: AtomicU64,
@@ -240,7 +240,7 @@ mod tests {
         assert_eq!(
             shelf.reads.load(Ordering::Relaxed),
             2 * BLOCKS_MAX as u64,
-            "the first was asked for once"
+            "the first was requested once"
         );
     }
 
@@ -253,7 +253,7 @@ mod tests {
             assert!(error.to_string().contains("the server is away"), "{error}");
         }
         assert_eq!(shelf.reads.load(Ordering::Relaxed), 1);
-        // An object that is not there says nothing of the others.
+        // An object that is not there shows nothing about the others.
         let (shelf, file) = open(BLOCK_BYTES);
         let none = file.files.open("none", 5);
         assert!(none.get_bytes(0, 5).is_err());

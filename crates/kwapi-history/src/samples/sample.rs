@@ -21,9 +21,9 @@ pub struct SampleRow {
     pub at: Timestamp,
     /// Active power.
     pub power: Watts,
-    /// Potential, when the meter says it.
+    /// Potential, when the meter reports it.
     pub voltage: Option<Volts>,
-    /// Current, when the meter says it.
+    /// Current, when the meter reports it.
     pub current: Option<Amperes>,
     /// The meter's own register, where it has one.
     pub register: Option<Energy>,

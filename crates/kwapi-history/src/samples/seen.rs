@@ -23,7 +23,7 @@ pub struct SamplesPage {
     pub position: Position,
     /// The samples.
     pub samples: Vec<SampleRow>,
-    /// Where it goes on, where there are more than were asked for.
+    /// Where it continues, where there are more than were requested.
     pub next: Option<Timestamp>,
     /// Files that could not be read: their samples are missing.
     pub unreadable: Vec<UnreadableSamples>,
@@ -153,8 +153,8 @@ impl Samples {
         hours.into_iter().map(within).collect()
     }
 
-    /// Hands over the samples of `probes` (in order of their ids) of some time, in no order. Says which files cannot be
-    /// read, and why.
+    /// Hands over the samples of `probes` (in order of their ids) of some time, in no order. Returns which files cannot
+    /// be read, and why.
     pub(crate) fn energies(
         &self,
         probes: &[ProbeId],

@@ -24,7 +24,7 @@ pub(super) use read::{SampleColumns, count, decode};
 
 /// Rows of a group: what a reader takes into memory at once.
 const GROUP_ROWS: usize = 1 << 16;
-/// So many rows of a file tell which encoding makes a column small.
+/// So many rows of a file show which encoding makes a column small.
 const TRIAL_ROWS: usize = 1 << 14;
 
 const SCHEMA: &str = "message samples {
@@ -208,7 +208,7 @@ fn gained(before: Option<&SampleRow>, sample: &SampleRow) -> Option<i64> {
     Some(gained.wrapping_sub(held_mj(sample.power, micros_between(before.at, sample.at))))
 }
 
-/// The total that [`gained`] was told of.
+/// The total that [`gained`] was given.
 fn total_of(before: &SampleRow, gained: i64, power: Watts, at: Timestamp) -> Option<Energy> {
     let held = held_mj(power, micros_between(before.at, at));
     let total = millijoules(before.total?).wrapping_add(held).wrapping_add(gained);

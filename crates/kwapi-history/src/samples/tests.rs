@@ -90,7 +90,7 @@ impl World {
 
 type Rows = Vec<(ProbeId, SampleRow)>;
 
-/// Tells the first difference alone.
+/// Reports the first difference alone.
 #[track_caller]
 fn assert_same(rows: &Rows, truth: &Rows, what: &str) {
     let differs = rows.iter().zip(truth).find(|(row, true_row)| row != true_row);
@@ -183,12 +183,12 @@ fn the_rows_are_those_of_the_journal_before_and_after_a_restart() {
             samples.write(wall(0)).unwrap();
         }
     }
-    assert_same(&rows(&samples, &world), &world.truth(), "asked for");
+    assert_same(&rows(&samples, &world), &world.truth(), "requested");
     assert!(samples.counters().waiting > 0);
     drop(samples); // Killed: nothing was written at the end.
     let again = open(&journal);
     again.catch_up(wall(0));
-    assert_same(&rows(&again, &world), &world.truth(), "asked for");
+    assert_same(&rows(&again, &world), &world.truth(), "requested");
     assert_eq!(again.position(), journal.end());
     again.write(wall(0)).unwrap();
     assert_same(&rows_in_files(&lab), &world.truth(), "in files");
@@ -295,7 +295,7 @@ fn what_comes_at_once_of_many_hours_is_written_as_it_is_taken() {
     let samples = open(&journal);
     samples.catch_up(wall(0));
     assert!(samples.counters().waiting < 40, "{:?}", samples.counters());
-    assert_same(&rows(&samples, &world), &world.truth(), "asked for");
+    assert_same(&rows(&samples, &world), &world.truth(), "requested");
 }
 
 #[test]
@@ -322,7 +322,7 @@ fn what_waits_is_bounded_and_a_full_disk_stops_the_reading_instead() {
     samples.catch_up(wall(0));
     assert_eq!((samples.position(), samples.trouble()), (journal.end(), None));
     assert!(samples.counters().files > 4, "{:?}", samples.counters());
-    assert_same(&rows(&samples, &world), &world.truth(), "asked for");
+    assert_same(&rows(&samples, &world), &world.truth(), "requested");
 }
 
 #[test]
@@ -338,5 +338,5 @@ fn a_stop_writes_what_is_there() {
     drop(samples);
     let again = open(&journal);
     assert_eq!(again.position(), journal.end(), "nothing is to be taken again");
-    assert_same(&rows(&again, &world), &world.truth(), "asked for");
+    assert_same(&rows(&again, &world), &world.truth(), "requested");
 }

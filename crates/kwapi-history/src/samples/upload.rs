@@ -78,7 +78,7 @@ impl UploadsKnown {
     }
 }
 
-/// Object storage, as far as the samples know of it.
+/// Object storage, as far as the samples need of it.
 #[derive(Debug)]
 pub(super) struct Uploads {
     pub(super) log: UploadLog,
@@ -125,7 +125,8 @@ impl Samples {
     }
 
     /// The next file that is to be in object storage, the oldest first. Whoever gets it puts it there, verifies it, and
-    /// calls [`Samples::upload_stored`], or else [`Samples::upload_failed`] and asks again, or [`Samples::upload_refused`].
+    /// calls [`Samples::upload_stored`], or otherwise [`Samples::upload_failed`] and calls this again, or
+    /// [`Samples::upload_refused`].
     ///
     /// # Errors
     /// When the disk refuses to keep that an upload begins: none does, then.
@@ -147,7 +148,7 @@ impl Samples {
         Ok(None)
     }
 
-    /// Chooses a file and marks it, so that it is not merged meanwhile; says whether it was marked before.
+    /// Chooses a file and marks it, so that it is not merged meanwhile; returns whether it was marked before.
     fn choose_upload(&self, wall: Timestamp) -> Option<(SamplePart, bool)> {
         let cannot_merge = self.upkeep.lock().merge_again.is_some();
         let state = self.state.lock();
@@ -190,7 +191,7 @@ impl Samples {
         Ok(())
     }
 
-    /// Notes that object storage does what it is asked to.
+    /// Notes that object storage does what is requested.
     pub fn upload_works(&self) {
         if self.uploads.known.lock().trouble.take().is_some() {
             tracing::info!("samples are uploaded to object storage again");

@@ -66,7 +66,7 @@ impl UploadLog {
         Self { tree: Tree::new(home, TREE, gate), listing, last: Mutex::default() }
     }
 
-    /// Whether anything is known, be it that nothing was uploaded yet. Where it is not, a list of the objects tells.
+    /// Whether anything is known, be it that nothing was uploaded yet. Where it is not, a list of the objects shows it.
     pub(super) fn exists(&self) -> bool {
         self.tree.root().is_dir()
     }

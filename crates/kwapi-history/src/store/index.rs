@@ -47,7 +47,7 @@ pub struct IndexContents {
 #[serde(deny_unknown_fields)]
 struct Line {
     probe: ProbeId,
-    /// Tells, too, whether the name was damaged.
+    /// Also shows whether the name was damaged.
     file: String,
     /// See [`Known::since`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -90,8 +90,8 @@ fn crc(since: Option<u64>) -> u32 {
 }
 
 impl Index {
-    /// Opens the index of `directory`, or begins one, and tells the probes in it. Where lines are damaged, the file is
-    /// kept aside and made again without them.
+    /// Opens the index of `directory`, or begins one, and returns the probes in it. Where lines are damaged, the file is
+    /// kept aside and recreated without them.
     ///
     /// # Errors
     /// When the directory cannot be read.
@@ -126,7 +126,7 @@ impl Index {
         self.write();
     }
 
-    /// Writes what could not be written before. A failure is told once.
+    /// Writes what could not be written before. A failure is reported once.
     pub fn write(&mut self) {
         if self.unwritten.is_empty() {
             return;
@@ -177,7 +177,7 @@ impl Index {
     }
 }
 
-/// Reads the lines of an index, and says whether the last was cut.
+/// Reads the lines of an index, and returns whether the last was cut.
 fn read(text: &str, is_torn: bool) -> (IndexContents, bool) {
     let (mut found, mut seen, mut is_cut) = (IndexContents::default(), HashSet::new(), false);
     let begins: Vec<_> = text.match_indices(BEGIN).map(|(at, _)| at).collect();

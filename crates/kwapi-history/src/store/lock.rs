@@ -60,7 +60,7 @@ impl DirectoryLock {
             Err(error) => return Err(failed(error)),
         };
         lock(directory, &file, operation)?;
-        // Only for who finds it taken; a full disk does not have to know.
+        // Only for who finds it taken; a full disk does not matter.
         let owner = format!("{}\n", std::process::id());
         if file.write_all_at(owner.as_bytes(), 0).is_ok() {
             _ = file.set_len(owner.len() as u64);

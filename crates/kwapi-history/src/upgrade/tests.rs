@@ -8,7 +8,7 @@ use kwapi_peers::Lab;
 use super::*;
 use crate::{back_up, restore};
 
-/// A state directory with records, which say `what`, of a version that says so or not.
+/// A state directory with records, which contain `what`, of a version that records itself or not.
 fn state(lab: &Lab, what: &str, version: Option<&str>) -> PathBuf {
     let state = lab.join("state");
     for (folder, name) in [

@@ -23,7 +23,7 @@ pub struct Gnocchi {
 }
 
 impl Gnocchi {
-    /// Starts one that asks `keystone` who its callers are. It has to be registered there:
+    /// Starts one that queries `keystone` for who its callers are. It has to be registered there:
     /// [`Keystone::register_both`].
     ///
     /// # Panics
@@ -64,7 +64,7 @@ impl Gnocchi {
     }
 }
 
-/// A `PostgreSQL`, which is told to end: killed, it would leave its shared memory behind.
+/// A `PostgreSQL`, which is requested to end: killed, it would leave its shared memory behind.
 #[derive(Debug)]
 struct Database(Option<Peer>);
 

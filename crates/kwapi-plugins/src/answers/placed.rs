@@ -27,7 +27,7 @@ pub(super) struct PlacedProbes<'a> {
 }
 
 impl PreparedAnswer {
-    /// The sums that are asked for.
+    /// The sums that are requested.
     ///
     /// # Errors
     /// When their names alone would be too much.

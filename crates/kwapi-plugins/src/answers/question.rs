@@ -1,4 +1,4 @@
-//! A question about energy, as a query says it.
+//! A question about energy, as a query states it.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -11,17 +11,17 @@ use super::when;
 use crate::choice::ProbeChoice;
 use crate::http::HttpError;
 
-/// What a question may say.
+/// What a question may have.
 pub(crate) const PARAMETERS: [&str; 10] =
     ["probe", "pattern", "label", "group", "start", "end", "step", "by", "zone", "format"];
-/// What a question about one group may say.
+/// What a question about one group may have.
 pub(crate) const GROUP_PARAMETERS: [&str; 5] = ["start", "end", "step", "zone", "format"];
-/// Of how long it is where it does not say.
+/// Of how long it is where it states none.
 const SPAN_DEFAULT: Duration = Duration::from_secs(86_400);
 /// A client's clock may be so far ahead of ours.
 const AHEAD_MAX: Duration = Duration::from_secs(60);
 const GROUPS_MAX: usize = 100;
-/// Steps that a series has where its question does not say, in seconds, and how many rows are enough.
+/// Steps that a series has where its question states none, in seconds, and how many rows are enough.
 const SERIES_STEPS: [u64; 9] = [1, 10, 60, 300, 900, 3_600, 7_200, 21_600, SERIES_STEP_MAX];
 const SERIES_STEP_MAX: u64 = 86_400;
 const SERIES_ROWS: u64 = 400;
@@ -75,7 +75,7 @@ pub struct EnergyQuestion {
     pub(super) step_text: Option<String>,
     pub(super) by: EnergyBy,
     pub(super) format: EnergyFormat,
-    /// Whether power is asked for besides.
+    /// Whether power is requested as well.
     pub(super) has_power: bool,
     /// Of instants that have no offset, of the calendar and of what is answered.
     pub(super) zone: TimeZone,
@@ -83,7 +83,7 @@ pub struct EnergyQuestion {
 }
 
 impl EnergyQuestion {
-    /// Reads a query, decoded. `accept` is what the request says of formats.
+    /// Reads a query, decoded. `accept` is the formats that the request accepts.
     ///
     /// # Errors
     /// At the first parameter that makes no sense.
@@ -179,7 +179,7 @@ impl EnergyQuestion {
         Ok(question)
     }
 
-    /// Reads a query about power over time, decoded: its step is chosen by its length where it does not say.
+    /// Reads a query about power over time, decoded: its step is chosen by its length where it states none.
     ///
     /// # Errors
     /// As [`EnergyQuestion::parse`].
@@ -232,7 +232,7 @@ impl EnergyQuestion {
     }
 }
 
-/// The step, in seconds, of a series of this length that is not asked for another.
+/// The step, in seconds, of a series of this length that requests no other.
 pub(crate) fn series_step(length: Duration) -> u64 {
     let is_enough = |step: &u64| length.as_secs() / step <= SERIES_ROWS;
     SERIES_STEPS.into_iter().find(is_enough).unwrap_or(SERIES_STEP_MAX)

@@ -13,14 +13,14 @@ use crate::groups::GroupMembers;
 
 /// The accuracy of a meter of which none is configured, in percent of its reading: that of a PDU's outlets.
 pub(crate) const ACCURACY_DEFAULT: f64 = 5.0;
-/// A rest is judged by parts of the time asked about, of quarter hours and so many at most: those that the meter measured.
+/// A rest is judged by parts of the time queried, of quarter hours and so many at most: those that the meter measured.
 const PART: Duration = Duration::from_secs(900);
 const PARTS_MAX: u64 = 24;
 /// A part is no shorter than this, and all of them together no shorter than [`PART`]: meters are not read at the same moment.
 const PART_MIN: Duration = Duration::from_secs(300);
 /// The meter must have measured so much of a part.
 const MEASURED_MIN: f64 = 0.99;
-/// Probes asked about at once, but for a meter with more directly below it…
+/// Probes queried at once, but for a meter with more directly below it…
 const PROBES_MAX: usize = 8_000;
 /// …which is judged by fewer parts: so many of all its probes together.
 const CELLS_MAX: u64 = 200_000;
@@ -116,7 +116,7 @@ impl EnergyAnswers {
             self.directory.accuracy(probe).map_or(ACCURACY_DEFAULT, |(percent, _)| percent) / 100.0
         };
         // The most that the meter can have passed on, and the least that those below can have drawn: measured energy alone,
-        // since of the other nobody knows when it was used.
+        // since it is unknown when the rest was used.
         let (mut most, mut least, mut judged) = (0.0, 0.0, Duration::ZERO);
         for (part, own) in own.iter().enumerate() {
             let Some(measured) = measured_share(own) else { continue };

@@ -1,5 +1,5 @@
-//! An answer as text: JSON or CSV, line by line as it comes. Names and units are a promise; the manual, `api.md`, says what
-//! they mean.
+//! An answer as text: JSON or CSV, line by line as it comes. Names and units are a promise; the manual, `api.md`,
+//! defines what they mean.
 
 use jiff::tz::TimeZone;
 use kwapi_core::{ProbeId, Timestamp, Watts};
@@ -9,7 +9,7 @@ use super::question::{EnergyBy, EnergyFormat, EnergyQuestion};
 use super::when::rfc3339;
 use crate::json;
 
-/// The columns of CSV after the first, which says what a line is about; members of a row in JSON.
+/// The columns of CSV after the first, which states what a line is about; members of a row in JSON.
 const COLUMNS: [&str; 20] = [
     "start",
     "end",
@@ -36,7 +36,7 @@ const COLUMNS: [&str; 20] = [
 /// Columns of a row with power, after its begin and end.
 const POWER_COLUMNS: [&str; 5] =
     ["watts_min", "watts_mean", "watts_max", "watts_known_share", "watts_source"];
-/// How many columns tell a row's time.
+/// How many columns hold a row's time.
 const TIME_COLUMNS: usize = 2;
 
 /// What the rows that follow are about.
@@ -154,7 +154,7 @@ impl EnergyTable {
         let [measured_ms, estimated_ms, bridged_ms] = span.known.ms;
         let unsigned = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
         let known_ms = span.known_ms();
-        // What may lack rows, or has no time in it, is not told as if it were all.
+        // What may lack rows, or has no time in it, is not reported as if it were all.
         let energy = (known_ms > 0 && !span.is_incomplete).then(|| span.energy_mj());
         let of_status = |mj: i64, ms: i64| (ms != 0 || mj != 0).then_some(mj);
         let values = [

@@ -128,7 +128,7 @@ fn sums(answer: &Value, name: &str) -> Vec<(Value, f64, Value)> {
 fn a_total_counts_each_joule_once_along_a_path() {
     let house = house();
     assert_eq!(sums(&energy_of(&house, "by=total"), "total"), [(json!(null), 107.0, json!(5))]);
-    // Of what is asked for: without its meter a rack is the sum of its machines.
+    // Of what is requested: without its meter a rack is the sum of its machines.
     assert_eq!(
         sums(&energy_of(&house, "by=total&pattern=lyon.r3.*"), "total"),
         [(json!(null), 75.0, json!(3))]
@@ -208,7 +208,7 @@ fn check_rests(
 fn less_than_nothing_left_at_a_meter_is_a_finding_beyond_the_accuracy_of_all() {
     let hour = (0, 3_600);
     check_rests(&[("r", 100), ("r.a", 30), ("r.b", 40)], None, hour, &[("r", 30.0, false)]);
-    // Nobody says how accurate they are: five in a hundred each, both ways.
+    // Their accuracy is not given: five in a hundred each, both ways.
     check_rests(&[("r", 100), ("r.a", 60), ("r.b", 49)], None, hour, &[("r", -9.0, false)]);
     check_rests(&[("r", 100), ("r.a", 60), ("r.b", 52)], None, hour, &[("r", -12.0, true)]);
     check_rests(&[("r", 100), ("r.a", 60), ("r.b", 52)], Some(10.0), hour, &[("r", -12.0, false)]);

@@ -1,4 +1,4 @@
-//! Looks from time to time whether the meter of a subtree measures less than those below it, and tells whoever asks.
+//! Looks from time to time whether the meter of a subtree measures less than those below it, and reports it on request.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::scope::Scope;
 const JUDGED: Duration = Duration::from_secs(3_600);
 /// What was measured later than this may not have come yet.
 const BEHIND: Duration = Duration::from_secs(120);
-/// Findings that are told one by one.
+/// Findings that are reported one by one.
 const REPORTED_MAX: usize = 10;
 
 /// Watches the meters of all subtrees. Clones are the same.
@@ -36,7 +36,7 @@ impl RestWatch {
     /// How often to look.
     pub const INTERVAL: Duration = Duration::from_secs(300);
 
-    /// Watches what `query` knows; sums and accuracies are those of `directory`.
+    /// Watches what `query` covers; sums and accuracies are those of `directory`.
     pub fn new(query: Query, directory: Directory) -> Self {
         let answers = EnergyAnswers::new(query, directory);
         Self(Arc::new(Watched { answers, found: Mutex::default() }))

@@ -16,7 +16,7 @@ pub enum WhenError {
     /// It cannot be read as an instant that is the same whenever it is read.
     #[error("is not an instant; write for example 2026-11-26T14:00:00+01:00, or Unix seconds")]
     NotFixed,
-    /// It is a time of day somewhere, and nothing says where.
+    /// It is a time of day somewhere, and no zone is given.
     #[error("has no offset from UTC; write {0}Z, an offset such as {0}+01:00, or set zone")]
     NoOffset(DateTime),
     /// The clock is set back then, and shows it twice.
@@ -57,9 +57,10 @@ pub fn zone(name: &str) -> Result<TimeZone, NoSuchZone> {
     TimeZone::get(name).map_err(|_| NoSuchZone(name.to_owned()))
 }
 
-/// Reads an instant of a question asked at `now`: a [fixed] one, `now`, a time before it (`now-1h` as in Grafana and rrdtool, `-1h`,
-/// `90 minutes ago`), or `today` and `yesterday`, alone (their midnight) or with a time of day. Without an offset it is what
-/// the clock shows in `zone`; a date is its midnight there. Days and longer are those of `zone`, of UTC without one.
+/// Reads an instant of a question put at `now`: a [fixed] one, `now`, a time before it (`now-1h` as in Grafana and
+/// rrdtool, `-1h`, `90 minutes ago`), or `today` and `yesterday`, alone (their midnight) or with a time of day. Without
+/// an offset it is what the clock shows in `zone`; a date is its midnight there. Days and longer are those of `zone`,
+/// of UTC without one.
 ///
 /// # Errors
 /// When it is none, or two.

@@ -13,7 +13,7 @@ use crate::bills::{BillFormat, BillRequest, Bills, unreadable};
 use crate::http::{HttpError, StreamHead};
 use crate::scope::Scope;
 
-/// What a question about a bill may say.
+/// What a question about a bill may have.
 pub(super) const BILL_PARAMETERS: [&str; 3] = ["by", "correction", "format"];
 /// A page may show itself, and load nothing.
 const POLICY: (HeaderName, HeaderValue) = (
@@ -21,7 +21,7 @@ const POLICY: (HeaderName, HeaderValue) = (
     HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
 );
 
-/// What is asked.
+/// What is requested.
 #[derive(Clone, Debug)]
 struct BillQuestion {
     by: Option<String>,

@@ -31,13 +31,13 @@ pub struct ApiConfig {
     pub cors_origins: Vec<String>,
     /// A probe silent for so long leaves the lists; 0: never. Its total is found again when it returns.
     pub cleaning_interval_seconds: u64,
-    /// How often accounts go on record that nobody has read; what is read is on record first.
+    /// How often accounts are recorded that no client has read; what is read is on record first.
     pub record_interval_seconds: u64,
     /// How often the record is forced to the disk: what a power loss may cost.
     pub sync_interval_seconds: u64,
     /// Probes beyond this are refused and counted.
     pub probes_max: usize,
-    /// Other instances that hear the same publishers, and with which totals are held the same.
+    /// Other instances that receive from the same publishers, and with which totals are held the same.
     pub peers: Vec<ApiPeerConfig>,
     /// Who may read; without it, only this machine.
     pub auth: Option<AuthConfig>,
@@ -69,7 +69,7 @@ impl Default for ApiConfig {
 /// What is wrong with `[api]`.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiConfigError {
-    /// Everybody could read, and that was not asked for.
+    /// Everybody could read, and that was not configured.
     #[error(
         "[api] listen = {listen:?} is reachable from other machines, and the API is unauthenticated; listen on 127.0.0.1, configure [api.auth], or set insist_without_auth = true"
     )]
@@ -97,7 +97,7 @@ impl ApiConfig {
     /// Checks what can be checked without touching anything.
     ///
     /// # Errors
-    /// When it would be open to all unasked, or to nobody.
+    /// When it would be open to all without being configured so, or to nobody.
     pub fn check(&self) -> Result<(), ApiConfigError> {
         let wrong = |(index, message)| ApiConfigError::Peer { index, message };
         ApiPeerConfig::check_all(&self.peers).map_err(wrong)?;
@@ -128,7 +128,7 @@ impl ApiConfig {
         }
     }
 
-    /// Sets authentication up, if there is any; scopes ask `directory` for labels.
+    /// Sets authentication up, if there is any; scopes look labels up in `directory`.
     ///
     /// # Errors
     /// When a file it names cannot be used.

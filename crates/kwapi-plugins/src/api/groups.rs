@@ -51,7 +51,7 @@ impl Api {
             is_after && ProbeId::new(group).is_ok_and(|name| query.takes(&name))
         };
         let mut shown = Vec::new();
-        // One more tells that there is another page.
+        // One more shows that there is another page.
         for group in self.groups_now(is_requested, page.limit().saturating_add(1), scope).1 {
             let Ok(name) = ProbeId::new(&group.group) else { continue };
             if page.take(query, &Scope::All, &name, || shown.push(group)).is_break() {
@@ -86,7 +86,7 @@ impl Api {
         self.0.turns.answer(move |sink| api.write_group(&group, question, &scope, sink)).await
     }
 
-    /// Writes what is asked of a group. Its energy is the answer of `/v2/energy` to the same question.
+    /// Writes what is requested of a group. Its energy is the answer of `/v2/energy` to the same question.
     fn write_group(
         &self,
         group: &str,

@@ -1,4 +1,4 @@
-//! What a query asks of a list: some probes, a page at a time.
+//! What a query requests of a list: some probes, a page at a time.
 
 use std::fmt::Write as _;
 
@@ -46,12 +46,12 @@ impl ListParameters {
         Ok(query)
     }
 
-    /// Whether it asks for everything.
+    /// Whether it requests everything.
     pub(super) fn is_empty(&self) -> bool {
         self.choice.is_all() && self.limit.is_none() && self.after.is_none()
     }
 
-    /// Whether `probe` is asked for.
+    /// Whether `probe` is requested.
     pub(super) fn takes(&self, probe: &ProbeId) -> bool {
         self.choice.takes(probe)
     }

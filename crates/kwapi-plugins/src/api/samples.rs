@@ -15,14 +15,14 @@ use crate::http::percent::encode;
 use crate::http::{HttpError, StreamHead};
 use crate::scope::Scope;
 
-/// The largest page, and the one that is given when none is asked for.
+/// The largest page, and the one that is given when none is requested.
 const LIMIT_MAX: usize = 100_000;
 const LIMIT: usize = 10_000;
 /// An answer is sent in parts of about so many bytes.
 const PART_BYTES: usize = 64 << 10;
 const NOT_KEPT: &str = "This process keeps no samples; kwapi run does, unless [samples] has enabled = false.";
 
-/// What is asked.
+/// What is requested.
 #[derive(Clone, Debug, PartialEq)]
 struct SamplesQuestion {
     probe: ProbeId,
@@ -52,7 +52,7 @@ impl Api {
             let page = samples
                 .page(probe, *start, *end, *limit)
                 .map_err(|error| HttpError::bad_request(format!("start, end: {error}.")))?;
-            // Of a file that cannot be read nobody knows whose samples it has.
+            // Of a file that cannot be read it is unknown whose samples it has.
             if page.samples.is_empty() && page.unreadable.is_empty() && !is_live {
                 return Err(no_probe(probe.as_str()));
             }

@@ -1,4 +1,4 @@
-//! Two tenants over every route: what one is answered tells nothing of the other's probes.
+//! Two tenants over every route: the answers to one disclose nothing of the other's probes.
 
 use kwapi_core::WallClock;
 
@@ -120,7 +120,7 @@ async fn no_answer_to_a_tenant_names_what_is_another_s_unless_the_request_did() 
     for path in addresses.iter().chain(&addresses) {
         for (tenant, other) in WORDS {
             let answer = site.request(tenant, path).await;
-            // A link to the next page repeats the query, an error the probe that was asked for.
+            // A link to the next page repeats the query, an error the probe that was requested.
             let text = whole(&answer).replace(path, "");
             let is_theirs = !path.contains(other);
             assert!(!is_theirs || !text.contains(other), "{path} to {tenant}: {text}");
@@ -139,7 +139,7 @@ async fn another_s_probe_and_none_at_all_are_the_same_to_the_byte() {
                 let (alien, absent) = (format!("{other}.{probe}"), format!("{other}.none"));
                 let alien_answer = whole(&site.request(tenant, &path(&alien)).await);
                 let absent_answer = whole(&site.request(tenant, &path(&absent)).await);
-                // The message repeats the id that was asked for; both are as long.
+                // The message repeats the id that was requested; both are as long.
                 let expected = absent_answer.replace("none", probe);
                 assert_eq!(alien_answer, expected, "{tenant} {alien}");
                 assert!(alien_answer.starts_with("404 "), "{alien_answer}");
@@ -246,7 +246,7 @@ async fn metrics_beside_the_api_name_no_probe_that_it_does_not_show() {
     assert!(answer.body.contains("probe=\"C.1\"") && !answer.body.contains("probe=\"A\""), "{}", answer.body);
 }
 
-/// What the closed bill of 2026-02 says in CSV: value, kind, probe and amount of each line.
+/// What the closed bill of 2026-02 holds in CSV: value, kind, probe and amount of each line.
 async fn lines(site: &Site, tenant: &str) -> Vec<String> {
     let answer = site.request(tenant, "/v2/bills/2026-02/?by=department&format=csv").await;
     assert_eq!(answer.status, 200, "{}", answer.body);

@@ -306,7 +306,7 @@ async fn a_question_about_energy_that_has_no_answer_is_reported_with_the_reason(
         assert_eq!(answer.status, 501);
         assert!(answer.body.contains("keeps no ledger"), "{}", answer.body);
     }
-    // Before anything was measured there is nothing, and it says so.
+    // Before anything was measured there is nothing, and the answer states that.
     let before: serde_json::Value =
         serde_json::from_str(&stand.get("/v2/energy?probe=A&start=1000&end=2000").await).unwrap();
     let row = &before["energy"][0]["rows"][0];

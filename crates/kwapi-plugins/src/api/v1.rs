@@ -21,10 +21,10 @@ use crate::json;
 use crate::live::{ListPlace, Listing, ProbeView};
 use crate::scope::Scope;
 
-/// What `/v1/` says of itself.
+/// What `/v1/` states of itself.
 pub(super) const VERSION: &str = include_str!("v1/version.json");
 
-/// `/v1/probes/` as it was sent, and what is needed to bring it up to date: an answer costs what has changed since
+/// `/v1/probes/` as it was sent, and what is needed to update it: an answer costs what has changed since
 /// the last one, and a copy.
 #[derive(Debug)]
 pub(super) struct Rendered {
@@ -54,7 +54,7 @@ impl Rendered {
         self.generation == live.generation() && live.now() <= self.until
     }
 
-    /// The bytes of the probe at `index`, if they still say what `version` says.
+    /// The bytes of the probe at `index`, if they are still those of `version`.
     fn fragment(&self, index: usize, version: u32) -> Option<&[u8]> {
         let fragment =
             self.fragments.get(index).filter(|found| found.length > 0 && found.version == version)?;
@@ -213,7 +213,7 @@ impl Page {
         Self { limit: query.limit, taken: 0, last: None, has_more: false }
     }
 
-    /// A page of `limit` probes where the query says nothing.
+    /// A page of `limit` probes where the query has no limit.
     pub(super) fn limited(query: &ListParameters, limit: usize) -> Self {
         Self { limit: Some(query.limit.map_or(limit, |requested| requested.min(limit))), ..Self::new(query) }
     }
@@ -223,7 +223,7 @@ impl Page {
         self.limit.unwrap_or(usize::MAX)
     }
 
-    /// Takes a probe if it is asked for and may be seen; ends the list after a full page.
+    /// Takes a probe if it is requested and may be seen; ends the list after a full page.
     pub(super) fn take(
         &mut self,
         query: &ListParameters,

@@ -14,11 +14,11 @@ use crate::http::HttpError;
 use crate::live::{Listing, ProbeView};
 use crate::scope::Scope;
 
-/// What `/v2/` says of itself.
+/// What `/v2/` states of itself.
 pub(super) const VERSION: &str = include_str!("v2/version.json");
-/// What a caller who does not see everything is told of a failing meter.
+/// What a caller who does not see everything sees of a failing meter.
 const NOT_READ: &str = "the meter is not read at present";
-/// The largest page, and the one that is given when none is asked for.
+/// The largest page, and the one that is given when none is requested.
 pub(super) const PAGE_MAX: usize = 1_000;
 
 #[derive(Serialize)]
@@ -66,7 +66,7 @@ struct DescriptionObject {
     accuracy_source: Option<&'static str>,
     /// The names of those labels that the publisher has given it.
     labels_of_publisher: Vec<String>,
-    /// Since when its publisher says so.
+    /// Since when its publisher states this.
     since: f64,
 }
 
@@ -90,7 +90,7 @@ impl Api {
         self.0.directory.live().read(Listing::Known, query.after.as_deref(), |_, id, view| {
             page.take(query, scope, id, || views.push((id.clone(), *view)))
         });
-        // The directory is asked when the list is free again: it may take its time.
+        // The directory is queried when the list is free again: it may take its time.
         let probes = views.into_iter().map(|(id, view)| self.enrich(id, &view, scope)).collect();
         to_response(&ProbesObject { next: page.next("/v2/probes/", query), probes })
     }

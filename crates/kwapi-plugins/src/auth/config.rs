@@ -45,7 +45,7 @@ impl AuthConfig {
         self.keystone.is_none() && self.tokens.is_empty()
     }
 
-    /// Checks what each scope says.
+    /// Validates each scope.
     ///
     /// # Errors
     /// At the first that makes no sense.

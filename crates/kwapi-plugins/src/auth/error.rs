@@ -33,7 +33,7 @@ pub enum AuthError {
         /// What is wrong with it.
         message: &'static str,
     },
-    /// What the pages' login is told is wrong.
+    /// An invalid setting of the pages' login.
     #[error("{key}: {message}")]
     Login {
         /// The key of `[rrd.auth]` at fault.

@@ -1,8 +1,8 @@
-//! Keystone, version 3: tells whether a token is valid and what it says of its owner.
+//! Keystone, version 3: determines whether a token is valid and what it states of its owner.
 //!
-//! We ask as a service user with role `service`. Answers are remembered for a while (a token revoked meanwhile stays
+//! We query it as a service user with role `service`. Answers are cached for a while (a token revoked meanwhile stays
 //! valid for that long), refusals for a shorter one, so that a flood of bad tokens does not reach Keystone; of those who
-//! ask for the same token at the same time one asks and all get the answer. No answer is never remembered.
+//! request the same token at the same time one queries and all get the answer. A missing answer is never cached.
 //!
 //! Source: Identity API v3, `GET /v3/auth/tokens`; keystonemiddleware 13.0.1, `auth_token/__init__.py` and
 //! `_identity.py`.
@@ -42,7 +42,7 @@ const IN_FLIGHT_MAX: usize = 16;
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
-/// What Keystone said of a token.
+/// What Keystone reported of a token.
 #[derive(Clone, Debug)]
 enum Verdict {
     Valid(Arc<Identity>),
@@ -50,15 +50,15 @@ enum Verdict {
     Invalid,
 }
 
-/// Keystone cannot say: it is away, busy, or does not let us ask. The caller answers 503.
+/// Keystone cannot decide: it is unreachable, busy, or does not accept our own login. The caller answers 503.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct Unavailable(String);
 
-/// A token's hash, so that memory holds no token, and whether an expired one was asked for.
+/// A token's hash, so that memory holds no token, and whether an expired one was requested.
 type Key = ([u8; 32], bool);
 
-/// Asks Keystone, and remembers.
+/// Queries Keystone, and caches.
 #[derive(Debug)]
 pub(super) struct Keystone {
     config: KeystoneConfig,
@@ -74,7 +74,7 @@ pub(super) struct Keystone {
 /// How we stand with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Standing {
-    /// It has given us a token, or said something of a caller's.
+    /// It has given us a token, or reported something of a caller's.
     LetIn,
     /// Not yet, and why.
     NotYet(String),
@@ -117,7 +117,7 @@ impl Keystone {
         &self.config
     }
 
-    /// How often Keystone was asked about a token.
+    /// How often Keystone was queried about a token.
     pub(super) fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
@@ -171,7 +171,7 @@ impl Keystone {
         answer
     }
 
-    /// Gets the token we ask with, trying until there is one.
+    /// Gets the token we send requests with, trying until there is one.
     pub(super) async fn introduce(&self) {
         let mut pause = PAUSE_MIN;
         while !self.introduce_once().await {

@@ -1,5 +1,5 @@
-//! People who look at the pages: they log in with a token of ours, or as a user of Keystone, and their browser gets a cookie;
-//! or a proxy in front of us says who they are.
+//! People who look at the pages: they log in with one of our tokens, or as a user of Keystone, and their browser gets a
+//! cookie; or a proxy in front of us states who they are.
 //!
 //! What a login may see is decided at every request, by the same judgement as of a token that is sent: one that was revoked,
 //! has expired or lost its scope ends its logins with the next request (ADR 0037).
@@ -90,9 +90,9 @@ pub(crate) enum NotLoggedIn {
     Unknown,
     /// They are known, and may not read.
     Forbidden,
-    /// Keystone cannot say.
+    /// Keystone cannot decide.
     Unavailable,
-    /// The user must say which of these projects; none, if they have none, or not the one they named.
+    /// The user must choose one of these projects; none, if they have none, or not the one they named.
     Project(Vec<String>),
 }
 
@@ -124,7 +124,7 @@ impl Logins {
     /// Logs somebody in, and returns the `Set-Cookie` for their browser.
     ///
     /// # Errors
-    /// When they are not to be, with what to tell them.
+    /// When they are not to be, with the message to show them.
     pub(crate) async fn log_in(&self, client: &Client, form: LoginForm) -> Result<String, NotLoggedIn> {
         let name = match &form {
             LoginForm::Token(_) => "",
@@ -215,7 +215,7 @@ impl Logins {
         self.0.audit.record(AuditEvent::refused(name, client.address, why)).await;
     }
 
-    /// Whom a trusted proxy speaks for.
+    /// The user a trusted proxy names.
     fn proxied(&self, settings: &LoginSettings, user: &str, rule: &str) -> Result<Caller, Refusal> {
         let named = |wanted: &str| settings.users.iter().find(|(user, _)| user.name == wanted);
         let (known, own) = named(user).or_else(|| named("*")).ok_or(Refusal::Forbidden)?;

@@ -15,12 +15,12 @@ mod parse;
 
 pub(crate) use parse::parse_file;
 
-/// The original's rule, which has the say where a file has no rule of ours.
+/// The original's rule, which applies where a file has no rule of ours.
 const RULE_OF_THE_ORIGINAL: &str = "context_is_admin";
 /// Rules may refer to rules this deep; deeper, or in a circle, denies.
 const DEPTH_MAX: usize = 32;
 
-/// What a token says of its owner.
+/// What a token states of its owner.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Credentials {
     /// Role names.

@@ -16,7 +16,7 @@ pub struct ScopeConfig {
     pub token: Option<String>,
     /// A project, by id.
     pub project_id: Option<String>,
-    /// A project, by name; its domain is told by one of the following two.
+    /// A project, by name; its domain is given by one of the following two.
     pub project_name: Option<String>,
     /// The project's domain, by id; `default` where neither this nor its name is given.
     pub project_domain_id: Option<String>,
@@ -121,7 +121,7 @@ impl Scopes {
         }
     }
 
-    /// What somebody sees of whom no scope speaks: their own list of probes, and without one everything or nothing.
+    /// What a caller sees whom no scope covers: their own list of probes, and without one everything or nothing.
     pub(super) fn of_unmapped(&self, roles: &[String], own: &Scope) -> Scope {
         if !own.is_all() || self.mapped.is_empty() || self.sees_all(roles) {
             return own.clone();

@@ -23,13 +23,13 @@ pub struct StaticToken {
     /// The roles it carries.
     #[serde(default = "admin")]
     pub roles: Vec<String>,
-    /// The probes it shows; all, if none are named and no `[[api.auth.scope]]` says otherwise.
+    /// The probes it shows; all, if none are named and no `[[api.auth.scope]]` states otherwise.
     #[serde(default)]
     pub probes: Vec<Pattern>,
 }
 
 impl StaticToken {
-    /// Checks what can be told of it.
+    /// Validates it as far as possible.
     ///
     /// # Errors
     /// When its hash is none.
@@ -71,7 +71,7 @@ impl Tokens {
         tokens.iter().map(known).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Finds a token by its hash, in a time that does not tell how much of one was right.
+    /// Finds a token by its hash, in a time that does not show how much of one was right.
     pub(super) fn find(&self, token: &str) -> Option<&Known> {
         let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
         self.0

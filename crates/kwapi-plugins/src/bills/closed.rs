@@ -13,7 +13,7 @@ use super::changes::BillChange;
 use super::ocmf::{BillKey, SignedReadings};
 use super::run::MadeBill;
 
-/// What a document says that it is.
+/// What a document states that it is.
 const FORMAT: &str = "kwapi-bill 1";
 
 /// A document: a bill as it was closed, or a correction of it.

@@ -29,7 +29,7 @@ pub struct BillConfig {
 
 impl BillConfig {
     /// Whose a probe is, by a label: by its shares, or else by its one value in the configuration of
-    /// `directory`: its publisher does not say who pays.
+    /// `directory`: its publisher does not decide who pays.
     pub(crate) fn owners(&self, directory: &Directory, probe: &ProbeId, label: &str) -> Shares {
         let dated = self.shares.get(probe).and_then(|labels| labels.get(label));
         let plain = || directory.configured_labels(probe).remove(label).map(Shares::whole);

@@ -168,7 +168,7 @@ pub(super) fn json(kept: &KeptBill) -> Value {
     })
 }
 
-/// What is told of a document: who made it and when, and its checksum.
+/// What is reported of a document: who made it and when, and its checksum.
 pub(super) fn document_json(kept: &KeptBill) -> Value {
     json!({
         "made": kept.made_instant(),

@@ -1,5 +1,5 @@
-//! A bill for programs, as lines: `line` says what each is. Amounts of `energy`, `bridged`, `overhead`, `month` and `peak`
-//! add up to the subtotals, and these to the total.
+//! A bill for programs, as lines: `line` states what each is. Amounts of `energy`, `bridged`, `overhead`, `month` and
+//! `peak` add up to the subtotals, and these to the total.
 
 use csv::Writer;
 use kwapi_core::{Bill, BillCharge, BillChargeKind, BillLine, BillLineKind, BillProbe, BillValue};

@@ -24,7 +24,7 @@ pub(super) struct BillFacts {
     pub(super) decimals: u32,
     /// Of each probe that is billed.
     pub(super) probes: BTreeMap<ProbeId, ProbeFacts>,
-    /// Whether charges are not shown to who asks.
+    /// Whether charges are not shown to the caller.
     #[serde(skip)]
     pub(super) has_hidden_charges: bool,
 }
@@ -147,7 +147,7 @@ impl BillFacts {
         self.written(at_ms, "%-d %B %Y, %H:%M %Z")
     }
 
-    /// An instant in the bill's zone, as `format` says.
+    /// An instant in the bill's zone, as `format` defines.
     pub(super) fn written(&self, at_ms: u64, format: &str) -> String {
         let micros = i64::try_from(milliseconds(at_ms).micros()).unwrap_or(i64::MAX);
         let at = jiff::Timestamp::from_microsecond(micros).unwrap_or(jiff::Timestamp::MAX);

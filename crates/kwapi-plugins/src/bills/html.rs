@@ -1,4 +1,4 @@
-//! A bill as a page of its own, which prints well on A4: for who pays, and knows nothing of Kwapi.
+//! A bill as a page of its own, which prints well on A4: for who pays, who need not know Kwapi.
 
 use askama::Template;
 use kwapi_core::{Bill, BillChargeKind, BillLine, BillLineKind, BillProbe, BillValue};

@@ -1,4 +1,4 @@
-//! Which month a bill is for, and what the ledger is asked about it.
+//! Which month a bill is for, and what is queried from the ledger about it.
 
 use std::ops::Range;
 
@@ -68,7 +68,7 @@ impl BillMonth {
         self.begin_ms..self.month_end_ms
     }
 
-    /// What `/v2/energy` is asked about it: the registers at its begin, and its quarter hours, of probes that match one of
+    /// The query of `/v2/energy` about it: the registers at its begin, and its quarter hours, of probes that match one of
     /// `patterns` (none: all).
     pub fn questions(&self, patterns: &[String]) -> [Vec<(&'static str, String)>; 2] {
         let probes: Vec<(&'static str, String)> =
@@ -80,8 +80,8 @@ impl BillMonth {
     }
 }
 
-/// What `/v2/energy` is asked about the energy between two Unix milliseconds, of the probes that the first pairs choose, by
-/// probe.
+/// The query of `/v2/energy` about the energy between two Unix milliseconds, of the probes that the first pairs choose,
+/// by probe.
 pub(crate) fn question(
     mut pairs: Vec<(&'static str, String)>,
     (from, until): (u64, u64),

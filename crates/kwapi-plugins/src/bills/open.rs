@@ -1,4 +1,4 @@
-//! Open bills, made once for all who ask within some seconds.
+//! Open bills, made once for all requests within some seconds.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -67,7 +67,7 @@ impl OpenBill {
 }
 
 impl OpenBills {
-    /// A bill, as it is kept or as `make` makes it. Who asks meanwhile waits.
+    /// A bill, as it is kept or as `make` makes it. Requests meanwhile wait.
     ///
     /// # Errors
     /// Those of `make`; nothing is kept then.

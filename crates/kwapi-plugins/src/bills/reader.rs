@@ -114,7 +114,7 @@ fn row(columns: &[usize], record: &StringRecord) -> Option<AnsweredSpan> {
             ms: [measured_ms, estimated_ms, bridged_ms],
         },
         unknown_ms: u64::try_from(unknown).ok()?,
-        // What an RRD file tells is before the ledger: not billed.
+        // What an RRD file shows is before the ledger: not billed.
         absent_ms: u64::try_from(absent.checked_add(rrd_ms)?).ok()?,
     };
     Some(AnsweredSpan { probe, quarter, rrd_mj, is_interpolated, is_incomplete, start })

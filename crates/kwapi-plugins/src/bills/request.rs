@@ -1,4 +1,4 @@
-//! What is asked of bills: which months there are, and the bill of one, closed or open, as far as a scope shows it.
+//! What is requested of bills: which months there are, and the bill of one, closed or open, as far as a scope shows it.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::scope::Scope;
 /// A list has no more open months than this.
 const OPEN_MONTHS_MAX: usize = 1_200;
 
-/// Which bill is asked for.
+/// Which bill is requested.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BillRequest<'a> {
     /// As `2026-10`.
@@ -52,7 +52,7 @@ impl ShownBill {
 }
 
 impl Bills {
-    /// A bill, as far as `scope` shows it. Who asks for one that is open while it is being made waits for that.
+    /// A bill, as far as `scope` shows it. A request for one that is open while it is being made waits for that.
     ///
     /// # Errors
     /// When there is none, or it cannot be made.

@@ -205,7 +205,7 @@ impl<'a> BillRun<'a> {
         let Some((probe, quarters)) = self.current.take() else { return Ok(()) };
         let above = groups_of(&probe).filter_map(|group| ProbeId::new(group).ok());
         let meter = above.filter(|group| self.registers.contains_key(group)).last();
-        // One that was first heard a moment ago had nothing before.
+        // One that was first received a moment ago had nothing before.
         let register_mj = self.registers.get(&probe).copied().unwrap_or(0);
         let of_label = |label: &str| self.config.owners(self.directory, &probe, label);
         let owners =

@@ -22,7 +22,7 @@ use crate::scope::Scope;
 pub struct Bills {
     config: Arc<ArcSwap<BillConfig>>,
     closed: ClosedBills,
-    /// What is told of closed bills, by month: documents are never changed, and large.
+    /// What is reported of closed bills, by month: documents are never changed, and large.
     listed: Arc<Mutex<BTreeMap<String, Vec<ListedBill>>>>,
     open: Arc<OpenBills>,
 }
@@ -156,7 +156,7 @@ impl KeptBill {
         let by = whole.facts.by.as_deref();
         document.changes.retain(|change| match &change.probe {
             Some(probe) => scope.allows_part(probe, by, change.value.as_deref()),
-            // Of a value that has gone nobody knows the probes.
+            // Of a value that has gone the probes are unknown.
             None => {
                 whole.bill.values.iter().any(|value| value.value == change.value)
                     && whole.shows_whole(scope, change.value.as_deref())

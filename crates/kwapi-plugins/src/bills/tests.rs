@@ -254,7 +254,7 @@ fn a_scope_shows_lines_of_its_probes_and_owners_and_their_sums() {
         let labels = Labels::from([("department".to_owned(), value.to_owned())]);
         Scope::Any([Selection::new(&[], labels, directory())].into())
     };
-    // By the label of the bill: whose it is the bill says, shares included.
+    // By the label of the bill: whose it is follows from the bill, shares included.
     shows(
         bill,
         &labelled("art"),

@@ -1,16 +1,16 @@
-//! What is said of one probe.
+//! The description of one probe.
 
 use std::sync::Arc;
 
 use kwapi_core::{Description, ProbeId, Timestamp};
 
-/// What is said of a probe.
+/// The description of a probe.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Described {
     pub(crate) description: Arc<Description>,
-    /// When it was first said so.
+    /// When this was first stated.
     pub(crate) since: Timestamp,
-    /// When it was last said, by the stamp of its message.
+    /// When it was last stated, by the stamp of its message.
     pub(super) at: Timestamp,
     /// The id of the key that signed it; `None` without signatures.
     pub(super) key: Option<Arc<str>>,

@@ -1,4 +1,5 @@
-//! The file of what is said of probes: a line of JSON each time something else is said of one; the last of a probe counts.
+//! The file of descriptions of probes: a line of JSON each time the description of one changes; the last of a probe
+//! counts.
 //!
 //! ```text
 //! kwapi descriptions 1
@@ -6,7 +7,7 @@
 //! ```
 //!
 //! Appends are plain writes, which survive the end of the process. When the file has grown to twice what it need hold, a new
-//! one is written beside it, synced, and renamed over it. What a power cut takes is said again within half a minute.
+//! one is written beside it, synced, and renamed over it. What a power cut takes is published again within half a minute.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -25,7 +26,7 @@ const NAME: &str = "descriptions";
 const HEADER: &str = "kwapi descriptions ";
 /// The version that is written.
 const VERSION: &str = "1";
-/// A file is not written anew below this size.
+/// A file is not rewritten below this size.
 const GROWTH_BYTES_MIN: u64 = 1 << 20;
 
 /// A line.
@@ -45,22 +46,22 @@ pub(super) struct DescriptionsFile {
     /// `None` where a new one must be written before anything is appended.
     file: Option<File>,
     bytes: u64,
-    /// Its size after it was last written anew.
-    bytes_anew: u64,
+    /// Its size after it was last rewritten.
+    bytes_rewritten: u64,
     has_failed: bool,
 }
 
 impl DescriptionsFile {
-    /// Reads the file in `directory`, if there is one, and hands over what it says. Nothing is written.
+    /// Reads the file in `directory`, if there is one, and hands over its contents. Nothing is written.
     pub(super) fn open(directory: &Path, each: impl FnMut(ProbeId, Described)) -> Self {
         let path = directory.join(NAME);
         let directory = directory.to_owned();
-        let mut opened = Self { directory, file: None, bytes: 0, bytes_anew: 0, has_failed: false };
+        let mut opened = Self { directory, file: None, bytes: 0, bytes_rewritten: 0, has_failed: false };
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return opened,
             Err(error) => {
-                tracing::warn!(%error, path = %path.display(), "cannot read what probes are; they will say it again");
+                tracing::warn!(%error, path = %path.display(), "cannot read the descriptions of probes; they are unknown until published again");
                 return opened;
             }
         };
@@ -68,11 +69,11 @@ impl DescriptionsFile {
             Contents::Whole => {
                 opened.file = OpenOptions::new().append(true).open(&path).ok();
                 opened.bytes = bytes.len() as u64;
-                // As if it had just been written anew: it is soon enough when it has doubled.
-                opened.bytes_anew = opened.bytes;
+                // As if it had just been rewritten: it is soon enough when it has doubled.
+                opened.bytes_rewritten = opened.bytes;
             }
             Contents::Damaged(lines) => {
-                tracing::warn!(lines, path = %path.display(), "damaged lines skipped; probes will say again what they are");
+                tracing::warn!(lines, path = %path.display(), "damaged lines skipped; these descriptions are unknown until published again");
             }
             Contents::OfLater => {
                 tracing::warn!(path = %path.display(), "written by a later version; set aside as descriptions.later");
@@ -82,7 +83,7 @@ impl DescriptionsFile {
         opened
     }
 
-    /// Appends what is said of a probe, if anything can be appended.
+    /// Appends the description of a probe, if anything can be appended.
     pub(super) fn append(&mut self, probe: &ProbeId, described: &Described) -> io::Result<()> {
         let Some(file) = &mut self.file else { return Ok(()) };
         let line = line(probe, described)?;
@@ -96,7 +97,7 @@ impl DescriptionsFile {
 
     /// Whether a new file is to be written.
     pub(super) fn is_due_again(&self) -> bool {
-        self.file.is_none() || self.bytes > (self.bytes_anew * 2).max(GROWTH_BYTES_MIN)
+        self.file.is_none() || self.bytes > (self.bytes_rewritten * 2).max(GROWTH_BYTES_MIN)
     }
 
     /// Whether it could last not be written.
@@ -104,7 +105,7 @@ impl DescriptionsFile {
         self.has_failed
     }
 
-    /// Says that the file has what is to be forgotten.
+    /// Notes that the file has what is to be forgotten.
     pub(super) fn outdate(&mut self) {
         self.file = None;
     }
@@ -119,18 +120,18 @@ impl DescriptionsFile {
             contents.extend(line(probe, described)?);
         }
         self.file = Some(replace_file(&self.directory.join(NAME), &contents)?);
-        (self.bytes, self.bytes_anew) = (contents.len() as u64, contents.len() as u64);
+        (self.bytes, self.bytes_rewritten) = (contents.len() as u64, contents.len() as u64);
         if std::mem::take(&mut self.has_failed) {
             tracing::info!("what probes are is written again");
         }
         Ok(())
     }
 
-    /// Tells of a failure, the first time.
+    /// Reports a failure, the first time.
     pub(super) fn note_failure(&mut self, error: &io::Error) {
         if !std::mem::replace(&mut self.has_failed, true) {
             let path = self.directory.join(NAME);
-            tracing::error!(%error, path = %path.display(), "cannot write down what probes are; after a restart they must say it again");
+            tracing::error!(%error, path = %path.display(), "cannot write the descriptions of probes; after a restart they are unknown until published again");
         }
     }
 }

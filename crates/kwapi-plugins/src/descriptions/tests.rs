@@ -19,7 +19,7 @@ fn description(max_gap: u64) -> Description {
     }
 }
 
-/// A message of a probe at a second, with what it says.
+/// A message of a probe at a second, with its description.
 fn message(id: &str, second: u64, description: Result<Description, DescriptionRefusal>) -> Received {
     let accounting = Accounting {
         timestamp: Timestamp::from_seconds(second),
@@ -77,7 +77,7 @@ fn what_is_reported_counts_at_once_and_after_a_restart() {
 {"probe_id":"a","timestamp_us":160000000,"key":"lyon","description":{"driver":"snmp","interval_ms":300000,"max_gap_ms":900000,"accuracy_percent":1.5,"labels":{"rack":"r1"}}}
 "#;
     assert_eq!(file(&lab), golden);
-    // Nobody has stopped it: what was said is there all the same.
+    // It was not stopped cleanly: the descriptions are there nevertheless.
     let (again, gaps) = open(&lab);
     assert_eq!(["a", "b", "c"].map(|id| gaps.of(&probe(id)).as_secs()), [900, 800, 10]);
     assert_eq!(*again.of(&probe("a")).unwrap().description, description(900));
@@ -89,7 +89,7 @@ fn what_is_reported_counts_at_once_and_after_a_restart() {
         descriptions.note(&message(id, 200, Ok(description(650))));
         descriptions.of(&probe(id)).unwrap().description.clone()
     });
-    assert!(Arc::ptr_eq(&first, &second), "what is said alike takes room once");
+    assert!(Arc::ptr_eq(&first, &second), "equal descriptions take room once");
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn a_line_that_was_cut_off_or_spoiled_costs_no_other() {
     assert_eq!(["a", "b", "c"].map(|id| gaps.of(&probe(id)).as_secs()), [700, 10, 10]);
     again.note(&message("b", 131, Ok(description(700))));
     let lines = file(&lab);
-    assert_eq!(lines.lines().count(), 3, "it was written anew: {lines}");
+    assert_eq!(lines.lines().count(), 3, "it was rewritten: {lines}");
     let (_, gaps) = open(&lab);
     assert_eq!(["a", "b", "c"].map(|id| gaps.of(&probe(id)).as_secs()), [700, 700, 10]);
     std::fs::write(lab.join("descriptions"), "kwapi descriptions 2\n{}\n").unwrap();
@@ -150,7 +150,7 @@ fn a_line_that_was_cut_off_or_spoiled_costs_no_other() {
 }
 
 #[test]
-fn a_file_that_grows_is_written_anew() {
+fn a_file_that_grows_is_rewritten() {
     let lab = Lab::empty();
     let (descriptions, _) = open(&lab);
     for second in 0..8_000 {
@@ -188,7 +188,7 @@ fn a_disk_that_takes_nothing_keeps_nothing_from_counting() {
     assert_eq!(["a", "b"].map(|id| gaps.of(&probe(id)).as_secs()), [700, 700]);
     assert_eq!(descriptions.counts().writes_failed, 1, "it is not tried again at once");
     std::fs::create_dir(&nowhere).unwrap();
-    // It says the same as before, half a minute later.
+    // It states the same as before, half a minute later.
     descriptions.note(&message("a", 131, Ok(description(700))));
     let (_, gaps) = (Descriptions::open(&nowhere, Gaps::default(), |_, _| true), gaps);
     assert_eq!(std::fs::read_to_string(nowhere.join("descriptions")).unwrap().lines().count(), 3);

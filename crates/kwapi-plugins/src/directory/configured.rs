@@ -1,4 +1,4 @@
-//! What the local configuration says of probes.
+//! What the local configuration has of probes.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -11,7 +11,7 @@ use super::{AccuracyOf, Labels};
 type LabelsOf = dyn Fn(&ProbeId) -> Labels + Send + Sync;
 type HasSharesOf = dyn Fn(&ProbeId, &str) -> bool + Send + Sync;
 
-/// What the local configuration says of probes.
+/// What the local configuration has of probes.
 pub struct ConfiguredProbes {
     pub(super) labels: Box<LabelsOf>,
     pub(super) accuracy: Box<AccuracyOf>,
@@ -20,7 +20,7 @@ pub struct ConfiguredProbes {
 }
 
 impl ConfiguredProbes {
-    /// Probes whose labels `labels` tells, and of which `sums` are sums of others.
+    /// Probes whose labels `labels` returns, and of which `sums` are sums of others.
     pub fn new(
         labels: impl Fn(&ProbeId) -> Labels + Send + Sync + 'static,
         sums: impl IntoIterator<Item = ProbeId>,
@@ -30,7 +30,8 @@ impl ConfiguredProbes {
         Self { labels: Box::new(labels), accuracy, has_shares, sums }
     }
 
-    /// The same, where `has_shares` tells whether bills have shares or dates for a label of a probe: that is no one text.
+    /// The same, where `has_shares` returns whether bills have shares or dates for a label of a probe: that is no one
+    /// text.
     #[must_use]
     pub fn with_shares(
         mut self,
@@ -59,7 +60,7 @@ impl ConfiguredProbes {
 }
 
 impl Default for ConfiguredProbes {
-    /// Says nothing of any probe.
+    /// Has nothing of any probe.
     fn default() -> Self {
         Self::new(|_| Labels::new(), [])
     }

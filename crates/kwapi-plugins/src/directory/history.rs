@@ -1,4 +1,4 @@
-//! What the directory asks of history: which probes have one, and what they measured.
+//! What the directory looks up in history: which probes have one, and what they measured.
 
 use kwapi_core::{Period, ProbeId, Series, Timestamp, Watts, chain};
 use kwapi_history::rrd::RrdFileError;
@@ -73,7 +73,7 @@ impl PowerHistory for History {
     }
 
     fn last(&self, probe: &ProbeId) -> Option<Latest> {
-        // Whoever draws it is told that it cannot be read.
+        // Whoever draws it gets the error that it cannot be read.
         Self::last(self, probe).ok().flatten()
     }
 

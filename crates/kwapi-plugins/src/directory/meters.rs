@@ -1,4 +1,4 @@
-//! What the directory asks of the meters of this process.
+//! What the directory looks up in the meters of this process.
 
 use std::time::Duration;
 

@@ -36,7 +36,7 @@ impl PowerHistory for Kept {
     }
 }
 
-/// A directory at [`NOW`] that heard 80 W of the probe `received_at` at this second.
+/// A directory at [`NOW`] that received 80 W of the probe `received_at` at this second.
 fn directory(received_at: u64) -> Directory {
     let wall = WallClock::new(|| Timestamp::from_seconds(NOW));
     let clock = MonotonicClock::new(|| Duration::from_secs(NOW));
@@ -60,7 +60,7 @@ fn directory(received_at: u64) -> Directory {
     Directory::default().with_live(live)
 }
 
-/// What the directory says of a probe: watts, age in seconds, silent or not, with or without an account.
+/// What the directory has of a probe: watts, age in seconds, silent or not, with or without an account.
 #[track_caller]
 fn check(directory: &Directory, probe: &str, expected: Option<(f64, u64, bool, bool)>) {
     let now = directory.now(&ProbeId::new(probe).unwrap());

@@ -124,7 +124,8 @@ proptest! {
             .collect();
         let members = GroupMembers::new(&all, &Directory::default(), &Scope::All);
         for group in members.now(|_| true, 100, &power, Timestamp::EPOCH) {
-            // By the rule itself: from the top, a meter that reports is what it says, and else what is below it.
+            // By the rule itself: from the top, a meter that reports counts as it reports, and otherwise what is below
+            // it.
             fn sum(at: &str, power: &HashMap<ProbeId, f64>, all: &[ProbeId]) -> f64 {
                 if let Some(watts) = power.get(at) {
                     return *watts;

@@ -33,7 +33,7 @@ use super::seats::{Busy, Seat};
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// The largest request head; more is answered with 414 or 431.
 const HEAD_BYTES_MAX: usize = 64 << 10;
-/// What a client still sends while it is told that its request cannot be read is taken for this long…
+/// What a client still sends while it is informed that its request cannot be read is taken for this long…
 const LINGER: Duration = Duration::from_secs(1);
 /// …and up to this size: a connection closed with unread bytes is reset, and the client may lose the answer.
 const LINGER_BYTES_MAX: u64 = 1 << 20;
@@ -100,7 +100,7 @@ pub(super) async fn serve<S>(
     }
 }
 
-/// Tells the client, in plain text, that this port speaks TLS.
+/// Informs the client, in plain text, that this port expects TLS.
 pub(super) async fn refuse_plain<S>(mut stream: S, peer: SocketAddr, front: &Front)
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -109,7 +109,7 @@ where
     part(&mut stream, peer, front, Some(error)).await;
 }
 
-/// Says why, if there is something to say, and ends the connection so that it is heard.
+/// Reports why, if there is something to report, and ends the connection so that it is received.
 async fn part<S>(stream: &mut S, peer: SocketAddr, front: &Front, refusal: Option<HttpError>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -129,7 +129,7 @@ where
     _ = timeout(LINGER, parting).await;
 }
 
-/// What to say to a client whose request ended hyper's patience; nothing, if it sent none or is gone.
+/// What to report to a client whose request ended hyper's patience; nothing, if it sent none or is gone.
 fn refusal_of(error: &hyper::Error, unread: &[u8]) -> Option<HttpError> {
     if error.is_parse_too_large() {
         let first_line = unread.iter().position(|byte| *byte == b'\n').unwrap_or(unread.len());
@@ -224,7 +224,7 @@ impl hyper::body::Body for UnderWay {
     }
 }
 
-/// What a server owes to refuse (RFC 9112, section 3.2) and hyper lets pass.
+/// What a server must refuse (RFC 9112, section 3.2) and hyper lets pass.
 fn check<B>(request: &Request<B>) -> Result<(), HttpError> {
     let hosts = request.headers().get_all(header::HOST).iter().count();
     match hosts {
@@ -234,7 +234,7 @@ fn check<B>(request: &Request<B>) -> Result<(), HttpError> {
     }
 }
 
-/// Gives an error without a body one that says what is wrong. Bodies that are there are somebody's who knew more.
+/// Gives an error without a body one that states what is wrong. Bodies that are there have more detail.
 fn in_shape(response: Response<Body>, method: &Method) -> Response<Body> {
     let status = response.status();
     let is_error = status.is_client_error() || status.is_server_error();

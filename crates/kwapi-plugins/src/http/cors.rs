@@ -8,7 +8,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 /// The origins that may read: as configured, `*` for any. Credentials are never allowed: tokens travel in a header
-/// that the page must know.
+/// that the page must set.
 #[derive(Clone, Debug, Default)]
 pub struct Cors(Arc<[String]>);
 

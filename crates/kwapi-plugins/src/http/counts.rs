@@ -15,9 +15,9 @@ const OTHER: &str = "other";
 /// Where requests are counted whose path could not be read.
 const UNREADABLE: &str = "unreadable";
 
-/// Methods told apart; all others are `OTHER`.
+/// Methods counted by name; all others are `OTHER`.
 const METHODS: [&str; 5] = ["GET", "HEAD", "OPTIONS", "POST", "OTHER"];
-/// Statuses told apart; all others are `other`.
+/// Statuses counted by name; all others are `other`.
 const STATUSES: [u16; 18] =
     [200, 204, 206, 301, 302, 303, 304, 400, 401, 403, 404, 405, 408, 414, 421, 431, 500, 503];
 /// The upper ends of the buckets of the histogram, in nanoseconds, and as they are written.

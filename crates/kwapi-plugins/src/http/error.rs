@@ -1,9 +1,9 @@
-//! Errors as JSON, in the one shape that OpenStack's clients know.
+//! Errors as JSON, in the one shape that OpenStack's clients read.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-/// An answer that says what is wrong: `{"error":{"code":404,"title":"Not Found","message":"…"}}`.
+/// An answer that states what is wrong: `{"error":{"code":404,"title":"Not Found","message":"…"}}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpError {
     status: StatusCode,
@@ -26,7 +26,7 @@ impl HttpError {
         self.status
     }
 
-    /// What it says.
+    /// Its message.
     pub fn message(&self) -> &str {
         &self.message
     }

@@ -110,7 +110,7 @@ impl Listener {
         })
     }
 
-    /// Where it listens; tells the port when it was left to the system.
+    /// Where it listens; with the actual port when that was left to the system.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -230,7 +230,7 @@ async fn converse_securely(
     mut phase: watch::Receiver<Phase>,
 ) {
     let handshake = async {
-        if tls::speaks_plainly(&stream).await? {
+        if tls::is_plaintext(&stream).await? {
             return Ok(Err(stream));
         }
         acceptor.accept(stream).await.map(Ok)

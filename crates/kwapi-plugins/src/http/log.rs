@@ -1,4 +1,4 @@
-//! The access log: one line a request, for those who ask for it.
+//! The access log: one line a request, where it is configured.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -13,11 +13,11 @@ pub(crate) struct ClientConnection {
     pub(crate) is_encrypted: bool,
 }
 
-/// Whether a browser sent this request from a page of another site: such a form speaks for a visitor who knows nothing of
+/// Whether a browser sent this request from a page of another site: such a form acts for a visitor who is unaware of
 /// it. `host` is what the visitor calls this server.
 ///
-/// `Sec-Fetch-Site` (Fetch Metadata) tells where browsers send it, which they do to https and to loopback; else `Origin` must name
-/// this host. Who sends neither is no browser, and has no visitor's cookie.
+/// `Sec-Fetch-Site` (Fetch Metadata) shows it where browsers send it, which they do to https and to loopback; otherwise
+/// `Origin` must name this host. Who sends neither is no browser, and has no visitor's cookie.
 pub(crate) fn is_from_another_site(headers: &HeaderMap, host: Option<&str>) -> bool {
     let text = |value: &axum::http::HeaderValue| value.to_str().unwrap_or("?").to_owned();
     if let Some(site) = headers.get("sec-fetch-site").map(text) {

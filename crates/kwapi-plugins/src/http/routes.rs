@@ -37,7 +37,7 @@ pub struct Routes<R: 'static = Infallible> {
     pub others: &'static [&'static str],
 }
 
-/// What a listener knows of the routes it serves.
+/// What a listener has of the routes it serves.
 pub trait ServerRoutes: Debug + Send + Sync {
     /// What metrics call the server.
     fn server(&self) -> &'static str;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-/// Says in [`Seat::idle_since`] that a request is under way.
+/// Marks in [`Seat::idle_since`] that a request is in progress.
 const BUSY: u64 = 0;
 
 /// The seats of a process; its clones are handles of the same.
@@ -81,7 +81,7 @@ impl Seats {
 }
 
 impl Part {
-    /// Takes a seat; none when all are taken by connections with requests under way. Says whether an idle connection
+    /// Takes a seat; none when all are taken by connections with requests under way. Returns whether an idle connection
     /// had to leave for it.
     pub(super) fn take(&self) -> Option<(Taken, bool)> {
         let row = &self.seats;
@@ -149,7 +149,7 @@ impl Drop for Busy {
 mod tests {
     use super::*;
 
-    /// Whether a connection has been asked to leave.
+    /// Whether a connection has been requested to close.
     async fn must_leave(taken: &Taken) -> bool {
         tokio::select! {
             biased;

@@ -18,7 +18,7 @@ pub enum ServeError {
     Listen {
         /// Where.
         address: SocketAddr,
-        /// What it says.
+        /// The system's error.
         source: io::Error,
     },
     /// Certificate or key cannot be used.

@@ -65,8 +65,8 @@ impl StreamSink {
 }
 
 impl AnswerTurns {
-    /// Answers with what `work` sends, on a thread that may block. `work` says whether the answer is whole: one that is not
-    /// ends with the connection, so that nobody takes it for one. Its error counts only before it has begun.
+    /// Answers with what `work` sends, on a thread that may block. `work` returns whether the answer is whole: one that
+    /// is not ends with the connection, so that nobody takes it for one. Its error counts only before it has begun.
     pub(crate) async fn answer(
         &self,
         work: impl FnOnce(&mut StreamSink) -> Result<bool, HttpError> + Send + 'static,

@@ -40,7 +40,7 @@ pub struct ServerTls {
 }
 
 impl ServerTls {
-    /// Loads certificate and key, as a server does at its start, and says how long they are valid (as far as that can
+    /// Loads certificate and key, as a server does at its start, and returns how long they are valid (as far as that can
     /// be read).
     ///
     /// # Errors
@@ -131,7 +131,7 @@ impl Certificates {
     /// A server's configuration that always uses the present pair.
     ///
     /// # Errors
-    /// When rustls knows no protocol version, which it does.
+    /// When rustls supports no protocol version, which it does.
     pub(super) fn server_config(self: &Arc<Self>) -> Result<ServerConfig, rustls::Error> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
@@ -155,7 +155,7 @@ impl Certificates {
         }
     }
 
-    /// Loads the files if they have changed and settled. A pair that cannot be used is said once; the old one stays.
+    /// Loads the files if they have changed and settled. A pair that cannot be used is reported once; the old one stays.
     pub(super) fn refresh(&self) {
         let looks = look(&self.tls);
         let mut watch = self.watch.lock();
@@ -209,7 +209,7 @@ impl Look {
     }
 }
 
-/// Gives every handshake the present pair, whatever name is asked for.
+/// Gives every handshake the present pair, whatever name is requested.
 #[derive(Debug)]
 struct Resolver(Arc<Certificates>);
 
@@ -219,9 +219,9 @@ impl ResolvesServerCert for Resolver {
     }
 }
 
-/// Whether a client that has just connected to a TLS port speaks something else (RFC 8446, section 5.1: a handshake's
+/// Whether a client that has just connected to a TLS port sends something else (RFC 8446, section 5.1: a handshake's
 /// records have type 22).
-pub(super) async fn speaks_plainly(stream: &tokio::net::TcpStream) -> io::Result<bool> {
+pub(super) async fn is_plaintext(stream: &tokio::net::TcpStream) -> io::Result<bool> {
     const HANDSHAKE: u8 = 22;
     let mut first = [0];
     Ok(stream.peek(&mut first).await? == 1 && first != [HANDSHAKE])

@@ -27,7 +27,7 @@ const INTERVAL: Duration = Duration::from_secs(30);
 /// The accounts as a reader of the journal.
 const READER: &str = "accounts";
 
-/// What the snapshots say.
+/// What the snapshots hold.
 #[derive(Debug, Default)]
 pub struct Kept {
     newest: Snapshot,
@@ -66,7 +66,7 @@ impl Kept {
         Ok(Self { newest: newest.unwrap_or_default(), before: before.unwrap_or_default() })
     }
 
-    /// The position up to which anything is known: the journal must go on after it.
+    /// The position up to which anything is known: the journal must continue after it.
     pub fn position_in(directory: &Path) -> Position {
         let position_in = |name: &str| {
             let path = directory.join(name);
@@ -134,7 +134,7 @@ fn fold(
             let account = accounts.entry(record.probe.clone()).or_default();
             match (&record.taken, &record.accounting) {
                 (Some(taken), message) => account.replay(record.at, message.as_ref(), &taken.decision),
-                // A version before wrote it, after one that knows snapshots had: its totals are as good.
+                // An earlier version wrote it, after one with snapshots had: its totals are as good.
                 (None, Some(message)) => _ = account.credit(message, Duration::ZERO, Duration::MAX),
                 (None, None) => {}
             }

@@ -13,7 +13,7 @@ pub struct IntakeCounts {
     pub legacy: u64,
     /// Of the credited, those that came after a newer one.
     pub late: u64,
-    /// Refused: seen before, or too old to tell.
+    /// Refused: seen before, or too old to distinguish.
     pub duplicate: u64,
     /// Refused: of a session that has been closed.
     pub session_closed: u64,
@@ -21,7 +21,7 @@ pub struct IntakeCounts {
     pub conflicting_publisher: u64,
     /// Refused: there are as many probes as there may be.
     pub too_many_probes: u64,
-    /// Dropped, the oldest first, while the journal took nothing. The next totals bring their energy.
+    /// Dropped, the oldest first, while the journal took nothing. The next totals carry their energy.
     pub dropped: u64,
     /// Messages known to exist by their sequence that have not come.
     pub lost: u64,
@@ -77,7 +77,7 @@ impl IntakeTally {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts a message of one probe more than there may be, and tells once.
+    /// Counts a message of one probe more than there may be, and reports it once.
     pub(super) fn too_many_probes(&self, max: usize) {
         self.too_many_probes.fetch_add(1, Ordering::Relaxed);
         if !self.has_reported_too_many.swap(true, Ordering::Relaxed) {

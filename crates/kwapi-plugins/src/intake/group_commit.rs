@@ -1,4 +1,4 @@
-//! Receipts that wait until the journal is on the disk: what a transport stores may be let go of there only when a power
+//! Receipts that wait until the journal is on the disk: what a transport stores may be released there only when a power
 //! failure here cannot take it. One sync serves all that came meanwhile.
 
 use std::io;
@@ -20,7 +20,7 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 /// Forces to the disk what is in the journal.
 pub(super) type Sync = Box<dyn FnMut() -> io::Result<()> + Send>;
 
-/// A thread that syncs. How much waits is bounded by what a transport brings unacknowledged.
+/// A thread that syncs. How much waits is bounded by what a transport delivers unacknowledged.
 #[derive(Debug)]
 pub(super) struct GroupCommit {
     waiting: Arc<Waiting>,
@@ -62,7 +62,7 @@ impl GroupCommit {
             while let Some(receipts) = theirs.gather() {
                 match sync() {
                     Ok(()) => receipts.into_iter().for_each(|receipt| receipt()),
-                    // The journal tells of it.
+                    // The journal reports it.
                     Err(_) => theirs.put_back(receipts),
                 }
             }
@@ -115,7 +115,7 @@ impl Waiting {
         Some(std::mem::take(&mut state.receipts))
     }
 
-    /// Keeps receipts for the next sync; at the end they are let go of, and what they are for is delivered again.
+    /// Keeps receipts for the next sync; at the end they are dropped, and what they are for is delivered again.
     fn put_back(&self, receipts: Vec<Receipt>) {
         let mut state = self.state.lock();
         if state.is_ended {
@@ -134,7 +134,7 @@ mod tests {
 
     use super::*;
 
-    /// A disk that answers as it is told, and what came of the receipts.
+    /// A disk that responds as configured, and what came of the receipts.
     struct World {
         answers: mpsc::Sender<io::Result<()>>,
         syncs: mpsc::Receiver<()>,

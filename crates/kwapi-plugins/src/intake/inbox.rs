@@ -1,4 +1,4 @@
-//! Batches that wait to be appended, and what there is to say of them.
+//! Batches that wait to be appended, and what there is to report of them.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -95,7 +95,7 @@ impl Inbox {
         self.state.lock().appending_since = Some(self.live.now());
     }
 
-    /// Notes how an append ended; says whether that is news.
+    /// Notes how an append ended; returns whether that is news.
     pub(super) fn appended(&self, result: &std::io::Result<Position>) -> bool {
         let mut state = self.state.lock();
         state.appending_since = None;

@@ -24,7 +24,7 @@ const SLOW: Duration = Duration::from_secs(1);
 /// At a stop, so many batches that are there already are still taken.
 const LAST_BATCHES_MAX: usize = 1_000;
 
-/// An intake at work. It ends when it is told to, or when the subscriber does.
+/// An intake at work. It ends when it is requested to, or when the subscriber does.
 #[derive(Debug)]
 pub struct Running {
     stop: watch::Sender<bool>,
@@ -71,7 +71,7 @@ struct Parts {
     receipts: Receipts,
 }
 
-/// Says of batches that they are safe: where there is a journal, once it is on the disk.
+/// Confirms batches as safe: where there is a journal, once it is on the disk.
 #[derive(Clone)]
 struct Receipts(Option<GroupCommitQueue>);
 
@@ -83,7 +83,7 @@ impl Receipts {
                 let (queue, count) = (queue.clone(), batch.measurements.len());
                 Box::new(move || queue.push(Box::new(move || ack.confirm()), count))
             }
-            // Nobody waits to hear of it.
+            // Nobody waits for it.
             _ => Box::new(move || ack.confirm()),
         }
     }

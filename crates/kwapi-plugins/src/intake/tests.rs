@@ -51,7 +51,7 @@ impl Bench {
         self.millis.fetch_add(seconds * 1000, Ordering::Relaxed);
     }
 
-    /// A message of the session that began at 100 s, its number saying the second it was measured at.
+    /// A message of the session that began at 100 s, its number being the second it was measured at.
     fn receive(&self, probe: &str, seq: u64, joules: u64) {
         self.receive_watts(probe, seq, joules, 97.0);
     }
@@ -65,7 +65,7 @@ impl Bench {
         self.intake.lock().take(batch, Box::new(|| ()));
     }
 
-    /// A message as [`Bench::receive`] hears it.
+    /// A message as [`Bench::receive`] receives it.
     fn batch(&self, probe: &str, seq: u64, joules: u64) -> Batch {
         self.batch_of(probe, 97.0, Some(message(seq, joules)))
     }
@@ -187,7 +187,7 @@ fn the_first_measurement_after_a_backward_clock_step_is_the_present_one_and_a_la
     let bench = Bench::with(LiveConfig::default());
     bench.receive("A", 3_000, 10);
     bench.receive("A", 3_002, 12);
-    // The same publisher goes on 2 000 s earlier: its session is named by the instant after its last stamp.
+    // The same publisher continues 2 000 s earlier: its session is named by the instant after its last stamp.
     let at = |seq: u64| Accounting {
         timestamp: Timestamp::from_seconds(1_100 + seq),
         session: Timestamp::from_micros(3_102_000_001),
@@ -232,7 +232,7 @@ fn a_second_publisher_is_refused_shown_and_counted() {
     assert_eq!(bench.live.counts().conflicting_publisher, 1);
     assert!(bench.live.probe("A").unwrap().1.has_conflict);
     assert_eq!(bench.list(Listing::Fresh), "A 97 W 0 J");
-    // Both are named once the one that is credited is heard again.
+    // Both are named once the one that is credited is received again.
     let rivals = || bench.live.rivals().iter().map(ToString::to_string).collect::<Vec<_>>();
     let refused = "no key, session of 1970-01-01T00:02:20Z is refused; stop one of them";
     assert_eq!(rivals(), [format!("A: two publishers at the same time; {refused}")]);

@@ -30,7 +30,7 @@ pub(super) struct AccountsFile {
     /// Its size now, and after it was last compacted.
     bytes: u64,
     bytes_compacted: u64,
-    /// Whether it must be written anew before anything is appended: a version before wrote it, a write failed half-way,
+    /// Whether it must be rewritten before anything is appended: a version before wrote it, a write failed half-way,
     /// or it is damaged.
     is_unfit: bool,
 }

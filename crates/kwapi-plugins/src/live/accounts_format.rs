@@ -7,9 +7,9 @@
 //! payload of kind 2: a position in the journal: segment and offset (u64)
 //! ```
 //!
-//! Numbers are little-endian. Records stand alone: after damage, in a length too, reading goes on at the next mark whose
-//! record has the right sum, so that a flipped bit costs the one record it hits. In versions 1 and 2 a record was length
-//! (u32), CRC-32 of the payload (u32), and the payload in postcard's encoding.
+//! Numbers are little-endian. Records stand alone: after damage, in a length too, reading continues at the next mark
+//! whose record has the right sum, so that a flipped bit costs the one record it hits. In versions 1 and 2 a record was
+//! length (u32), CRC-32 of the payload (u32), and the payload in postcard's encoding.
 
 use std::path::Path;
 
@@ -124,7 +124,7 @@ pub(crate) struct AccountsContents {
     pub(crate) bytes_damaged: usize,
     /// Bytes of a last record that was being written.
     pub(crate) bytes_torn: usize,
-    /// Whether a version before this one wrote it: it is to be written anew before anything is appended.
+    /// Whether a version before this one wrote it: it is to be rewritten before anything is appended.
     pub(crate) is_of_before: bool,
     /// Accounts that a later version wrote, which this one cannot read.
     pub(crate) of_later: usize,
@@ -290,7 +290,7 @@ fn split_before(bytes: &[u8], decode_account: DecodeAccount) -> Option<(Accounts
     Some((AccountsEntry::Account(probe, account), after))
 }
 
-/// Tells of damage in a file, which is copied aside for whoever wants to look; the next damaged one replaces it.
+/// Reports damage in a file, which is copied aside for whoever wants to look; the next damaged one replaces it.
 pub(crate) fn note_damage(file: &Path, contents: &AccountsContents, accounts: usize) {
     if contents.of_later > 0 {
         let (of_later, file) = (contents.of_later, file.display());

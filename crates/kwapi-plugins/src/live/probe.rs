@@ -25,7 +25,7 @@ pub(crate) struct LiveProbe {
 struct State {
     account: Account,
     face: Face,
-    /// What was heard since, while that cannot be recorded or what was stored before it is still read.
+    /// What was received since, while that cannot be recorded or what was stored before it is still read.
     ahead: Option<Box<Ahead>>,
     /// Since the start of the process.
     arrivals: Arrivals,
@@ -35,7 +35,7 @@ struct State {
     version: u32,
 }
 
-/// Messages of a probe that did not come once and in order. Each stays at its largest number rather than begin again.
+/// Messages of a probe that did not come once and in order. Each stays at its largest number rather than start from 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Arrivals {
     late: u32,
@@ -47,12 +47,12 @@ pub(crate) struct Arrivals {
 struct Face {
     power: Watts,
     timestamp: Timestamp,
-    /// When it was heard, on the monotonic clock, in microseconds.
+    /// When it was received, on the monotonic clock, in microseconds.
     received_us: u64,
     /// The usual time between messages, as observed, in milliseconds; 0 before there are two.
     interval_ms: u32,
     quality: Quality,
-    /// Whether anything was heard since the start of the process.
+    /// Whether anything was received since the start of the process.
     is_shown: bool,
 }
 
@@ -97,9 +97,9 @@ pub struct ProbeView {
     pub timestamp: Timestamp,
     /// How that power came about.
     pub quality: Quality,
-    /// Whether `power`, `timestamp` and `totals` are of recorded messages that were heard since the start, and of now as far
-    /// as `/v1/` is concerned, which shows all of one message: while a disk takes nothing they stand, while a backlog is read
-    /// they are of the past. If not, `/v1/` does not have the probe yet.
+    /// Whether `power`, `timestamp` and `totals` are of recorded messages that were received since the start, and of
+    /// now as far as `/v1/` is concerned, which shows all of one message: while a disk takes nothing they stand, while
+    /// a backlog is read they are of the past. If not, `/v1/` does not have the probe yet.
     pub is_recorded: bool,
     /// The newest message of all. It is ahead of the one above while the disk takes nothing, or a backlog is read.
     pub present: Present,
@@ -115,7 +115,7 @@ pub struct ProbeView {
     pub duplicate: u64,
     /// Whether a second publisher claims this probe.
     pub has_conflict: bool,
-    /// When the probe was last heard, on the monotonic clock.
+    /// When the probe was last received, on the monotonic clock.
     pub received_at: Duration,
     /// The usual time between its messages, as observed; 0 before there are two.
     pub interval: Duration,
@@ -130,7 +130,7 @@ impl LiveProbe {
         Self::with(id, index, Account::default(), false)
     }
 
-    /// A probe whose account was on record. It shows nothing until it is heard.
+    /// A probe whose account was on record. It shows nothing until it is received.
     pub(super) fn resumed(id: ProbeId, index: u32, mut account: Account, now: Duration) -> Self {
         account.resume(now);
         Self::with(id, index, account, true)
@@ -151,8 +151,8 @@ impl LiveProbe {
         read(&self.id, &self.state.lock().account)
     }
 
-    /// Has the account be what it is with what another plugin has heard, as its account `other` tells. Whether that was
-    /// anything new.
+    /// Has the account be what it is with what another plugin has received, by its account `other`. Returns whether
+    /// that was anything new.
     pub(crate) fn merge(&self, other: &Account, now: Duration) -> bool {
         let mut state = self.state.lock();
         let merged = state.account.merge(other, now);
@@ -198,7 +198,7 @@ impl LiveProbe {
         if timestamp <= state.account.last() || shown.is_some_and(is_old) {
             return false;
         }
-        // When the stored message before it was heard says nothing of the interval.
+        // When the stored message before it was received shows nothing of the interval.
         let begun = Face { is_shown: false, ..state.face };
         let mut face = shown.map_or(begun, |ahead| ahead.face);
         face.show(received, timestamp, quality);
@@ -207,8 +207,8 @@ impl LiveProbe {
         true
     }
 
-    /// What the probe shows at `now`, unless nothing was heard of it since the start. When the record is behind, `record`
-    /// gets the account first.
+    /// What the probe shows at `now`, unless nothing was received of it since the start. When the record is behind,
+    /// `record` gets the account first.
     pub(super) fn view(
         &self,
         now: Duration,
@@ -256,7 +256,7 @@ impl LiveProbe {
         }
     }
 
-    /// Says that what `record` was given did not reach the file.
+    /// Notes that what `record` was given did not reach the file.
     pub(super) fn unrecord(&self) {
         self.state.lock().is_recorded = false;
     }

@@ -35,11 +35,11 @@ async fn who_does_not_request_openmetrics_gets_the_older_text() {
 #[tokio::test]
 async fn a_part_that_is_not_ready_gives_the_reason_while_the_process_is_healthy() {
     let mut metrics = Metrics::new();
-    metrics.add_readiness("bus", || Err("no publisher heard yet".to_owned()));
+    metrics.add_readiness("bus", || Err("no publisher received yet".to_owned()));
     metrics.add_readiness("collector", || Ok(()));
     let router = router(Arc::new(metrics), Scope::All);
     let answer = request(router.clone(), "GET", "/readyz", &[]).await;
-    let expected = "{\"status\":\"not ready\",\"waiting\":{\"bus\":\"no publisher heard yet\"}}\n";
+    let expected = "{\"status\":\"not ready\",\"waiting\":{\"bus\":\"no publisher received yet\"}}\n";
     assert_eq!((answer.status, answer.body.as_str()), (503, expected));
     assert_eq!(request(router, "GET", "/healthz", &[]).await.status, 200);
 }

@@ -26,7 +26,7 @@ pub struct Exposition {
     scope: Scope,
 }
 
-/// Units that a name may end with, as OpenMetrics wants them told.
+/// Units that a name may end with, as OpenMetrics requires them.
 const UNITS: [&str; 5] = ["seconds", "bytes", "joules", "watts", "ratio"];
 
 impl Exposition {

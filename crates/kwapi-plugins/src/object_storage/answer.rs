@@ -8,7 +8,7 @@ use crate::http::percent;
 /// So much of a server's own words is passed on.
 const WORDS_MAX: usize = 300;
 
-/// What the operator is told of a refusal; `body` is the answer's.
+/// What the operator sees of a refusal; `body` is the answer's.
 pub(super) fn refusal(status: StatusCode, body: &str, bucket: &str) -> String {
     let (code, message) = Document::parse(body).map_or_else(
         |_| Default::default(),
@@ -54,7 +54,7 @@ fn child<'a, 'input>(node: &Node<'a, 'input>, name: &str) -> Option<Node<'a, 'in
 pub(super) struct ObjectList {
     /// Keys and sizes.
     pub(super) objects: Vec<(String, u64)>,
-    /// What the next page is asked for with.
+    /// What the next page is requested with.
     pub(super) next: Option<String>,
 }
 
@@ -79,7 +79,7 @@ pub(super) fn read_list(body: &str) -> Result<ObjectList, String> {
         list.objects.push((key, size));
     }
     if text(&root, "IsTruncated").as_deref() == Some("true") {
-        let next = text(&root, "NextContinuationToken").ok_or("the list of objects does not go on")?;
+        let next = text(&root, "NextContinuationToken").ok_or("the list of objects does not continue")?;
         list.next = Some(next);
     }
     Ok(list)

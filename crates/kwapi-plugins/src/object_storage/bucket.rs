@@ -26,7 +26,7 @@ const TEXT_BYTES_MAX: u64 = 4 << 20;
 const UPLOAD_BYTES_PER_SECOND: u64 = 100_000;
 /// The most that servers put on a page.
 const PAGE_KEYS: u16 = 1_000;
-/// The checksum that we send and ask for.
+/// The checksum that we send and request.
 const CHECKSUM: &str = "x-amz-checksum-sha256";
 
 /// Why a request came to nothing.
@@ -58,7 +58,7 @@ pub struct S3Bucket {
     pub(super) page_keys: u16,
 }
 
-/// What a server says of an object.
+/// What a server reports of an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ObjectHead {
     pub(super) bytes: u64,
@@ -81,7 +81,7 @@ pub(super) struct Checksums {
 pub(super) enum Sameness {
     Same,
     Other,
-    /// The size is: the server has told no checksum that we know.
+    /// The size is: the server has reported no checksum that we support.
     Open,
 }
 
@@ -101,7 +101,7 @@ impl Checksums {
         hex::encode(&self.sha256)
     }
 
-    /// Compares with what a server says.
+    /// Compares with what a server reports.
     pub(super) fn compare(&self, head: &ObjectHead) -> Sameness {
         let same = |is_same| if is_same { Sameness::Same } else { Sameness::Other };
         if head.bytes != self.bytes {
@@ -136,7 +136,7 @@ pub(super) fn base_address(config: &S3Config) -> Result<Url, S3ConfigError> {
 }
 
 impl S3Bucket {
-    /// Reads what the configuration names; asks nobody. `clock` is the wall clock, which signatures have in them.
+    /// Reads what the configuration names; sends no request. `clock` is the wall clock, which signatures have in them.
     ///
     /// # Errors
     /// With the key at fault.
@@ -181,7 +181,7 @@ impl S3Bucket {
         let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
         let bytes = text(header::CONTENT_LENGTH.as_str()).and_then(|bytes| bytes.parse().ok());
         let bytes =
-            bytes.ok_or_else(|| S3Error::Failed("the server does not tell an object's size".to_owned()))?;
+            bytes.ok_or_else(|| S3Error::Failed("the server does not report an object's size".to_owned()))?;
         let etag = text(header::ETAG.as_str()).unwrap_or_default().trim_matches('"').to_owned();
         Ok(Some(ObjectHead { bytes, etag, sha256: text(CHECKSUM).map(str::to_owned) }))
     }
@@ -206,7 +206,7 @@ impl S3Bucket {
         }
         let headers = vec![("range", format!("bytes={}-{}", range.start, range.end - 1))];
         let response = self.send(Method::GET, Some(key), &[], headers, None).await?;
-        // A server need not know ranges.
+        // A server need not support ranges.
         let skipped = if response.status() == StatusCode::PARTIAL_CONTENT { 0 } else { range.start };
         let length = range.end - range.start;
         let mut bytes = Bytes::from(read(response, skipped.saturating_add(length)).await?);
@@ -278,7 +278,7 @@ impl S3Bucket {
         }
         let body = read(response, TEXT_BYTES_MAX).await.unwrap_or_default();
         let body = String::from_utf8_lossy(&body);
-        // A bucket that is not there is another matter. HEAD has no body to tell.
+        // A bucket that is not there is another matter. HEAD has no body to distinguish it.
         if status == StatusCode::NOT_FOUND && key.is_some() && !body.contains("NoSuchBucket") {
             return Err(S3Error::NoSuchObject);
         }
@@ -313,7 +313,7 @@ pub struct ObjectRanges {
 }
 
 impl ObjectRanges {
-    /// From `bucket`; what is asked runs on `runtime`.
+    /// From `bucket`; requests run on `runtime`.
     pub fn new(bucket: Arc<S3Bucket>, runtime: tokio::runtime::Handle) -> Self {
         Self { bucket, runtime }
     }

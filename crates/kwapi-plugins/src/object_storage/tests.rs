@@ -72,7 +72,7 @@ async fn what_is_put_is_there_verified_read_and_listed() {
         let whole = if prefix.is_empty() { key.to_owned() } else { format!("{prefix}/{key}") };
         server.client("assert s3.get_object(Bucket=bucket, Key=sys.argv[1])['ContentLength'] == 700000\ns3.delete_object(Bucket=bucket, Key=sys.argv[1])", &[&whole]);
     }
-    // A server that was told no checksum has the MD5 of an object, and else it is read.
+    // A server that received no checksum has the MD5 of an object, and otherwise it is read.
     let bucket = bucket(&config(&server));
     server.client("s3.put_object(Bucket=bucket, Key='plain', Body=b'plain')", &[]);
     let head = bucket.head("plain").await.unwrap().unwrap();
@@ -217,7 +217,7 @@ fn a_signature_is_that_of_amazons_client() {
     }
 }
 
-/// A server with a fault: answers each request, of which it gets the first line, with what it is told to.
+/// A server with a fault: answers each request, of which it gets the first line, as configured.
 fn faulty(answer: impl Fn(&str) -> (u16, Vec<u8>, &'static str) + Send + 'static) -> S3Config {
     use std::io::{BufRead, BufReader, Read, Write};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -261,7 +261,7 @@ fn faulty(answer: impl Fn(&str) -> (u16, Vec<u8>, &'static str) + Send + 'static
 }
 
 #[tokio::test]
-async fn a_full_server_is_reported_and_one_that_knows_no_ranges_is_read() {
+async fn a_full_server_is_reported_and_one_that_supports_no_ranges_is_read() {
     let full = b"<Error><Code>QuotaExceeded</Code><Message>No room.</Message></Error>".to_vec();
     let config = faulty(move |line| match line.split(' ').next() {
         Some("put") => (507, full.clone(), ""),

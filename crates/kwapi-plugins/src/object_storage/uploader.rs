@@ -83,7 +83,7 @@ async fn upload_one(samples: &Arc<Samples>, bucket: &S3Bucket, upload: SampleUpl
     stored(samples, upload, &checksums).await
 }
 
-/// Whether an object is what was uploaded. Where its size is all that the server tells, it is read.
+/// Whether an object is what was uploaded. Where its size is all that the server reports, it is read.
 pub(super) async fn verify(
     bucket: &S3Bucket,
     key: &str,

@@ -3,10 +3,10 @@
 use kwapi_core::{Account, ProbeId};
 use tokio::sync::{mpsc, oneshot};
 
-/// Parts that wait. Full: whoever asks the peers waits.
+/// Parts that wait. Full: the exchange with peers waits.
 const PARTS: usize = 2;
 
-/// Accounts of a peer, and whom to tell once they have been merged, and how many of them had something new.
+/// Accounts of a peer, and whom to notify once they have been merged, and how many of them had something new.
 #[derive(Debug)]
 pub(crate) struct AdoptedPart {
     pub(crate) accounts: Vec<(ProbeId, Account)>,

@@ -1,9 +1,10 @@
-//! What two instances compare before they tell where accounts stand: a number for each bucket of probes. Where both have the
-//! same, nothing of its probes is sent.
+//! What two instances compare before they report where accounts stand: a number for each bucket of probes. Where both
+//! have the same, nothing of its probes is sent.
 //!
-//! A probe's bucket is FNV-1a, 64 bits, of its id, modulo the number of buckets, which whoever asks chooses. A bucket's digest is
-//! the sum, modulo 2⁶⁴, of a number for each of its accounts: the first eight bytes, the least first, of the SHA-256 of the id, a
-//! zero byte and [`Standing::constant`]. An account without that is in no digest, and is told of each time.
+//! A probe's bucket is FNV-1a, 64 bits, of its id, modulo the number of buckets, which the requester chooses. A
+//! bucket's digest is the sum, modulo 2⁶⁴, of a number for each of its accounts: the first eight bytes, the least
+//! first, of the SHA-256 of the id, a zero byte and [`Standing::constant`]. An account without that is in no digest,
+//! and is sent each time.
 
 use kwapi_core::{ProbeId, Standing};
 use serde::{Deserialize, Serialize};
@@ -62,13 +63,13 @@ impl Digests {
 }
 
 /// What was compared last with a peer: buckets that differ for good, such as those of an instance that subscribes to less, are
-/// told once.
+/// sent once.
 #[derive(Debug, Default)]
 pub(super) struct Compared(Option<(Digests, Vec<Option<u64>>)>);
 
 impl Compared {
-    /// The digests to ask with, where `own` are those of the accounts here: of a bucket that has been compared, and is here as it
-    /// was then, the peer's.
+    /// The digests to send in a request, where `own` are those of the accounts here: of a bucket that has been
+    /// compared, and is here as it was then, the peer's.
     pub(super) fn request(&self, own: &Digests) -> Digests {
         let Some((before, theirs)) = self.0.as_ref().filter(|(before, _)| before.0.len() == own.0.len())
         else {
@@ -100,7 +101,7 @@ impl Compared {
         }
         let buckets = theirs.0.iter().zip(&has_come).zip(own.0.iter().zip(&requested.0));
         let kept = |((theirs, has_come), (own, requested)): ((&u64, &bool), (&u64, &u64))| {
-            // Where nothing came, it is as asked: the same as here, or as it was compared before.
+            // Where nothing came, it is as requested: the same as here, or as it was compared before.
             if *has_come { Some(*theirs) } else { Some(*requested).filter(|requested| requested != own) }
         };
         let mut kept: Vec<Option<u64>> = buckets.map(kept).collect();

@@ -1,4 +1,4 @@
-//! Asks a peer where its accounts stand, and takes those in which it has something that is not known here.
+//! Queries a peer for where its accounts stand, and takes those in which it has something that is not known here.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -26,8 +26,8 @@ const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// How long a peer has to answer a question.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// An account that is ahead of ours is taken once we have heard what it has, so that power and energy of an answer stay of
-/// one message; if that does not come, after this long.
+/// An account that is ahead of ours is taken once we have received what it has, so that power and energy of an answer
+/// stay of one message; if that does not come, after this long.
 const CATCH_UP_MAX: Duration = Duration::from_secs(2);
 /// How often is looked whether it has come.
 const CATCH_UP_LOOK: Duration = Duration::from_millis(50);
@@ -91,14 +91,14 @@ struct Exchange {
     patterns: Vec<Pattern>,
     peer: ApiPeer,
     compared: Arc<Mutex<Compared>>,
-    /// The process there that does not know digests, if it is one of before.
+    /// The process there that does not support digests, if it is of an earlier version.
     without_digests: Option<String>,
 }
 
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]
 enum Unanswered {
-    /// It is not understood, as by a version of before.
+    /// It is not understood, as by an earlier version.
     #[error("{0}")]
     NotUnderstood(String),
     #[error("{0}")]
@@ -132,7 +132,7 @@ impl Exchange {
                 Err(problem) => {
                     self.peer.fail(&problem);
                     tokio::time::sleep(PAUSE_MIN).await;
-                    // Whoever asks us is there again.
+                    // A peer that queries us is back.
                     _ = tokio::time::timeout(pause.saturating_sub(PAUSE_MIN), self.server.requested()).await;
                     pause = (pause * 2).min(PAUSE_MAX);
                 }
@@ -175,7 +175,7 @@ impl Exchange {
         Ok(())
     }
 
-    /// Where accounts stand there that differ from what was `requested` with; all, of an instance of before.
+    /// Where accounts stand there that differ from what was `requested` with; all, of an instance of an earlier version.
     async fn request_standings(&mut self, requested: &Digests) -> Result<Answered, String> {
         if let Some(known) = &self.without_digests {
             let answered = self.request(&PeerRequest::Standings).await.map_err(|error| error.to_string())?;
@@ -196,7 +196,7 @@ impl Exchange {
         }
     }
 
-    /// Waits until we have heard what the peer has of these probes, or for [`CATCH_UP_MAX`].
+    /// Waits until we have received what the peer has of these probes, or for [`CATCH_UP_MAX`].
     async fn catch_up(&self, wanted: &[(ProbeId, Standing)]) {
         let live = self.server.live();
         let is_behind = |(probe, theirs): &(ProbeId, Standing)| {
@@ -226,7 +226,7 @@ impl Exchange {
         self.adopter.adopt(accounts).await.ok_or_else(|| "this process is stopping".to_owned())
     }
 
-    /// Asks one question.
+    /// Sends one request.
     async fn request(&self, question: &PeerRequest) -> Result<Answered, Unanswered> {
         let failed = Unanswered::Failed;
         let (server, keys) = (&self.server, self.server.keys());
@@ -277,7 +277,7 @@ pub(super) fn own_digests(live: &Live) -> Digests {
     own
 }
 
-/// What a peer says that does not answer.
+/// The error of a peer that refuses.
 fn refusal(status: StatusCode, body: &[u8]) -> String {
     let json = serde_json::from_slice::<serde_json::Value>(body).unwrap_or_default();
     let words = json.pointer("/error/message").and_then(|message| message.as_str()).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! What instances of the API send each other: a line that says who, when, in which question and by which key, what is to be
-//! told, and the signature over both.
+//! What instances of the API send each other: a line that states who, when, in which request and by which key, what is
+//! to be sent, and the signature over both.
 //!
 //! ```text
 //! kwapi-peer-1 KIND INSTANCE TIME NONCE KEY\n
@@ -8,7 +8,7 @@
 //! ```
 //!
 //! KIND is `request` or `answer`, INSTANCE 32 hexadecimal digits that a process draws at its start, TIME microseconds of the
-//! Unix epoch, NONCE 32 hexadecimal digits that whoever asks draws and whoever answers repeats, KEY the id of a key of the
+//! Unix epoch, NONCE 32 hexadecimal digits that the requester draws and the responder repeats, KEY the id of a key of the
 //! bus. Messages of the bus begin otherwise, so that neither can be passed off as the other.
 
 use std::collections::HashMap;
@@ -29,12 +29,12 @@ const VERSIONS: &str = "kwapi-peer-";
 const LINE_BYTES_MAX: usize = 256;
 /// Digits of the signature.
 const SIGNATURE_BYTES: usize = 64;
-/// What says to be older or newer than this is refused.
+/// What claims to be older or newer than this is refused.
 const AGE_MAX: Duration = Duration::from_secs(60);
 /// Questions that are remembered, so that none is answered twice. Full: no more are answered until some are too old.
 const NONCES_MAX: usize = 8_192;
 
-/// The keys that instances sign with and believe: `key` of `[bus]`, and no publisher's.
+/// The keys that instances sign with and accept: `key` of `[bus]`, and no publisher's.
 #[derive(Clone, Debug, Default)]
 pub struct PeerKeys(Vec<Key>);
 
@@ -49,7 +49,7 @@ pub(super) enum SealedKind {
     Answer,
 }
 
-/// Why what came from an instance is not believed.
+/// Why what came from an instance is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub(super) enum PeerRefusal {
     /// It is cut short, or nothing of ours.
@@ -106,13 +106,13 @@ impl PeerRefusal {
     }
 }
 
-/// What has been believed.
+/// What has been accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Opened<'a> {
     pub(super) instance: &'a str,
     pub(super) at: Timestamp,
     pub(super) nonce: &'a str,
-    /// The probes that its key speaks for.
+    /// The probes that its key covers.
     pub(super) probes: Pattern,
     pub(super) payload: &'a [u8],
 }
@@ -155,7 +155,7 @@ impl PeerKeys {
         Some(sealed)
     }
 
-    /// Takes apart what was sealed, if it can be believed at `now`.
+    /// Takes apart what was sealed, if it can be accepted at `now`.
     pub(super) fn open<'a>(
         &self,
         sealed: &'a [u8],
@@ -187,7 +187,7 @@ impl PeerKeys {
         mac.update(signed);
         let signature = std::str::from_utf8(signature).ok().and_then(hex::decode).ok_or(wrong)?;
         mac.verify_slice(&signature).map_err(|_| wrong)?;
-        // Only now is anything of it believed.
+        // Only from here on is its content trusted.
         if at.since(now) > AGE_MAX || now.since(at) > AGE_MAX || !key.is_valid(at) {
             return Err(PeerRefusal::Stale);
         }
@@ -200,7 +200,7 @@ impl PeerKeys {
 pub(super) struct Sealer {
     pub(super) line: Vec<u8>,
     mac: Hmac<Sha256>,
-    /// Only probes of all of these are told of.
+    /// Only probes of all of these are sent.
     pub(super) limits: Vec<Pattern>,
 }
 
@@ -253,7 +253,7 @@ fn is_drawn(text: &str) -> bool {
 pub(super) struct Nonces(Mutex<HashMap<String, Timestamp>>);
 
 impl Nonces {
-    /// Takes note of a question that was asked `at`.
+    /// Takes note of a request that was made `at`.
     pub(super) fn note(&self, nonce: &str, at: Timestamp, now: Timestamp) -> Result<(), PeerRefusal> {
         let mut seen = self.0.lock();
         if seen.contains_key(nonce) {

@@ -1,4 +1,4 @@
-//! What an instance of the API answers another: where its accounts stand, and those that are asked for.
+//! What an instance of the API answers another: where its accounts stand, and those that are requested.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,7 +19,7 @@ use crate::http::{AnswerTurns, FORM, HttpError, StreamHead, StreamSink};
 use crate::live::{AccountsWriter, Live};
 use crate::metrics::{Exposition, MetricSource};
 
-/// Where instances ask each other.
+/// Where instances query each other.
 pub const PATH: &str = "/v2/peer";
 /// A question has arrived by then, or is not waited for.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -43,7 +43,7 @@ struct Inner {
 }
 
 impl PeerServer {
-    /// One that tells of `live`.
+    /// One that serves `live`.
     pub fn new(live: Live, identity: PeerIdentity, keys: PeerKeys) -> Self {
         Self(Arc::new(Inner {
             live,
@@ -57,7 +57,7 @@ impl PeerServer {
         }))
     }
 
-    /// Believes and signs with other keys from now on, here and in the exchanges of this server's process.
+    /// Accepts and signs with other keys from now on, here and in the exchanges of this server's process.
     pub fn verify_with(&self, keys: PeerKeys) {
         self.0.keys.store(Arc::new(keys));
     }
@@ -74,7 +74,7 @@ impl PeerServer {
         self.0.keys.load_full()
     }
 
-    /// Returns once another instance has asked something.
+    /// Returns once another instance has sent a request.
     pub(super) async fn requested(&self) {
         self.0.requested.notified().await;
     }
@@ -89,14 +89,14 @@ impl PeerServer {
         }
         nonces.note(nonce, at, now)?;
         let request = PeerRequest::decode(payload)?;
-        // An answer says no more than what whoever asks may speak for, nor what our own key does.
+        // An answer has no more than what the requester's key covers, nor what our own key does.
         let mut sealer =
             keys.sealer(SealedKind::Answer, identity, now, nonce).ok_or(PeerRefusal::UnknownKey)?;
         sealer.limits.push(probes);
         Ok((request, sealer))
     }
 
-    /// What is told, in one piece: the answer to a site of a hundred thousand probes has some megabytes.
+    /// What is sent, in one piece: the answer to a site of a hundred thousand probes has some megabytes.
     fn payload(&self, request: &PeerRequest, limits: &[Pattern]) -> Vec<u8> {
         let live = &self.0.live;
         match request {
@@ -157,7 +157,7 @@ fn each_standing(live: &Live, limits: &[Pattern], mut each: impl FnMut(&ProbeId,
     });
 }
 
-/// The route. It is not behind the API's authentication: what is asked must be signed.
+/// The route. It is not behind the API's authentication: a request must be signed.
 pub fn router(server: PeerServer) -> Router {
     Router::new().route(PATH, axum::routing::any(answer)).with_state(server)
 }
@@ -195,7 +195,7 @@ impl PeerServer {
         }
         let (status, message) = match refusal {
             PeerRefusal::Malformed | PeerRefusal::Version => (StatusCode::BAD_REQUEST, refusal.to_string()),
-            // Whoever has no key is not told which there are.
+            // Whoever has no key does not learn which there are.
             PeerRefusal::UnknownKey | PeerRefusal::WrongSignature => {
                 (StatusCode::UNAUTHORIZED, "signed with another key".to_owned())
             }

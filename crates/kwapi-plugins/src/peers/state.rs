@@ -23,7 +23,7 @@ struct State {
     exchanges: u64,
     failures: u64,
     taken: u64,
-    /// Bytes in which it told where accounts stand, and how many of them.
+    /// Bytes in which it reported where accounts stand, and how many of them.
     standings_bytes: u64,
     standings: u64,
     divergences: u64,
@@ -43,7 +43,7 @@ pub(super) struct Divergence {
     pub(super) probe: ProbeId,
     pub(super) own: Energy,
     pub(super) others: Energy,
-    /// By how much they differ at the same message; they were not asked at the same instant.
+    /// By how much they differ at the same message; they were not queried at the same instant.
     pub(super) by: Energy,
 }
 
@@ -106,7 +106,7 @@ impl ApiPeer {
         }
     }
 
-    /// It told where so many accounts stand, in so many bytes.
+    /// It reported where so many accounts stand, in so many bytes.
     pub(super) fn count_standings(&self, bytes: usize, standings: usize) {
         let mut state = self.state.lock();
         state.standings_bytes += bytes as u64;
@@ -128,7 +128,7 @@ impl ApiPeer {
 
     /// An exchange with the process `instance` succeeded: so many accounts had something new, and these differed.
     ///
-    /// The first exchange with a process is where one of two takes what the other knows, and says nothing of whether they
+    /// The first exchange with a process is where one of two takes what the other has, and shows nothing of whether they
     /// count alike.
     pub(super) fn succeed(&self, instance: &str, taken: usize, diverged: Vec<Divergence>, now: Timestamp) {
         let mut state = self.state.lock();

@@ -1,4 +1,4 @@
-//! Two instances in one process: one asked by its router, the other as it asks.
+//! Two instances in one process: one queried by its router, the other as the requester.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -53,7 +53,7 @@ impl Instance {
         Self { live, intake, server, identity, millis }
     }
 
-    /// Hears message `seq` of each probe, with so many joules since its session began at 100 s.
+    /// Receives message `seq` of each probe, with so many joules since its session began at 100 s.
     fn receive(&self, probes: &[&str], seq: u64, joules: u64) {
         self.receive_session(probes, 100, seq, joules);
     }
@@ -132,7 +132,7 @@ fn requests(server: &PeerServer, result: &str) -> f64 {
 }
 
 #[tokio::test]
-async fn a_newcomer_takes_the_total_and_goes_on() {
+async fn a_newcomer_takes_the_total_and_continues() {
     let (old, new) = (Instance::new(), Instance::new());
     for seq in 0..10 {
         old.receive(&["A", "B"], seq, seq * 10);
@@ -284,7 +284,7 @@ async fn a_peer_that_is_away_or_forges_is_reported_and_changes_nothing() {
     let played = recorded.clone();
     check(serve(Router::new().fallback(async move || played.clone())).await, "replayed").await;
     let mut forged = recorded;
-    forged[130] ^= 1; // In what is told, behind the first line.
+    forged[130] ^= 1; // In what is sent, behind the first line.
     check(serve(Router::new().fallback(async move || forged.clone())).await, "wrong signature").await;
     check(serve(Router::new().fallback(async || "hello")).await, "malformed").await;
 }

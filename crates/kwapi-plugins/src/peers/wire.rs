@@ -1,6 +1,6 @@
-//! What instances of the API ask each other, and what they answer, within what is sealed.
+//! Requests between instances of the API, and the responses, within what is sealed.
 //!
-//! Questions are in postcard's encoding. Where accounts stand is told as pairs of an id and a [`Standing`] in the same;
+//! Questions are in postcard's encoding. Where accounts stand is sent as pairs of an id and a [`Standing`] in the same;
 //! accounts as in a file of accounts, whose every version is read.
 
 use kwapi_core::{Account, ProbeId, Standing};
@@ -10,7 +10,7 @@ use super::digest::Digests;
 use super::sealed::PeerRefusal;
 use crate::live::{AccountsEntry, read_accounts};
 
-/// The most accounts that are asked for at a time.
+/// The most accounts that are requested at a time.
 pub(super) const ACCOUNTS_MAX: usize = 500;
 /// The longest question: so many ids of 200 bytes, and what is around them.
 pub(super) const REQUEST_BYTES_MAX: usize = 256 << 10;
@@ -24,8 +24,8 @@ pub(super) enum PeerRequest {
     Standings,
     /// The accounts of these probes.
     Accounts(Vec<String>),
-    /// Where accounts stand in the buckets whose digests are not these. An instance that does not know it yet answers
-    /// that it is malformed: it is asked for all.
+    /// Where accounts stand in the buckets whose digests are not these. An instance that does not support it yet responds
+    /// that it is malformed: all are requested from it.
     Digests(Digests),
 }
 

@@ -16,7 +16,7 @@ use super::message::{STALE, Sample};
 pub(super) const REQUEST_RECORDS_MAX: usize = 4_000;
 /// Records after which a batch is sent.
 pub(super) const BATCH_RECORDS_MAX: usize = 20_000;
-/// A series that ended so long ago is begun anew by its next sample.
+/// A series that ended so long ago starts afresh with its next sample.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(86_400);
 /// A series that ended longer before a start gets no marker: Prometheus refuses what is an hour older than its newest sample,
 /// and shows no series for longer than five minutes after its last.
@@ -136,7 +136,7 @@ enum Order {
 /// No interval is taken to be longer than this.
 const INTERVAL_MAX: Duration = Duration::from_secs(3_600);
 
-/// The series that are sent: how far each is, and whether it goes on.
+/// The series that are sent: how far each is, and whether it continues.
 #[derive(Debug)]
 pub(super) struct Tracker {
     patterns: Vec<Pattern>,
@@ -156,7 +156,7 @@ struct Tracked {
 }
 
 impl Tracked {
-    /// Whether a gap is longer than its probe is believed to be there.
+    /// Whether a gap is longer than its probe is taken to be there.
     fn is_over(&self, gap: Duration, max_gap: Duration) -> bool {
         is_silent(gap, self.interval, max_gap)
     }
@@ -170,21 +170,21 @@ impl Tracked {
 }
 
 impl Tracker {
-    /// Of the probes that match; of all without patterns. One that is not heard for as long as `gaps` says, or some of its
-    /// intervals, is silent.
+    /// Of the probes that match; of all without patterns. One that is not received for as long as `gaps` states, or
+    /// some of its intervals, is silent.
     pub(super) fn new(patterns: Vec<Pattern>, gaps: Gaps) -> Self {
         Self { patterns, gaps, probes: HashMap::new() }
     }
 
-    fn wants(&self, probe: &ProbeId) -> bool {
+    fn includes(&self, probe: &ProbeId) -> bool {
         self.patterns.is_empty() || self.patterns.iter().any(|pattern| pattern.matches(probe))
     }
 
-    /// Goes on where a process before this one was: with probes of which nothing has come since, and when they were measured
-    /// last. To be called once all that was in the journal at the start has been taken.
-    pub(super) fn go_on(&mut self, before: Vec<(ProbeId, Timestamp)>, now: Timestamp) {
+    /// Continues where a process before this one was: with probes of which nothing has come since, and when they were
+    /// measured last. To be called once all that was in the journal at the start has been taken.
+    pub(super) fn resume(&mut self, before: Vec<(ProbeId, Timestamp)>, now: Timestamp) {
         for (probe, at) in before {
-            if now.since(at) < MARKED_WITHIN && self.wants(&probe) {
+            if now.since(at) < MARKED_WITHIN && self.includes(&probe) {
                 let newest_ms = at.micros() / 1_000;
                 let tracked = Tracked { at, newest_ms, interval: Duration::ZERO, has_ended: false };
                 self.probes.entry(probe).or_insert(tracked);
@@ -193,7 +193,7 @@ impl Tracker {
     }
 
     fn take(&mut self, record: &Credited) -> Order {
-        if !self.wants(&record.probe) {
+        if !self.includes(&record.probe) {
             return Order::Unwanted;
         }
         let at_ms = record.at.micros() / 1_000;

@@ -39,7 +39,7 @@ pub(super) enum Answer {
     NotNow {
         /// What keeps it from that, and what to do.
         cause: String,
-        /// When it wants to be tried again.
+        /// When it requests to be tried again.
         retry_after: Option<Duration>,
         /// Whether it may have taken them all the same.
         may_be_taken: bool,
@@ -62,7 +62,7 @@ pub(super) fn address(url: &str) -> Result<Url, RemoteWriteConfigError> {
 }
 
 impl RemoteWriteServer {
-    /// Reads what the configuration names; asks nobody.
+    /// Reads what the configuration names; sends no request.
     ///
     /// # Errors
     /// With the key at fault.
@@ -82,7 +82,7 @@ impl RemoteWriteServer {
         })
     }
 
-    /// Whom it talks to, for people. A path may have a tenant's key in it.
+    /// The server's address, for people. A path may have a tenant's key in it.
     pub(super) fn place(&self) -> String {
         self.url.origin().ascii_serialization()
     }
@@ -101,7 +101,7 @@ impl RemoteWriteServer {
             Ok(response) => {
                 let status = response.status();
                 let retry_after = retry_after(response.headers());
-                // Whoever takes samples has nothing to say.
+                // A success has no message.
                 let words = if status.is_success() { String::new() } else { words(response).await };
                 judge(status, retry_after, &words)
             }

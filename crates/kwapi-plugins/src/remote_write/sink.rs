@@ -21,7 +21,7 @@ const NOTICE: Duration = Duration::from_millis(200);
 /// How long is waited after a failure, at first and at most.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
-/// A server that wants to be tried again at once is not.
+/// A server that requests to be tried again at once is not.
 const PAUSE_SHORTEST: Duration = Duration::from_millis(100);
 
 /// A sink at work.
@@ -33,8 +33,8 @@ pub struct RemoteWriteTask {
 }
 
 impl RemoteWriteTask {
-    /// Starts to read `journal` where the sink of this name has come to. A probe that is not heard for as long as `gaps` says is
-    /// silent; `accounts` are those of all probes there were before the start.
+    /// Starts to read `journal` where the sink of this name has come to. A probe that is not received for as long as
+    /// `gaps` states is silent; `accounts` are those of all probes there were before the start.
     ///
     /// # Errors
     /// With the key at fault.
@@ -176,7 +176,7 @@ impl Sink {
             self.looked = Some(Instant::now());
             let now = self.clock.now();
             if let Some((before, _)) = self.before.take_if(|(_, end)| self.reader.position() >= *end) {
-                self.tracker.go_on(before, now);
+                self.tracker.resume(before, now);
             }
             self.batch.push(self.tracker.silent(now));
             self.begin();

@@ -6,7 +6,7 @@ use super::{MonthState, ReportMonth, ReportRole, RoleSum, YearReport};
 use crate::answers::when::rfc3339;
 use crate::bills::{kwh, milliseconds};
 
-/// What the form asks and no meter of energy tells, by the names of Annex II.
+/// What the form requires and no meter of energy reports, by the names of Annex II.
 const OPEN: [(&str, &str); 19] = [
     ("PDIT", "installed information technology power demand, kW"),
     ("SDC", "total floor area, m2"),

@@ -12,12 +12,12 @@ use sha2::{Digest, Sha256};
 use crate::http::POSITION;
 use crate::http::percent::encode;
 
-/// Pages run their own script and style and nothing else, talk to nobody else, and are framed by nobody.
+/// Pages run their own script and style and nothing else, connect to nothing else, and are framed by nobody.
 const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 /// A drawing served alone carries its own style and can run nothing.
 const PICTURE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 
-/// What a request says of the answer it wants.
+/// What a request states of the answer it accepts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Conditions {
     is_head: bool,
@@ -49,17 +49,17 @@ impl Conditions {
     }
 }
 
-/// Something to be served, with what a cache needs to know of it.
+/// Something to be served, with what a cache needs of it.
 #[derive(Clone, Debug)]
 pub(super) struct Content {
     pub(super) kind: &'static str,
     pub(super) bytes: Bytes,
-    /// Unix seconds of the last change; `None` for what is made anew each time.
+    /// Unix seconds of the last change; `None` for what is recreated each time.
     pub(super) modified: Option<u64>,
     pub(super) cache_control: &'static str,
     pub(super) disposition: Option<String>,
-    /// The position in the journal at which what it says of energy is true, where that tells nobody of probes they do not
-    /// see.
+    /// The position in the journal at which what it shows of energy is true, where that discloses to nobody probes they
+    /// do not see.
     pub(super) position: Option<Position>,
 }
 

@@ -26,9 +26,9 @@ pub(super) struct FlowProbe {
     pub(super) probe: ProbeId,
     /// Its power now, in watts; `None` of one that is silent.
     pub(super) watts: Option<f64>,
-    /// Whether it is one of the present: heard within a day.
+    /// Whether it is one of the present: received within a day.
     pub(super) is_present: bool,
-    /// What it used in the time that is asked about; `None` where no ledger is kept.
+    /// What it used in the time that is queried; `None` where no ledger is kept.
     pub(super) energy: Option<EnergySpan>,
 }
 
@@ -114,7 +114,8 @@ impl FlowBranch {
 }
 
 impl<'a> FlowTree<'a> {
-    /// The tree of `probes` (in order of their ids) from `root` on (`None`: of all), with the groups that are `open` to who asks.
+    /// The tree of `probes` (in order of their ids) from `root` on (`None`: of all), with the groups that are `open` to
+    /// the caller.
     pub(super) fn new(
         probes: &'a [FlowProbe],
         root: Option<&'a str>,
@@ -173,7 +174,7 @@ impl<'a> FlowTree<'a> {
                         place.ends_known = place.ends;
                     }
                     if place.energy.own.is_some() {
-                        // What its meter knows of the time is known of all below it.
+                        // What its meter has measured of the time is known of all below it.
                         let [known, all] =
                             [0, energy.unknown_ms].map(|ms| u128::from(energy.known_ms() + ms));
                         let known_ms = u128::from(place.time_ms) * known / all.max(1);
@@ -272,7 +273,7 @@ impl<'a> FlowTree<'a> {
         (named, count)
     }
 
-    /// Whether something is to be said of a place: what is not of the present has no power that could be unknown.
+    /// Whether something is to be shown of a place: what is not of the present has no power that could be unknown.
     fn is_there(&self, at: usize, measure: FlowMeasure) -> bool {
         let Some(place) = self.places.get(at) else { return false };
         let is_present = place.ends > 0 || self.probe(at).is_some_and(|of| of.is_present);

@@ -29,7 +29,7 @@ use rests::{KnownTops, Rests};
 
 /// A sum of all probes may take at most this share of the time: one that took a second is kept for nine more.
 const SUM_REST: u32 = 9;
-/// One that took less is made whenever it is asked for, so that a page of few probes is always of this moment.
+/// One that took less is made whenever it is requested, so that a page of few probes is always of this moment.
 const SUM_CHEAP: Duration = Duration::from_millis(50);
 
 /// A form a graph is wanted in.
@@ -59,7 +59,7 @@ struct Stamp {
     row: u64,
     /// The row of the newest measurement; over many probes, all of them hashed.
     newest: u64,
-    /// The energy that the graph says, in words, hashed: an old one never stands beside a new one on a page.
+    /// The energy that the graph states, in words, hashed: an old one never stands beside a new one on a page.
     energy: u64,
 }
 
@@ -140,8 +140,8 @@ impl Graphs {
         Used::read(&self.directory, probes, periods, now)
     }
 
-    /// The graph of one probe or group, with the energy that is known from elsewhere than its rows; `None` when nobody knows it.
-    /// How sure its rows are is marked; those of a group by its `members`.
+    /// The graph of one probe or group, with the energy that is known from elsewhere than its rows; `None` when it is
+    /// unknown. How sure its rows are is marked; those of a group by its `members`.
     ///
     /// # Errors
     /// See [`NoGraph`].
@@ -165,7 +165,7 @@ impl Graphs {
         let (at, now) = (now, now.seconds());
         let latest = kept.last(name).map(|latest| latest.at.seconds());
         let step = grain(period);
-        // A row may be written a moment after it ended: the newest measurement tells.
+        // A row may be written a moment after it ended: the newest measurement decides.
         let newest = latest.map_or(0, |at| 1 + at / step);
         let stamp = Stamp { row: now / step, newest, energy: self.hash_of(energy) };
         let key = Key(subject.clone(), period, form);
@@ -221,7 +221,7 @@ impl Graphs {
         self.make(key, stamp, shown, None, |look| draw_summary(period, stacked, marks, at, look))
     }
 
-    /// What a graph says of these energies, and what they cost.
+    /// What a graph shows of these energies, and what they cost.
     fn hash_of(&self, energies: impl IntoIterator<Item = EnergyFigure>) -> u64 {
         let mut hasher = DefaultHasher::new();
         for energy in energies {
@@ -282,7 +282,7 @@ impl Graphs {
             sum.used = used;
             return sum;
         }
-        // Its own page and graph say if one cannot be read.
+        // Its own page and graph report if one cannot be read.
         let fetch =
             |probe: &ProbeId| self.directory.fetch(probe, period, now).ok().flatten().unwrap_or_default();
         let energies = BandEnergies::new(seen, &used, period);

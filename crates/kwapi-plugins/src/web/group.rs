@@ -33,7 +33,7 @@ pub(super) struct GroupView {
 }
 
 impl GroupView {
-    /// What the group used in a period, each joule once; `None` where only rows tell.
+    /// What the group used in a period, each joule once; `None` where only rows show it.
     pub(super) fn energy(&self, period: Period) -> Option<EnergyFigure> {
         let members = self.members.parts.iter().zip(&*self.members.above);
         self.used.sum(members.filter(|(_, above)| above.is_none()).map(|(member, _)| member), period)

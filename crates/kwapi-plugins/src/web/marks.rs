@@ -26,11 +26,11 @@ pub(super) fn row_mark(energy: &EnergySpan, has_power: bool) -> RowMark {
     RowMark { bridged: watts, ..RowMark::of(status) }
 }
 
-/// No shorter row of the ledger is asked: what is within it is told from whether a row of the graph has a power.
+/// No shorter row of the ledger is queried: what is within it is derived from whether a row of the graph has a power.
 pub(super) const STEP_SECONDS_MIN: u64 = 60;
 
 /// How sure each row of `series`, the power of a probe over a period, is at `now`. Empty where the graph has nothing to mark: all
-/// is measured or absent, or no ledger tells.
+/// is measured or absent, or no ledger is kept.
 pub(super) fn of_period(
     directory: &Directory,
     probe: &ProbeId,
@@ -56,7 +56,7 @@ fn where_marked(marks: Vec<RowMark>, series: &Series) -> Vec<RowMark> {
 
 /// A sum is marked where it lacks so large a share: of its probes' power in the row, and of their energy by the ledger.
 const LACKING_SHARE_MIN: f64 = 0.05;
-/// As many rows of the ledger are read for the course of a sum. Of more probes, rows that are longer tell, and whether a probe
+/// As many rows of the ledger are read for the course of a sum. Of more probes, longer rows decide, and whether a probe
 /// has a power in the row.
 const SUM_ROWS_MAX: u64 = 1 << 20;
 
@@ -83,7 +83,7 @@ pub(super) fn of_sum(
     where_marked(marks_of_sum(rows, &spans, step, series.step), series)
 }
 
-/// In stretches of how many seconds the ledger is asked about a sum of so many probes.
+/// In stretches of how many seconds the ledger is queried about a sum of so many probes.
 fn sum_step(period: Period, probes: usize) -> u64 {
     const MINUTE: u64 = RowStep::Minute.milliseconds() / 1_000;
     const QUARTER: u64 = RowStep::Quarter.milliseconds() / 1_000;
@@ -103,7 +103,7 @@ fn sum_step(period: Period, probes: usize) -> u64 {
 
 /// The marks of rows of a sum (their begins in Unix seconds, their watts, and the share of the probes that is in these), each by
 /// the one of `spans`, of `step` seconds each, in which it begins. Where these are longer than the rows, of `row_step` seconds,
-/// they say what it is that a row lacks, and its power how much.
+/// they show what it is that a row lacks, and its power how much.
 pub(super) fn marks_of_sum(
     rows: impl Iterator<Item = (u64, Option<f64>, f64)>,
     spans: &[EnergySpan],
@@ -161,7 +161,7 @@ fn marks_of(series: &Series, spans: &[EnergySpan], step: u64) -> Vec<RowMark> {
         let has_power = watts.is_some();
         match span {
             Some(span) if has_power || span.known_ms() == 0 || is_in_doubt(span) => row_mark(span, has_power),
-            // The ledger knows all of that time, only its power is not in the file: no more is said of it.
+            // The ledger has all of that time, only its power is not in the file: no more is marked.
             Some(_) => RowMark::default(),
             None => {
                 let status = if has_power { RowStatus::Measured } else { RowStatus::Absent };
@@ -178,7 +178,7 @@ fn is_in_doubt(span: &EnergySpan) -> bool {
     bridged > 0 || span.unknown_ms > 0 || span.absent_ms > 0
 }
 
-/// How sure what a sum has is: as most of it. Where the ledger knows all of the time, but for a little, no more is said of it.
+/// How sure what a sum has is: as most of it. Where the ledger has all of the time, but for a little, no more is marked.
 fn known_mark(span: &EnergySpan, watts: Option<f64>) -> RowMark {
     let [measured, estimated, _] = span.known.ms.map(|ms| ms.max(0) as f64);
     if watts.is_none() || estimated <= measured + span.rrd_ms as f64 {

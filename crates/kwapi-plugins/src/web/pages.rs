@@ -57,7 +57,7 @@ struct NotFound {
 /// How many probes a page that found none suggests.
 const SUGGESTIONS_MAX: usize = 20;
 
-/// A GET or HEAD: who asks for it, when, and what the client has of it already.
+/// A GET or HEAD: who requests it, when, and what the client has of it already.
 #[derive(Debug)]
 pub(super) struct PageRequest<'a> {
     pub(super) site: &'a Site,
@@ -222,7 +222,7 @@ fn static_file(request: &PageRequest<'_>, name: &str, query: &FormFields) -> Res
     content.answer(StatusCode::OK, conditions)
 }
 
-/// The position in the journal of an answer; not where that would tell of probes that the caller does not see.
+/// The position in the journal of an answer; not where that would disclose probes that the caller does not see.
 fn position(seen: &Seen, used: &Used) -> Option<Position> {
     used.position().filter(|_| seen.is_everything)
 }

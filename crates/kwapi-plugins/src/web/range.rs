@@ -9,7 +9,7 @@ use super::route::FormFields;
 use crate::answers::when::{self, WhenError};
 use crate::http::percent::encode;
 
-/// How long a range is where its address does not say.
+/// How long a range is where its address states none.
 const LENGTH_DEFAULT: Duration = Duration::from_secs(86_400);
 /// No shorter range is shown.
 const LENGTH_MIN: Duration = Duration::from_secs(1);
@@ -33,7 +33,7 @@ pub(super) enum NoRange {
     Instant {
         /// Of which field.
         name: &'static str,
-        /// What it says.
+        /// Its text.
         text: String,
         /// Why that is none.
         error: WhenError,
@@ -180,7 +180,7 @@ mod tests {
         Range::parse(&FormFields::parse(query), &paris(), NOW).map_err(|error| error.to_string())
     }
 
-    /// Where an address leads, told by what it is the same as.
+    /// Where an address leads, given by what it is the same as.
     #[track_caller]
     fn check(query: &str, expected: &str) {
         let probe = ProbeId::new("a/b").unwrap();

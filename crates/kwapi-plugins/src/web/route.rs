@@ -153,7 +153,7 @@ impl FormFields {
     }
 }
 
-/// Finds what `path` (as it was sent, percent-encoded) and `query` ask for.
+/// Finds what `path` (as it was sent, percent-encoded) and `query` request.
 pub(super) fn route(path: &str, query: Option<&str>) -> WebRoute {
     let (route, parameters) = match TABLE.find(path) {
         RouteMatch::Route(route, parameters) => (route, parameters),

@@ -16,7 +16,7 @@ const TOGETHER_MIN: usize = 3;
 pub(super) struct Silent {
     /// How many there are.
     pub(super) probes: usize,
-    /// Those that fell silent last, first: somebody may still know what was done then.
+    /// Those that fell silent last, first: somebody may still remember what was done then.
     pub(super) shown: Vec<SilentPlace>,
 }
 
@@ -27,7 +27,7 @@ pub(super) struct SilentPlace {
     pub(super) name: ProbeId,
     /// How many they are.
     pub(super) probes: usize,
-    /// When the last of them was heard last.
+    /// When the last of them was last received.
     pub(super) since: Timestamp,
 }
 
@@ -53,7 +53,7 @@ struct Gathered<'a> {
 }
 
 impl<'a> SilentPlaces<'a> {
-    /// Adds a probe that was heard last `at`.
+    /// Adds a probe that was last received `at`.
     pub(super) fn add(&mut self, probe: &'a ProbeId, at: Timestamp) {
         self.probes += 1;
         let path = probe.as_str().rsplit_once('.').map_or(probe.as_str(), |(path, _)| path);

@@ -1,6 +1,6 @@
 //! The style sheet, the scripts and the icon, compiled in.
 
-/// A file a page asks for.
+/// A file a page requests.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StaticFile {
     pub(super) kind: &'static str,
@@ -23,7 +23,7 @@ pub(super) fn find(name: &str) -> Option<StaticFile> {
     Some(StaticFile { kind, bytes })
 }
 
-/// What a page adds to a file's address, so that a new version of the program is fetched anew.
+/// What a page adds to a file's address, so that a new version of the program is fetched again.
 pub(super) fn version() -> String {
     let mut hasher = crc32fast::Hasher::new();
     for name in [

@@ -33,7 +33,8 @@ const TICK: Duration = Duration::from_secs(1);
 const SAME_INSTANT: Duration = Duration::from_millis(1);
 /// Views at a time, watched or lately watched. Full: the one left for longest is dropped, else the new one is refused.
 const VIEWS_MAX: usize = 512;
-/// What a view showed last is kept for so long when the last client has left, so that who comes back is told what has changed.
+/// What a view showed last is kept for so long when the last client has left, so that who comes back receives what has
+/// changed.
 const KEPT: Duration = Duration::from_secs(60);
 /// Of all streams, one caller may have one in so many.
 const SHARE_OF_CALLER: usize = 3;
@@ -160,7 +161,7 @@ impl LiveStreams {
         Ok(frames)
     }
 
-    /// The views that somebody watches. With none, the task that asks is over.
+    /// The views that somebody watches. With none, the task that queries ends.
     fn watched(&self) -> Vec<WatchedView> {
         let mut open = self.0.open.lock();
         open.drop_left(Instant::now());
@@ -260,7 +261,7 @@ async fn look(streams: LiveStreams, site: Arc<Site>) {
             return;
         }
         let (streams, looked_at) = (streams.clone(), Arc::clone(&site));
-        // A probe that was not heard since the start is asked of its file.
+        // A probe that was not received since the start is read from its file.
         let looked = tokio::task::spawn_blocking(move || {
             streams.look_at(watched, is_tick, &mut sums, &looked_at);
             sums

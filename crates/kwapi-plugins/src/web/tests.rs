@@ -88,7 +88,7 @@ impl Fixture {
             let minute = self.fetch(probe, Period::Minute, last).unwrap().unwrap().watts;
             let Some(watts) = minute.into_iter().rev().flatten().next() else { continue };
             let power = (Watts(watts), Quality::Measured);
-            // Both are heard at the end: the probe's own interval is not a day.
+            // Both are received at the end: the probe's own interval is not a day.
             receive(&mut intake, probe, 0, begin, last, power, Totals::default());
             receive(&mut intake, probe, 1, last, last, power, totals);
         }

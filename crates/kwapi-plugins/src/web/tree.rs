@@ -10,7 +10,7 @@ use super::Site;
 use super::used::Used;
 use crate::directory::ProbeNow;
 
-/// A probe that was not heard for longer counts in no share and no number; what it used counts.
+/// A probe that was not received for longer counts in no share and no number; what it used counts.
 const MEMBER_AGE_MAX: Duration = Duration::from_secs(86_400);
 
 /// Some probes, in the order in which they are shown, with what is known of each.
@@ -52,7 +52,7 @@ pub(super) struct NodeFigures {
     /// The share of the probes at the ends of paths whose power is in it, by itself or in that of a meter above.
     pub(super) known_share: f64,
     pub(super) reporting: usize,
-    /// Those heard within a day.
+    /// Those received within a day.
     pub(super) probes: usize,
     /// Since when the probe is silent, where the node is one and it is.
     pub(super) silent_since: Option<Timestamp>,

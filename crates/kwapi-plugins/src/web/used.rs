@@ -1,4 +1,4 @@
-//! What probes have used: all that an answer says of it is true at one position in the journal.
+//! What probes have used: all that an answer states of it is true at one position in the journal.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ pub(super) struct Used {
 }
 
 impl Used {
-    /// Asks for `probes` in the stretches of time that graphs of `periods` show at `now`.
+    /// Queries `probes` in the stretches of time that graphs of `periods` show at `now`.
     pub(super) fn read(
         directory: &Directory,
         probes: &[ProbeId],
@@ -40,7 +40,7 @@ impl Used {
         self.answer.as_ref().map(|answer| answer.position)
     }
 
-    /// Whether it says the same, at whatever position.
+    /// Whether it shows the same, at whatever position.
     pub(super) fn shows_same(&self, other: &Self) -> bool {
         match (&self.answer, &other.answer) {
             (Some(one), Some(other)) => one.windows == other.windows && one.probes == other.probes,
@@ -48,13 +48,13 @@ impl Used {
         }
     }
 
-    /// What a probe used in a period; `None` where only its rows tell.
+    /// What a probe used in a period; `None` where only its rows show it.
     pub(super) fn figure(&self, probe: &ProbeId, period: Period) -> Option<EnergyFigure> {
         let at = self.periods.iter().position(|listed| *listed == period)?;
         self.answer.as_ref()?.window(at, probe).map(figure)
     }
 
-    /// What probes used together in a period; `None` where only their rows tell.
+    /// What probes used together in a period; `None` where only their rows show it.
     pub(super) fn sum<'a>(
         &self,
         probes: impl Iterator<Item = &'a ProbeId>,
@@ -82,7 +82,7 @@ impl Used {
     }
 
     /// The account of a probe with what it had come to at this position. `live` is the account as it is known of a probe
-    /// that was heard since the start; the ledger knows others too.
+    /// that was received since the start; the ledger has others too.
     pub(super) fn account(&self, probe: &ProbeId, live: Option<EnergySince>) -> Option<EnergySince> {
         let Some((energy, since)) = self.answer.as_ref().and_then(|answer| answer.total(probe)) else {
             return live;

@@ -31,7 +31,7 @@ pub(super) fn since(at: Timestamp, now: Timestamp, zone: &TimeZone) -> String {
     format!("{} ({long})", instant(at, now, zone))
 }
 
-/// An instant on the zone's wall clock, as short as it can be told from others near `now`.
+/// An instant on the zone's wall clock, as short as possible, yet distinct from others near `now`.
 pub(super) fn instant(at: Timestamp, now: Timestamp, zone: &TimeZone) -> String {
     let (Some(at), Some(now)) = (civil(at, zone), civil(now, zone)) else { return UNKNOWN.to_owned() };
     let format = if at.date() == now.date() {

@@ -3,7 +3,7 @@
 use kwapi_peers::openstack::Keystone;
 use serde_json::{Value, json};
 
-/// A running Keystone and a client to ask it with.
+/// A running Keystone and a client to query it with.
 pub(crate) struct Cloud {
     pub(crate) keystone: Keystone,
     pub(crate) http: reqwest::Client,

@@ -1,4 +1,4 @@
-//! Tokens of a real Keystone, judged as keystonemiddleware's clients know it.
+//! Tokens of a real Keystone, judged as keystonemiddleware's clients expect.
 
 use std::time::Duration;
 
@@ -104,7 +104,7 @@ async fn valid_ones(reader: &Reader<'_>, auth: &Auth) {
         all.spawn(async { request.send().await.unwrap().status().as_u16() });
     }
     assert_eq!(all.join_all().await, [200; 20]);
-    assert_eq!(auth.keystone_requests() - before, 1, "one asks, all get the answer");
+    assert_eq!(auth.keystone_requests() - before, 1, "one queries, all get the answer");
     assert_eq!(reader.status("/v1/probes/", &[("x-storage-token", &token)]).await, 200);
     assert_eq!(reader.status("/v1/probes/A/w/", &[("authorization", &format!("Bearer {token}"))]).await, 200);
     let system = json!({ "system": { "all": true } });
@@ -120,7 +120,7 @@ async fn revoked_unscoped_and_wrong_role(reader: &Reader<'_>) {
     assert_eq!(revoke.send().await.unwrap().status().as_u16(), 204);
     let mut status = 200;
     for _ in 0..60 {
-        status = reader.with(&token).await; // Believed for at most the 2 s of the cache.
+        status = reader.with(&token).await; // Trusted for at most the 2 s of the cache.
         if status != 200 {
             break;
         }
@@ -278,7 +278,7 @@ async fn people_log_in(cloud: &Cloud) {
     enable(false).await;
     let mut status = 200;
     for _ in 0..60 {
-        status = pages.look(&cookie).await.0; // Believed for at most the 2 s of the cache.
+        status = pages.look(&cookie).await.0; // Trusted for at most the 2 s of the cache.
         if status != 200 {
             break;
         }

@@ -10,7 +10,8 @@ pub(super) const OK: u8 = 0x00;
 const NO_SUCH_COMMAND: u8 = 0xC1;
 
 impl Machine {
-    /// Answers a command within a session of `privilege`; `asked` is how often the session has asked for power before.
+    /// Answers a command within a session of `privilege`; `power_requests` is how often the session has requested power
+    /// before.
     pub(super) fn execute(
         &mut self,
         function: u8,
@@ -139,10 +140,10 @@ impl Machine {
                 power = Power { watts: 0, minimum: 0, maximum: 0, stamp: 0, period_ms: 0 };
             }
             Dcmi::Absent => return Some((NO_SUCH_COMMAND, Vec::new())),
-            Dcmi::Wants(wanted) if privilege < wanted => return Some((0xD4, Vec::new())),
+            Dcmi::Requires(wanted) if privilege < wanted => return Some((0xD4, Vec::new())),
             Dcmi::FailsFirst(times) if power_requests < u32::from(times) => return Some((0xFF, Vec::new())),
             Dcmi::Ignored => return None,
-            Dcmi::Active | Dcmi::Wants(_) | Dcmi::FailsFirst(_) => {}
+            Dcmi::Active | Dcmi::Requires(_) | Dcmi::FailsFirst(_) => {}
             Dcmi::Reports(watts) => power = Power { watts, minimum: watts, maximum: watts, ..power },
             Dcmi::OverItsMaximum => power.watts = power.maximum.saturating_mul(11),
         }

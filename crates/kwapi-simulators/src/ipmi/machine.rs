@@ -1,4 +1,4 @@
-//! The machine a simulated card sits in, and what the card knows of it.
+//! The machine a simulated card sits in, and what the card has of it.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{BmcFault, CardOptions};
 
-/// What the card's clock showed when it started: 2020-01-01, which it believes.
+/// What the card's clock showed when it started: 2020-01-01, which it takes for right.
 const CLOCK_AT_START: u32 = 1_577_836_800;
 
 /// The statistics and stamp a card gives with its watts.
@@ -27,13 +27,13 @@ pub(super) struct Machine {
     pub(super) fault: BmcFault,
     pub(super) reservation: u16,
     pub(super) record_reads: u64,
-    /// Sensors that say that they have no reading.
+    /// Sensors that report that they have no reading.
     pub(super) unavailable: BTreeSet<u8>,
     watts: u16,
     minimum: u16,
     maximum: u16,
     started: Instant,
-    /// What it said last, for [`BmcFault::Stale`].
+    /// What it reported last, for [`BmcFault::Stale`].
     last: Option<Power>,
 }
 
@@ -61,7 +61,7 @@ impl Machine {
         self.maximum = self.maximum.max(watts);
     }
 
-    /// What the card says of its machine now.
+    /// What the card reports of its machine now.
     pub(super) fn power(&mut self) -> Power {
         if let (BmcFault::Stale, Some(last)) = (self.fault, self.last) {
             return last;

@@ -11,13 +11,13 @@ pub struct SensorRecord {
     record_type: u8,
     /// Watts a raw unit stands for.
     step: u8,
-    /// Whether it says that its reading is unavailable.
+    /// Whether it reports that its reading is unavailable.
     pub is_unavailable: bool,
     /// The record it names as the next, where that is not the one that follows.
     pub(super) next: Option<u16>,
     /// The completion code it answers with from this byte on, and to reads beyond its end.
     pub(super) refusal: Option<(u8, u8)>,
-    /// Bytes it says more than it has.
+    /// Bytes it declares beyond what it has.
     excess: u8,
 }
 
@@ -56,7 +56,7 @@ impl SensorRecord {
         Self { body, record_type: 0x12, ..Self::full(0, "", 1, 0) }
     }
 
-    /// The same, saying that it has no reading.
+    /// The same, reporting that it has no reading.
     #[must_use]
     pub fn unavailable(self) -> Self {
         Self { is_unavailable: true, ..self }
@@ -74,7 +74,7 @@ impl SensorRecord {
         Self { refusal: Some((from, code)), ..self }
     }
 
-    /// The same, saying that it has more bytes than it has.
+    /// The same, declaring that it has more bytes than it has.
     #[must_use]
     pub fn too_long_by(self, excess: u8) -> Self {
         Self { excess, ..self }

@@ -26,7 +26,7 @@ pub enum AgentFault {
     WrongRequestId,
     /// It gives the objects of each answer in reverse.
     Reversed,
-    /// It cannot say the power of this outlet (from 1) and fails the whole request for it.
+    /// It cannot report the power of this outlet (from 1) and fails the whole request for it.
     GenErr(u32),
     /// It answers a GETBULK with an error.
     BulkRefused,
@@ -34,13 +34,13 @@ pub enum AgentFault {
     BulkSilentAbove(u32),
     /// It leaves the objects after so many out of its answers.
     CutShort(usize),
-    /// Every listing goes on for ever.
+    /// Every listing continues for ever.
     Endless,
     /// A listing comes round to where it began.
     Circles,
     /// Each answer is as long as a datagram can be: texts of sixty thousand letters.
     Oversized,
-    /// Lengths in its answers say more than there is.
+    /// Lengths in its answers declare more than there is.
     LyingLengths,
     /// It answers from another port, as somebody else might.
     OtherPeer,
@@ -64,7 +64,7 @@ const END_OF_MIB_VIEW: u8 = 0x82;
 const ANSWER_BYTES_MAX: usize = 1_472;
 /// An object of the PDU's tables has more numbers than this.
 const ROW_LENGTH: usize = 14;
-/// More objects than this are asked for by mistake; the rest is not looked at.
+/// More objects than this are requested by mistake; the rest is not looked at.
 const OBJECTS_MAX: usize = 1_000;
 
 /// A request as it came.
@@ -108,15 +108,15 @@ pub(crate) fn parse_request(bytes: &[u8]) -> bool {
     Request::parse(bytes).is_some()
 }
 
-/// What the agent knows: where things stand, and what they say now.
-pub(super) struct Knowledge<'a> {
+/// What the agent has: where things stand, and their present values.
+pub(super) struct AgentView<'a> {
     pub layout: &'a Layout,
     pub community: &'a str,
     pub fault: Option<AgentFault>,
     pub value: &'a dyn Fn(ObjectContent) -> Value,
 }
 
-impl Knowledge<'_> {
+impl AgentView<'_> {
     /// Answers a request, or does not: a wrong community gets no answer, as from a real agent.
     pub(super) fn answer(&self, bytes: &[u8]) -> Option<Vec<u8>> {
         let request = Request::parse(bytes)?;
@@ -204,7 +204,7 @@ impl Knowledge<'_> {
                 None => (cursor.to_vec(), varbind(cursor, &ber::wrap(END_OF_MIB_VIEW, &[]))),
             };
             bytes += encoded.len();
-            // Half full is enough: the rest is asked for again (RFC 3416, section 4.2.3).
+            // Half full is enough: the rest is requested again (RFC 3416, section 4.2.3).
             (bytes < ANSWER_BYTES_MAX - 100).then(|| {
                 varbinds.push(encoded);
                 next
@@ -252,7 +252,7 @@ impl Knowledge<'_> {
 
     fn error(&self, request: &Request, status: i32, index: i32) -> Vec<u8> {
         let is_too_big = status == TOO_BIG && request.version == 1;
-        // Version 2c leaves out the objects that did not fit; else they come back as they were asked for.
+        // Version 2c leaves out the objects that did not fit; otherwise they come back as they were requested.
         let oids: &[Vec<u32>] = if is_too_big { &[] } else { &request.oids };
         let varbinds: Vec<_> = oids.iter().map(|oid| varbind(oid, &ber::wrap(ber::NULL, &[]))).collect();
         self.message(request, status, index, &varbinds)

@@ -74,7 +74,7 @@ impl<'a> Reader<'a> {
             (usize::from(length), rest)
         } else {
             let (digits, rest) = rest.split_at_checked(usize::from(length & 0x7f))?;
-            // No datagram is longer than four digits tell.
+            // No datagram is longer than four digits can express.
             if digits.is_empty() || digits.len() > 4 {
                 return None;
             }

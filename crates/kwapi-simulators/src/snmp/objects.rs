@@ -1,4 +1,4 @@
-//! The objects of a simulated PDU: what stands where (PDU2-MIB, Raritan), and what it says now.
+//! The objects of a simulated PDU: what stands where (PDU2-MIB, Raritan), and its present value.
 
 /// `1.3.6.1.4.1.13742.6`
 const PDU2: &[u32] = &[1, 3, 6, 1, 4, 1, 13742, 6];
@@ -10,7 +10,7 @@ const ACTIVE_POWER: u32 = 5;
 /// Sensor type activeEnergy.
 const ACTIVE_ENERGY: u32 = 8;
 
-/// What an object says.
+/// What an object holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ObjectContent {
     Description,
@@ -91,7 +91,7 @@ impl Layout {
         Self(rows)
     }
 
-    /// Says from now on how many outlets there are.
+    /// Reports from now on how many outlets there are.
     pub(super) fn count_outlets(&mut self) {
         let oid = [PDU2, &[3, 2, 2, 1, 4, 1]].concat();
         let place = self.0.partition_point(|(known, _)| *known < oid);
@@ -115,7 +115,7 @@ impl Layout {
         });
     }
 
-    /// What an object says.
+    /// What an object holds.
     pub(super) fn get(&self, oid: &[u32]) -> Option<ObjectContent> {
         let place = self.0.binary_search_by(|(known, _)| known.as_slice().cmp(oid)).ok()?;
         self.0.get(place).map(|(_, content)| *content)

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::net::UdpSocket;
 use tokio::time::Instant;
 
-use super::agent::{AgentFault, Knowledge};
+use super::agent::{AgentFault, AgentView};
 use super::objects::{Layout, ObjectContent, Value, WATT_DIGITS, object_id};
 use super::server::ServerModel;
 
@@ -19,7 +19,7 @@ use super::server::ServerModel;
 pub struct RackSettings {
     /// Where its agent listens; port 0 takes a free one.
     pub bind: SocketAddr,
-    /// Who may ask.
+    /// The community that is accepted.
     pub community: String,
     /// What the servers on it do.
     pub seed: u64,
@@ -29,12 +29,12 @@ pub struct RackSettings {
     pub names: Vec<String>,
     /// What its PDU states for a serial number, if it does.
     pub serial: Option<String>,
-    /// Whether its PDU says how many outlets it has.
+    /// Whether its PDU reports how many outlets it has.
     pub counts_outlets: bool,
 }
 
 impl Default for RackSettings {
-    /// Twelve servers whose days last ten minutes, asked on loopback with the community `public`.
+    /// Twelve servers whose days last ten minutes, queried on loopback with the community `public`.
     fn default() -> Self {
         Self {
             bind: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -82,7 +82,7 @@ struct State {
     outlets: Vec<Outlet>,
     started_at: Instant,
     booted_at: Instant,
-    /// What sysUpTime said at `booted_at`.
+    /// What sysUpTime showed at `booted_at`.
     up_before: Duration,
     advanced_to: Duration,
 }
@@ -100,7 +100,7 @@ struct Outlet {
 /// The longest text that fits a datagram with what is around it.
 const OVERSIZED: usize = 60_000;
 
-/// A rack has been up for some months when it is started, as its counters say too.
+/// A rack has been up for some months when it is started, as its counters show too.
 const UP_BEFORE: Duration = Duration::from_secs(100 * 86_400);
 
 /// Energy is integrated in steps of at most this, so that no peak is stepped over.
@@ -202,13 +202,13 @@ impl Rack {
         self.shared.state.lock().layout.remove_outlet(outlet);
     }
 
-    /// Brings back all that [`Rack::remove_outlet`] took away.
+    /// Restores all that [`Rack::remove_outlet`] took away.
     pub fn restore_outlets(&self) {
         let mut state = self.shared.state.lock();
         state.layout = layout(state.outlets.len(), state.serial.is_some(), state.counts_outlets);
     }
 
-    /// Names an outlet (from 1) anew, as its operator would.
+    /// Renames an outlet (from 1), as its operator would.
     pub fn set_name(&self, outlet: usize, name: &str) {
         if let Some(outlet) = self.shared.state.lock().outlet(outlet) {
             name.clone_into(&mut outlet.name);
@@ -220,7 +220,7 @@ impl Rack {
         self.shared.state.lock().fault = fault;
     }
 
-    /// Restarts the agent: sysUpTime begins again, the counters are kept.
+    /// Restarts the agent: sysUpTime starts from 0, the counters are kept.
     pub fn reboot(&self) {
         let mut state = self.shared.state.lock();
         state.booted_at = Instant::now();
@@ -278,7 +278,7 @@ impl State {
         self.outlets.get_mut(number.checked_sub(1)?)
     }
 
-    /// Brings loads and counters to the present.
+    /// Advances loads and counters to the present.
     fn advance(&mut self) {
         let now = self.started_at.elapsed();
         let elapsed = now.saturating_sub(self.advanced_to);
@@ -299,7 +299,7 @@ impl State {
         self.advance();
         let value = |content| self.value(content);
         let knowledge =
-            Knowledge { layout: &self.layout, community: &self.community, fault: self.fault, value: &value };
+            AgentView { layout: &self.layout, community: &self.community, fault: self.fault, value: &value };
         knowledge.answer(request)
     }
 

@@ -23,7 +23,7 @@ pub(crate) struct NatsSetupArgs {
     #[arg(long, value_name = "INSTANT", value_parser = from)]
     pub(crate) from: Option<NatsFrom>,
     /// Take the stream from the server of this site, a leaf node whose JetStream domain is NAME. Its probes are NAME.*, or
-    /// as given. Once for each site; those of before stay.
+    /// as given. Once for each site; earlier ones stay.
     #[arg(long = "site", value_name = "NAME[=PROBES]", value_parser = NatsSite::new)]
     pub(crate) sites: Vec<NatsSite>,
     /// Print a configuration for nats-server, with users and what each may do, and connect to nothing.

@@ -57,13 +57,13 @@ pub(crate) struct EnergyArgs {
     pub(crate) ledger: LedgerArgs,
 }
 
-/// Whose ledger is asked.
+/// Whose ledger is queried.
 #[derive(Args, Debug)]
 pub(crate) struct LedgerArgs {
     /// Status address of the process that keeps the ledger; overrides the configuration.
     #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["url", "state_directory"])]
     pub(crate) address: Option<SocketAddr>,
-    /// Ask this API instead; if it requires a token, set `KWAPI_TOKEN` (or `OS_TOKEN`), or use --token-file.
+    /// Query this API instead; if it requires a token, set `KWAPI_TOKEN` (or `OS_TOKEN`), or use --token-file.
     #[arg(long, value_name = "URL", conflicts_with = "state_directory")]
     pub(crate) url: Option<String>,
     /// File with the token: a static token of the API, or Keystone's.
@@ -116,7 +116,7 @@ Examples:
 Prices are the [[tariff]] tables of the configuration, months and hours those of `zone` in [bill]. Energy is the difference
 of two readings of the probe's register, which are rounded down to watt-hours. What a tariff charges a probe is rounded once,
 halves away from zero; owners and lines add up to that. `bridged` energy is known by amount, but not by time: it is spread
-evenly over the gap, and the line says what it would cost at the lowest and at the highest price in that time.";
+evenly over the gap, and the line shows what it would cost at the lowest and at the highest price in that time.";
 
 #[derive(Args, Debug)]
 pub(crate) struct BillArgs {
@@ -196,7 +196,7 @@ pub(crate) struct RestoreArgs {
 
 /// The command runs as usual; when it ends, energy, mean and peak power, time by status, cost, accuracy and the level of the
 /// EEHPCWG methodology that is met are printed to standard error. The exit status is the command's (125: nothing could be
-/// measured). Asks the running kwapi; if none runs here, reads the configured meters itself.
+/// measured). Queries the running kwapi; if none runs here, reads the configured meters itself.
 ///
 /// Examples: kwapi measure --probes node7 -- ./job; in scripts: --begin FILE before and --end FILE after.
 #[derive(Args, Debug)]

@@ -10,7 +10,7 @@ use crate::cli;
 use crate::config::chain;
 use crate::stack::wall_clock;
 
-/// Copies the records, and says how much that was.
+/// Copies the records, and prints how much that was.
 ///
 /// # Errors
 /// When there are none, or the disk refuses, as one line.

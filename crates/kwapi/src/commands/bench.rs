@@ -29,7 +29,7 @@ const OUTLETS_PER_METER: usize = 500;
 /// Sessions open and the first files are made before measuring begins.
 const WARM_UP: Duration = Duration::from_secs(3);
 
-/// Threads that take less of a core are not told apart.
+/// Threads that take less of a core are not listed.
 const THREAD_SHARE_MIN: f64 = 0.001;
 /// The same of what they write, in megabytes a second.
 const WRITTEN_MIN: f64 = 0.01;
@@ -60,7 +60,7 @@ pub(crate) async fn bench(arguments: &BenchArgs) -> Result<(), String> {
     measured
 }
 
-/// Says what is measured, before it is.
+/// Prints what is measured, before it is.
 fn announce(arguments: &BenchArgs) {
     if let Some(probes_max) = raised(arguments.probes) {
         eprintln!(
@@ -85,7 +85,7 @@ async fn measure(arguments: &BenchArgs, directory: &Path) -> Result<(), String> 
     let config = Config::read(&file).map_err(|error| error.to_string())?;
     let process = Process::new(&Descriptors::of(&config, Roles::RUN));
     let inside = [Endpoint::new("inproc://kwapi-bench")];
-    // Nobody asks it over HTTP but who looks at pages: it has no listeners without them.
+    // Only viewers of pages use it over HTTP: it has no listeners without them.
     let listeners = match (arguments.viewers, arguments.pages) {
         (0, false) => Listeners::default(),
         _ => Listeners::bind(&config, Roles::RUN, &process.seats, AddressInUse::IsAnError)?,
@@ -175,7 +175,8 @@ async fn measure(arguments: &BenchArgs, directory: &Path) -> Result<(), String> 
     Ok(())
 }
 
-/// How many probes the API must be told to keep for so many to be measured, where that is more than it keeps untold.
+/// How many probes the API must be configured to keep for so many to be measured, where that is more than it keeps by
+/// default.
 fn raised(probes: usize) -> Option<usize> {
     (probes > LiveConfig::default().probes_max).then_some(probes)
 }
@@ -199,7 +200,7 @@ fn toml(arguments: &BenchArgs, directory: &str) -> String {
         _ = writeln!(toml, "[{section}]\nenabled = false");
     }
     if let Some(url) = &arguments.remote_write {
-        // As a literal string of TOML, which has no escapes; what is wrong with it is told as of any configuration.
+        // As a literal string of TOML, which has no escapes; what is wrong with it is reported as of any configuration.
         _ = writeln!(toml, "[[remote_write]]\nurl = '{url}'");
     }
     let fast = arguments.fast.min(arguments.probes);

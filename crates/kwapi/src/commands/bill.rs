@@ -1,4 +1,4 @@
-//! `kwapi bill`: what a month's energy costs, and whose it is. Energy is asked as `kwapi energy` asks it; what is made of it
+//! `kwapi bill`: what a month's energy costs, and whose it is. Energy is queried as by `kwapi energy`; what is made of it
 //! is in `kwapi_plugins::bills`.
 
 use std::path::{Path, PathBuf};
@@ -163,7 +163,7 @@ impl BillCommand<'_> {
         let who = user();
         let kept = ClosedBills::new(&state).keep(made, changes, signer(&who), Some(&key))?;
         let event = AuditEvent::BillClosed { who, bill: kept.name(), hash: kept.sha256().to_owned() };
-        // The document says the same of itself: it stands without its line.
+        // The document states the same of itself: it stands without its line.
         if let Err(error) = AuditLog::new(state.join("audit.log"), wall_clock()).append(&event) {
             eprintln!("cannot write audit.log: {error}");
         }
@@ -171,7 +171,7 @@ impl BillCommand<'_> {
         Ok(kept.text(self.format()))
     }
 
-    /// Asks the ledger what the bill is made of.
+    /// Queries the ledger for what the bill is made of.
     async fn query(&self, run: &mut BillRun<'_>) -> Result<(), String> {
         let [registers, quarters] = run.month().questions(&self.arguments.probes);
         let ledger = &self.arguments.ledger;

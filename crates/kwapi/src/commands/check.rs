@@ -110,7 +110,7 @@ fn listed(labels: &Labels) -> String {
 
 fn check_profile(profile: &str, walk: &Path, named: Option<&Path>) -> Result<(), String> {
     let text = std::fs::read_to_string(walk).map_err(|error| format!("{}: {error}", walk.display()))?;
-    // The operator's own profiles are where the configuration says; without one there are only ours.
+    // The operator's own profiles are where the configuration places them; without one there are only ours.
     let config = match Config::find(named) {
         Some(file) => Some(Config::read(&file).map_err(|error| error.to_string())?),
         None => None,

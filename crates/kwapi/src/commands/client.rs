@@ -1,5 +1,5 @@
-//! Asking a running kwapi over HTTP: its API, with a token where it wants one, or the status listener of a process on this
-//! machine.
+//! Queries of a running kwapi over HTTP: its API, with a token where it requires one, or the status listener of a
+//! process on this machine.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -10,12 +10,12 @@ use reqwest::{Client, ClientBuilder, Response, StatusCode, Url};
 
 /// Who is there takes a connection at once.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Who answers goes on within this; a large ledger takes its time before the first byte.
+/// A server that responds sends more within this; a large ledger takes its time before the first byte.
 const READ_TIMEOUT: Duration = Duration::from_secs(120);
 /// An error is a sentence.
 const ERROR_BYTES_MAX: usize = 64 << 10;
 
-/// A kwapi to ask.
+/// A kwapi to query.
 #[derive(Debug)]
 pub(crate) struct KwapiClient {
     client: Client,
@@ -75,7 +75,7 @@ impl KwapiClient {
             }
             None => ["KWAPI_TOKEN", "OS_TOKEN"].into_iter().find_map(|name| std::env::var(name).ok()),
         };
-        // A redirect would be told the token.
+        // A redirect would receive the token.
         let mut client = Client::builder().redirect(reqwest::redirect::Policy::none());
         let parsed = Url::parse(base).map_err(|error| format!("{url}: {error}"))?;
         if !matches!(parsed.scheme(), "http" | "https") {
@@ -107,12 +107,12 @@ impl KwapiClient {
         Ok(Self { client, base, place, token: token.map(Secret::new) })
     }
 
-    /// Whom it asks, for people.
+    /// What it queries, for people.
     pub(crate) fn place(&self) -> &str {
         &self.place
     }
 
-    /// Asks for `path`, which may have a query of its own, with `pairs` added to it. The answer comes part by part.
+    /// Requests `path`, which may have a query of its own, with `pairs` added to it. The answer comes part by part.
     ///
     /// # Errors
     /// When there is no answer or it is an error.
@@ -178,7 +178,7 @@ pub(crate) struct KwapiAnswer {
 }
 
 impl KwapiAnswer {
-    /// The position in the journal that it is true at, where that is told.
+    /// The position in the journal that it is true at, where that is disclosed.
     pub(crate) fn position(&self) -> Option<String> {
         let position = self.response.headers().get(kwapi_plugins::http::POSITION)?;
         position.to_str().ok().map(str::to_owned)

@@ -1,4 +1,4 @@
-//! `kwapi discover`: asks hosts politely, with the credentials there are, and prints a configuration.
+//! `kwapi discover`: queries hosts politely, with the credentials there are, and prints a configuration.
 
 mod attempt;
 mod hosts;
@@ -36,7 +36,7 @@ struct Found {
     answer: Answer,
 }
 
-/// What it said.
+/// What it reported.
 #[derive(Clone, Debug, PartialEq)]
 enum Answer {
     /// It is a meter.
@@ -44,20 +44,20 @@ enum Answer {
         /// What its driver found out, for grouping and for a comment.
         description: String,
         outlets: usize,
-        /// The watts it says itself; a counter alone says none.
+        /// The watts it reports itself; a counter alone reports none.
         watts: Option<f64>,
     },
     /// It is there, and is no meter for us: refused, or nothing measured.
     Nothing(String),
     /// It is a device of this kind, and nothing can be read as it is.
     Unread(String),
-    /// It is a device of this kind, and wants a password.
+    /// It is a device of this kind, and requires a password.
     Locked(String),
-    /// It speaks the protocol, which does not tell what it measures; in brackets, what it says of itself.
+    /// It supports the protocol, which does not state what it measures; in brackets, what it reports of itself.
     Unmapped(String),
 }
 
-/// Asks and prints.
+/// Queries and prints.
 ///
 /// # Errors
 /// When the hosts or ports make no sense, as one line.
@@ -107,7 +107,7 @@ pub(crate) async fn discover(arguments: &DiscoverArgs, named: Option<&Path>) -> 
         eprintln!("interrupted after {} of {} hosts; found so far:", progress.probed, progress.hosts);
     }
     let found = std::mem::take(&mut *found.lock());
-    // A reader that went away (head) wants no more.
+    // A reader that has ended (head) reads no more.
     _ = std::io::stdout().write_all((print::configuration(found) + &lines).as_bytes());
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! `kwapi energy`: how much energy between two instants, asked of a running kwapi or read from a stopped one's ledger.
+//! `kwapi energy`: how much energy between two instants, queried from a running kwapi or read from a stopped one's
+//! ledger.
 
 mod output;
 
@@ -24,7 +25,7 @@ use crate::stack::{Roles, configured};
 use output::EnergyPrinter;
 pub(super) use output::print;
 
-/// Asks and prints.
+/// Queries and prints.
 ///
 /// # Errors
 /// When there is no answer, as one line.
@@ -39,7 +40,7 @@ pub(crate) async fn energy(arguments: &EnergyArgs, named: Option<&Path>) -> Resu
 pub(super) type TakeAnswer<'a> = dyn FnMut(&[u8]) -> Result<(), String> + 'a;
 
 /// Answers a question of `/v2/energy` from the ledger that is meant. Returns the position in the journal that the answer is
-/// true at, where that is told.
+/// true at, where that is disclosed.
 ///
 /// # Errors
 /// When there is no answer, as one line.
@@ -57,7 +58,7 @@ pub(super) async fn answer(
     fetch(&client, pairs, take).await.map_err(ClientFailure::into_line)
 }
 
-/// Asks, and hands the answer to `take` as it comes. Returns its position in the journal.
+/// Queries, and hands the answer to `take` as it comes. Returns its position in the journal.
 async fn fetch(
     client: &KwapiClient,
     pairs: &[(&'static str, String)],
@@ -71,7 +72,7 @@ async fn fetch(
     Ok(position)
 }
 
-/// Where services of this machine are asked.
+/// Where services of this machine are queried.
 fn addresses(ledger: &LedgerArgs, named: Option<&Path>) -> Result<Vec<SocketAddr>, String> {
     let first = super::status::address(ledger.address, named)?;
     let mut addresses = vec![first];
@@ -83,10 +84,10 @@ fn addresses(ledger: &LedgerArgs, named: Option<&Path>) -> Result<Vec<SocketAddr
 }
 
 /// Up to when the services of this machine wait for nothing more; `None` where none runs that reads what
-/// others keep for it, or another machine is asked.
+/// others keep for it, or another machine is queried.
 ///
 /// # Errors
-/// When there is no place to ask, as one line.
+/// When there is no place to query, as one line.
 pub(super) async fn complete_until(
     ledger: &LedgerArgs,
     named: Option<&Path>,
@@ -104,7 +105,7 @@ pub(super) async fn complete_until(
     Ok(until)
 }
 
-/// Asks where a service's status is told; if no service runs, reads its files.
+/// Queries a service's status listener; if no service runs, reads its files.
 async fn fetch_or_read(
     ledger: &LedgerArgs,
     named: Option<&Path>,
@@ -151,7 +152,7 @@ fn read(
     refuse_newer(directory).map_err(|error| chain(&error))?;
     let home: PathBuf = directory.join("history");
     let ledger = StoppedLedger::open(&home).map_err(|error| match &error {
-        OpenError::InUse(in_use) => format!("{in_use}, or ask it with --address"),
+        OpenError::InUse(in_use) => format!("{in_use}, or query it with --address"),
         OpenError::Io(..) => chain(&error),
     })?;
     // Labels are the configuration's; without one there are none.

@@ -73,12 +73,12 @@ pub(crate) fn import(arguments: &cli::ImportArgs, named: Option<&Path>) -> Resul
     importer.finish().map_err(|error| format!("cannot write the records: {error}"))?;
     report.end(&importer.gained(), &state);
     if is_stopped {
-        return Err("stopped; run the same command again to go on".to_owned());
+        return Err("stopped; run the same command again to continue".to_owned());
     }
     report.verdict()
 }
 
-/// For how long each probe may be silent, as the service that keeps these records knows it.
+/// For how long each probe may be silent, as the service that keeps these records has it.
 fn gaps(config: &Config) -> Gaps {
     let gaps = Gaps::configured(config.gaps());
     _ = Descriptions::open(&config.state_directory.join("history"), gaps.clone(), |_, _| true);
@@ -96,7 +96,7 @@ fn place(arguments: &cli::ImportArgs, named: Option<&Path>) -> Result<(PathBuf, 
     };
     std::fs::create_dir_all(into).map_err(|error| format!("{}: {error}", into.display()))?;
     owner::check(into)?;
-    // A configuration that keeps its records there says how.
+    // A configuration that keeps its records there states how.
     let config = Config::find(named).map(|file| Config::read(&file)).transpose();
     let config = config.ok().flatten().filter(|config| config.state_directory == *into);
     let readers = match config {
@@ -108,7 +108,7 @@ fn place(arguments: &cli::ImportArgs, named: Option<&Path>) -> Result<(PathBuf, 
     Ok((into.clone(), readers))
 }
 
-/// Takes all rows of a file. Says whether it was told to stop.
+/// Takes all rows of a file. Returns whether it was requested to stop.
 fn read(
     mut table: Table,
     columns: &Columns,

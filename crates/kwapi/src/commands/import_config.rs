@@ -126,7 +126,7 @@ impl Inputs {
     }
 }
 
-/// What a file is, told from its content.
+/// What a file is, recognised by its content.
 fn recognise(path: &Path) -> Result<Kind, String> {
     kind_of(&read(path)?).map_err(|why| format!("{}: {why}", path.display()))
 }

@@ -103,7 +103,7 @@ fn keep(file: &Path, secret: &str) -> Result<(), String> {
     writeln!(opened, "{secret}").and_then(|()| opened.sync_all()).map_err(error_text)
 }
 
-/// A line for each key: what it is for and from when until when, and the part of it that everybody may know.
+/// A line for each key: what it is for and from when until when, and the part of it that is public.
 fn list(config: &Config, now: Timestamp) -> String {
     let mut lines = Vec::new();
     let bus = &config.bus;

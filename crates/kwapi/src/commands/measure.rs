@@ -90,7 +90,7 @@ async fn measured(arguments: &cli::MeasureArgs, named: Option<&Path>) -> Result<
     let of_devices = match &source {
         TotalsSource::Service(service) => {
             let mut known = service.accuracy(&patterns).await.unwrap_or_default();
-            // Somebody else's meters are not asked here.
+            // Somebody else's meters are not queried here.
             if arguments.url.is_none() {
                 known.extend(accuracy_of_devices(named).await.unwrap_or_default());
             }
@@ -261,7 +261,7 @@ impl Watch<'_> {
                 }
                 signal = signals.next() => job::pass_on(pid, signal),
                 () = sleep_until(next) => {
-                    // A service that is restarted meanwhile goes on afterwards.
+                    // A service that is restarted meanwhile continues afterwards.
                     self.look().await;
                     next = Instant::now() + LOOK_INTERVAL;
                 }
@@ -297,7 +297,7 @@ impl Watch<'_> {
     }
 }
 
-/// What the devices of the driver manager on this machine say of their accuracy, in percent of the reading.
+/// What the devices of the driver manager on this machine report of their accuracy, in percent of the reading.
 async fn accuracy_of_devices(named: Option<&Path>) -> Result<BTreeMap<ProbeId, f64>, String> {
     let meters = super::status::meters(super::status::address(None, named)?).await?;
     let probes = meters.into_iter().flat_map(|meter| meter.probes);
@@ -305,8 +305,8 @@ async fn accuracy_of_devices(named: Option<&Path>) -> Result<BTreeMap<ProbeId, f
     Ok(stated.collect())
 }
 
-/// The accuracy of each probe's meter, in percent: as told for all, as configured, or as the device or the probe's
-/// publisher says.
+/// The accuracy of each probe's meter, in percent: as given for all, as configured, or as the device or the probe's
+/// publisher reports.
 fn accuracy<'a>(
     given: Option<f64>,
     config: Option<&Config>,

@@ -71,7 +71,7 @@ pub(crate) async fn nats_setup(arguments: &NatsSetupArgs, named: Option<&Path>) 
     Ok(())
 }
 
-/// What a history with this configuration listens to. That of `kwapi run` may want more, which it says itself.
+/// What a history with this configuration listens to. That of `kwapi run` may require more, which it reports itself.
 fn probes(config: &Config) -> Vec<Pattern> {
     if config.rrd.probes.is_empty() { vec![Pattern::All] } else { config.rrd.probes.clone() }
 }

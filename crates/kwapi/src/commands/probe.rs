@@ -14,7 +14,7 @@ use kwapi_drivers::{Cadence, DriverError, Readings};
 use crate::cli::ProbeArgs;
 use crate::config::{Config, nearest};
 
-/// A counter alone says no watts: it is read twice, this long apart.
+/// A counter alone reports no watts: it is read twice, this long apart.
 const COUNTER_PAUSE: Duration = Duration::from_secs(1);
 /// A busy device, or a serial line joined in the middle of a record, may do better after this.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
@@ -60,7 +60,7 @@ pub(crate) async fn probe(arguments: &ProbeArgs, named: Option<&Path>) -> Result
     Ok(())
 }
 
-/// The watts of a reading that does not say them, as the driver manager would tell them.
+/// The watts of a reading that does not have them, as the driver manager would derive them.
 fn derived(meter: &MeterSpec, reading: &Reading, counted: Option<&(Watts, Quality)>) -> String {
     if reading.power.is_some() {
         return String::new();
@@ -72,7 +72,7 @@ fn derived(meter: &MeterSpec, reading: &Reading, counted: Option<&(Watts, Qualit
     }
 }
 
-/// What is told from volts and amperes or a counter, without the digits that only arithmetic has.
+/// What is derived from volts and amperes or a counter, without the digits that only arithmetic has.
 fn to_milliwatts(power: Watts) -> Watts {
     Watts((power.0 * 1e3).round() / 1e3)
 }
@@ -82,7 +82,7 @@ fn has_counters_only(round: &Round) -> bool {
     round.iter().any(|(_, reading)| reading.as_ref().is_ok_and(counts_only))
 }
 
-/// Reads a second time and tells power from what the counters advanced.
+/// Reads a second time and derives power from what the counters advanced.
 async fn count(
     meter: &MeterSpec,
     session: &mut MeterSession,
@@ -131,7 +131,7 @@ fn find<'a>(config: &'a Config, name: &str) -> Result<&'a MeterSpec, String> {
     })
 }
 
-/// What a round brings.
+/// What a round returns.
 pub(super) type Round = Vec<(ProbeId, Result<Reading, NoReading>)>;
 
 /// Why a meter could not be read.
@@ -141,14 +141,14 @@ pub(super) struct Failure {
     pub(super) kind: FailureKind,
 }
 
-/// What a failure says of the device.
+/// What a failure shows of the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FailureKind {
     /// It did not answer.
     Silent,
-    /// It is there, and says no or makes no sense.
+    /// It is there, and refuses or makes no sense.
     Answered,
-    /// It is of the driver's kind, and wants a login, or another one.
+    /// It is of the driver's kind, and requires a login, or another one.
     Locked,
     /// It is of the driver's kind, and nothing can be read as it is configured.
     NothingToRead,
@@ -197,7 +197,7 @@ pub(super) async fn read(meter: &MeterSpec, pool: &SharedPool) -> Result<(MeterS
             return Err(failure);
         }
         match since_last_answer(left, session.read(&mut readings)).await {
-            // A pushed record may be a header; wait for one that says something.
+            // A pushed record may be a header; wait for one that holds something.
             Ok(Ok(())) if meter.driver.cadence() == Cadence::Polled || !readings.is_empty() => {
                 return Ok((session, readings.drain().collect()));
             }

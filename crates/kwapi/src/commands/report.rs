@@ -1,5 +1,5 @@
-//! `kwapi report`: the numbers of a year that the operator of a data centre reports. Energy is asked as `kwapi energy` asks
-//! it; what is made of it is in `kwapi_plugins::report`.
+//! `kwapi report`: the numbers of a year that the operator of a data centre reports. Energy is queried as by
+//! `kwapi energy`; what is made of it is in `kwapi_plugins::report`.
 
 use std::path::Path;
 

@@ -13,7 +13,7 @@ use crate::stack::{AddressInUse, Descriptors, Listeners, Process, Roles, Stack, 
 /// Where the plugins of this process find its drivers.
 const INSIDE: &str = "inproc://kwapi-drivers";
 
-/// Runs until told to stop.
+/// Runs until requested to stop.
 ///
 /// # Errors
 /// When something cannot start, as one line.

@@ -51,7 +51,7 @@ pub(crate) fn describe_driver(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Runs a process of these roles until it is told to stop.
+/// Runs a process of these roles until it is requested to stop.
 ///
 /// # Errors
 /// When something cannot start, as one line.

@@ -13,7 +13,7 @@ const DAY: Duration = Duration::from_secs(600);
 /// How often a simulated card's watts change.
 const CARD_STEP: Duration = Duration::from_secs(1);
 
-/// Runs one until told to stop, after printing a configuration that reads it.
+/// Runs one until requested to stop, after printing a configuration that reads it.
 ///
 /// # Errors
 /// When the system gives no socket or pseudo-terminal, as one line.

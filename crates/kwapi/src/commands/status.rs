@@ -26,7 +26,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// More than the meters of the largest site in JSON.
 const ANSWER_BYTES_MAX: usize = 256 << 20;
 
-/// Asks and prints.
+/// Queries and prints.
 ///
 /// # Errors
 /// When nobody answers, as one line.
@@ -68,7 +68,7 @@ pub(crate) async fn status(arguments: &StatusArgs, named: Option<&Path>) -> Resu
 /// When that is no kwapi, as one line.
 async fn print_readiness(address: SocketAddr, arguments: &StatusArgs) -> Result<(), String> {
     let unready = get(address, "/readyz").await;
-    // A process that is not ready says so with an error's status, and one that is no kwapi has no troubles to tell.
+    // A process that is not ready states that with an error's status, and one that is no kwapi has no troubles to report.
     parsed::<Vec<String>>(address, &get(address, "/troubles").await?)?;
     let peers = peers(address).await?;
     if arguments.json {
@@ -90,7 +90,7 @@ async fn print_readiness(address: SocketAddr, arguments: &StatusArgs) -> Result<
     Ok(())
 }
 
-/// What is kept for consumers at NATS, where anything is. A kwapi of before says nothing of it.
+/// What is kept for consumers at NATS, where anything is. An earlier version reports none.
 async fn print_spool(address: SocketAddr) {
     let Ok(body) = fetch(address, "/spool").await else { return };
     let Ok(Some(spool)) = serde_json::from_slice::<Option<SpoolReport>>(&body) else { return };
@@ -108,7 +108,7 @@ async fn print_spool(address: SocketAddr) {
     }
 }
 
-/// What is wrong with the process at `address` itself. A kwapi of before says nothing of it.
+/// What is wrong with the process at `address` itself. An earlier version reports none.
 async fn print_troubles(address: SocketAddr) {
     let troubles = get(address, "/troubles").await.unwrap_or_default();
     for trouble in serde_json::from_slice::<Vec<String>>(&troubles).unwrap_or_default() {
@@ -116,8 +116,8 @@ async fn print_troubles(address: SocketAddr) {
     }
 }
 
-/// Where to ask: as [`address`] says; where neither the command line nor a configuration names a place, the first of the roles
-/// that answers at its own.
+/// What to query: as [`address`] determines; where neither the command line nor a configuration names a place, the
+/// first of the roles that answers at its own.
 async fn status_address(given: Option<SocketAddr>, named: Option<&Path>) -> Result<SocketAddr, String> {
     let address = address(given, named)?;
     KwapiClient::on_this_machine(address)?;
@@ -219,8 +219,8 @@ async fn print_links(
     Ok(())
 }
 
-/// Where to ask: as told, as configured, or where a driver manager is by default. A configuration that was broken
-/// after the start is no reason not to ask.
+/// What to query: as given, as configured, or where a driver manager is by default. A configuration that was broken
+/// after the start is no reason not to query.
 ///
 /// # Errors
 /// When the configuration that was named cannot be read, as one line.
@@ -299,7 +299,7 @@ fn summary(meters: &[MeterReport]) -> String {
     format!("{up} of {} meters up{waiting}", meters.len())
 }
 
-/// Whether a probe is not measured at present. A kwapi of before tells of problems only.
+/// Whether a probe is not measured at present. An earlier version reports problems only.
 fn is_silent(probe: &ProbeReport) -> bool {
     probe.is_silent.unwrap_or(probe.problem.is_some())
 }
@@ -338,7 +338,7 @@ async fn fetch(address: SocketAddr, path: &str) -> Result<Vec<u8>, ClientFailure
 mod tests {
     use super::*;
 
-    /// A probe as a status listener tells of it; `more` are further members.
+    /// A probe as a status listener reports it; `more` are further members.
     fn probe(watts: f64, problem: Option<&str>, more: &str) -> ProbeReport {
         let problem = serde_json::json!(problem);
         let json = format!(

@@ -21,7 +21,7 @@ const MESSAGES_EXPECTED: usize = 10_000;
 /// After so long without a measurement, somebody wonders why.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// Prints until told to stop, or `--count` are printed.
+/// Prints until requested to stop, or `--count` are printed.
 ///
 /// # Errors
 /// When there is nothing to listen to or an endpoint cannot be opened, as one line.

@@ -1,4 +1,4 @@
-//! How accurate meters are, as the operator says.
+//! How accurate meters are, as configured.
 
 use std::collections::BTreeMap;
 

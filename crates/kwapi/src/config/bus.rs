@@ -20,7 +20,7 @@ use super::{Config, chain};
 /// History waits for what NATS keeps for it for a day.
 const STORED_WAIT_MAX_SECONDS: u64 = 86_400;
 
-/// `[bus]`: what holds for every endpoint that does not say otherwise.
+/// `[bus]`: what holds for every endpoint without a setting of its own.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct BusSection {
@@ -32,11 +32,11 @@ pub(crate) struct BusSection {
     /// What it signs with where no key is configured and nobody else listens: a key of this process alone.
     #[serde(skip)]
     pub(crate) inside: Option<Key>,
-    /// What others sign with; our own key is believed too.
+    /// What others sign with; our own key is accepted too.
     pub(crate) keys: Vec<Key>,
-    /// Encryption for every endpoint that does not bring its own.
+    /// Encryption for every endpoint that does not have its own.
     pub(crate) curve: Option<CurveConfig>,
-    /// How to log in to NATS, for every `nats://` endpoint that does not bring its own.
+    /// How to log in to NATS, for every `nats://` endpoint that does not have its own.
     pub(crate) nats: NatsConfig,
     /// An older measurement is refused as stale, in seconds…
     pub(crate) max_age_seconds: u64,
@@ -47,7 +47,7 @@ pub(crate) struct BusSection {
     /// How many messages are kept for a slow peer; by default four intervals of all probes.
     pub(crate) high_water: Option<NonZeroU32>,
     /// How long a publisher may be silent, in seconds, before its time is unknown, where neither it nor the meters in the
-    /// same configuration say more of the probe; by default the longest `max_gap` of these meters.
+    /// same configuration state more about the probe; by default the longest `max_gap` of these meters.
     pub(crate) max_gap_seconds: Option<f64>,
 }
 
@@ -146,7 +146,7 @@ impl Endpoint {
         self.0.consumer.as_deref()
     }
 
-    /// The same without a consumer: what is published is heard, and nothing is kept.
+    /// The same without a consumer: what is published is received, and nothing is kept.
     pub(crate) fn live(mut self) -> Self {
         self.0.consumer = None;
         self
@@ -196,14 +196,15 @@ impl BusSection {
         keys
     }
 
-    /// What the driver manager's publisher is told: the endpoints of `[drivers] publish`, and those of this process.
+    /// What the driver manager's publisher is configured with: the endpoints of `[drivers] publish`, and those of this
+    /// process.
     pub(crate) fn publisher(&self, publish: &[Endpoint], inside: &[Endpoint]) -> PublisherConfig {
         let endpoints = publish.iter().chain(inside).map(|endpoint| endpoint.plain(self)).collect();
         let keys = if self.signature == Scheme::None { Vec::new() } else { self.signing() };
         PublisherConfig { endpoints, signature: self.signature, keys, high_water: self.high_water }
     }
 
-    /// What a plugin's subscriber is told; no patterns stand for all probes.
+    /// What a plugin's subscriber is configured with; no patterns stand for all probes.
     pub(crate) fn subscriber(&self, endpoints: &[Endpoint], probes: &[Pattern]) -> SubscriberConfig {
         let mut config =
             SubscriberConfig::new(endpoints.iter().map(|endpoint| endpoint.source(self)).collect());

@@ -1,4 +1,4 @@
-//! A configuration as it was written: values, and where each stands, so that an error can say file and line.
+//! A configuration as it was written: values, and where each stands, so that an error can name file and line.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -33,7 +33,7 @@ struct Place {
     line: usize,
 }
 
-/// What is wrong with a configuration, in one line that says where and what to do.
+/// What is wrong with a configuration, in one line that states where and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DocumentError {
     place: Option<String>,
@@ -161,7 +161,7 @@ impl Document {
         }
     }
 
-    /// An error about a key, at `path`, that nobody knows, with the nearest of those that are known there.
+    /// An error about a key, at `path`, that does not exist, with the nearest of those that are known there.
     pub(crate) fn unknown_key<'a>(
         &self,
         path: &[Step],

@@ -31,7 +31,7 @@ fn value(text: &str, name: &str) -> Option<String> {
     values.next().and_then(|(_, value)| unquoted(value.trim()))
 }
 
-/// A value without its quotes; `None` where a quote or the line goes on.
+/// A value without its quotes; `None` where a quote or the line continues.
 fn unquoted(value: &str) -> Option<String> {
     let mut plain = String::with_capacity(value.len());
     let mut rest = value.chars();

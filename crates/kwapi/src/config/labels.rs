@@ -11,7 +11,7 @@ use super::Labels;
 pub(crate) struct TemplateLabels {
     /// By what the template begins with.
     by_head: HashMap<String, Vec<Template>>,
-    /// How long those beginnings are, the longest first: they say most.
+    /// How long those beginnings are, the longest first: they are the most specific.
     head_lengths: Vec<usize>,
 }
 

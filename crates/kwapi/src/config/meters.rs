@@ -19,12 +19,12 @@ pub(crate) use keys::{COMMON_KEYS, driver_entry};
 use keys::{divided, driver_takes_host, interval_min};
 use outlets::{outlets, refuse_twins};
 
-/// Shortest interval between readings of one meter, but of a driver that says otherwise: most devices do not measure faster.
+/// Shortest interval between readings of one meter, but of a driver that has its own: most devices do not measure faster.
 const INTERVAL_MIN: f64 = 0.05;
 /// Longest interval between readings of one meter.
 const INTERVAL_MAX: f64 = 86_400.0;
 
-/// What every meter has when its table does not say otherwise.
+/// What every meter has when its table does not set it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct MeterDefaults {
@@ -43,7 +43,7 @@ impl Default for MeterDefaults {
     }
 }
 
-/// One wattmeter, with everything said about it.
+/// One wattmeter, with everything configured about it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct MeterConfig {
     pub(crate) name: String,
@@ -54,15 +54,15 @@ pub(crate) struct MeterConfig {
     pub(crate) max_gap: Duration,
     /// Whether that was left to us: then it grows with the meter's own pace.
     pub(crate) max_gap_follows: bool,
-    /// Volts to assume where the meter says amperes only.
+    /// Volts to assume where the meter reports amperes only.
     pub(crate) voltage: Option<f64>,
-    /// Power factor to assume where the meter says no watts.
+    /// Power factor to assume where the meter reports no watts.
     pub(crate) power_factor: Option<f64>,
     /// Whether the device's own stamps are used.
     pub(crate) device_clock: bool,
     /// The most one outlet can draw.
     pub(crate) max_watts: Option<f64>,
-    /// How far it may be off, in percent of its reading, if the operator says.
+    /// How far it may be off, in percent of its reading, if configured.
     pub(crate) accuracy: Option<f64>,
     pub(crate) labels: Labels,
     /// The driver's own keys.

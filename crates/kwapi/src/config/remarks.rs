@@ -1,4 +1,4 @@
-//! What a configuration does not say in so many words: what a restart alone changes, and what is probably not meant.
+//! What a configuration does not state explicitly: what a restart alone changes, and what is probably not meant.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -16,7 +16,7 @@ use super::meters::MeterConfig;
 use super::nearest;
 use super::sections::{ApiSection, SamplesSection};
 
-/// A fingerprint of each table that a running process does not take up anew.
+/// A fingerprint of each table that a running process does not apply again.
 pub(super) fn fixed(document: &Document) -> BTreeMap<String, u64> {
     // No process has bills and tariffs: who makes a bill reads them.
     const TAKEN_UP: [&str; 8] =
@@ -78,7 +78,7 @@ pub(super) fn samples_in_clear(document: &Document, samples: &SamplesSection) ->
     Some(document.error(&path, message).to_string())
 }
 
-/// Totals that are told to another machine unencrypted.
+/// Totals that are sent to another machine unencrypted.
 pub(super) fn peers_in_clear(document: &Document, api: &ApiSection) -> Vec<String> {
     let in_clear = api.config.peers.iter().enumerate().filter(|(_, peer)| peer.is_in_clear());
     in_clear

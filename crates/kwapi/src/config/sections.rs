@@ -1,4 +1,4 @@
-//! The tables of the services: what each has, and what it is where nothing is said.
+//! The tables of the services: what each has, and what it is by default.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -45,7 +45,7 @@ pub(crate) fn read(document: &Document, meters: &[MeterConfig]) -> Result<Vec<Vi
             return Err(document.error(&at(index), format!("duplicate sum `{probe}`")));
         }
     }
-    let all_known = meters.iter().all(|meter| !meter.outlets.wants_all());
+    let all_known = meters.iter().all(|meter| !meter.outlets.selects_all());
     let mut specs = Vec::new();
     for (index, Written { probe, max_gap_seconds, .. }) in written.iter().enumerate() {
         let mut parts = Vec::new();

@@ -1,4 +1,4 @@
-//! What of this machine can be measured without being told: processors (RAPL), NVIDIA GPUs, hwmon sensors.
+//! What of this machine can be measured without configuration: processors (RAPL), NVIDIA GPUs, hwmon sensors.
 
 use std::fmt::Write;
 use std::io::ErrorKind;
@@ -26,7 +26,7 @@ impl Default for Places {
     }
 }
 
-/// Its meters, each watt once, and what to tell of them.
+/// Its meters, each watt once, and what to report of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Machine {
     /// `[[meter]]` tables.

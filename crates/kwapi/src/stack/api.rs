@@ -105,8 +105,8 @@ pub(super) fn auth(
     Ok(auth)
 }
 
-/// What is known of probes: labels and sums from the configuration, power and energy from what is heard and kept, problems
-/// from the meters, each where this process has it.
+/// What is known of probes: labels and sums from the configuration, power and energy from what is received and kept,
+/// problems from the meters, each where this process has it.
 pub(super) fn directory(
     config: &Config,
     live: Option<&Live>,
@@ -136,7 +136,7 @@ pub(super) fn directory(
     directory
 }
 
-/// What the configuration says of probes.
+/// What the configuration has of probes.
 pub(crate) fn configured(config: &Config) -> ConfiguredProbes {
     let sums = config.virtual_probes.iter().map(|sum| sum.probe.clone());
     let (accuracy, shares) = (config.accuracy.clone(), config.bill.shares.clone());
@@ -158,7 +158,7 @@ pub(super) fn describe(config: &Config) -> Describe {
 fn configured_labels(config: &Config) -> impl Fn(&ProbeId) -> Labels + Send + Sync + use<> {
     let (of_probes, of_templates) = (config.labels.clone(), config.template_labels.clone());
     let of_bills = config.bill.shares.clone();
-    // Those of the probe itself, and of its template what those do not say.
+    // Those of the probe itself, and of its template what those do not set.
     move |probe: &ProbeId| {
         let own = of_probes.get(probe);
         let mut labels = of_templates.of(probe).unwrap_or_default();

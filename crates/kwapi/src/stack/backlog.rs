@@ -1,5 +1,5 @@
-//! The backlog: what streams of NATS keep for the history of this process and it has not read yet. It is told, and the clock
-//! by which history ends what nobody adds to any more waits for it (ADR 0054).
+//! The backlog: what streams of NATS keep for the history of this process and it has not read yet. It is reported, and
+//! the clock by which history ends what nobody adds to any more waits for it (ADR 0054).
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, Endpoint};
 
-/// A history that is further behind says so.
+/// A history that is further behind reports that.
 const REPORTED_AFTER: Duration = Duration::from_secs(60);
 /// Messages that were lost are reported for so long after the last of them.
 const LOST_REPORTED: Duration = Duration::from_secs(86_400);
@@ -29,14 +29,14 @@ pub(super) struct Backlog {
 }
 
 impl Backlog {
-    /// Of a history that hears `sources`; nothing is known of them before [`Backlog::watch`].
+    /// Of a history that receives from `sources`; nothing is known of them before [`Backlog::watch`].
     pub(super) fn new(clock: WallClock, config: &Config, sources: &[Endpoint]) -> Self {
         let is_any = sources.iter().any(|source| source.consumer().is_some());
         let wait_max = Duration::from_secs(config.bus.stored_wait_max_seconds);
         Self { clock, is_any, wait_max, subscriber: Arc::default() }
     }
 
-    /// Asks `subscriber` from now on, and has what is found told.
+    /// Queries `subscriber` from now on, and has what is found reported.
     pub(super) fn watch(&self, subscriber: &Arc<Subscriber>, all: &mut Metrics) {
         _ = self.subscriber.set(subscriber.clone()); // There is one feed a process.
         if !self.is_any {
@@ -79,7 +79,7 @@ impl Backlog {
         held_back(self.clock.now(), until, self.wait_max)
     }
 
-    /// What is told of it; `None` where nothing is kept for this process.
+    /// What is reported of it; `None` where nothing is kept for this process.
     pub(super) fn report(&self) -> Option<BacklogReport> {
         self.is_any.then(|| BacklogReport { complete_until: self.waited_for_until().seconds() })
     }
@@ -88,7 +88,7 @@ impl Backlog {
 /// As `/backlog` shows it, and `kwapi bill` reads it.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 pub(crate) struct BacklogReport {
-    /// Up to when nothing is waited for any more, in Unix seconds: what comes of before is a correction.
+    /// Up to when nothing is waited for any more, in Unix seconds: what comes of earlier time is a correction.
     pub(crate) complete_until: u64,
 }
 
@@ -97,7 +97,7 @@ fn held_back(now: Timestamp, until: Option<Timestamp>, wait_max: Duration) -> Ti
     until.map_or(now, |until| now.min(until.max(now.before(wait_max))))
 }
 
-/// What a history that is behind a stream says.
+/// What a history that is behind a stream reports.
 fn behind(link: &NatsLink, now: Timestamp) -> Option<String> {
     let NatsLink { endpoint, waiting, read_until, .. } = link;
     if *waiting == 0 {
@@ -121,7 +121,7 @@ fn not_shown(link: &NatsLink, all: &[NatsLink]) -> Option<String> {
         .then(|| format!("{}: present power is not shown while a backlog is read: {problem}", link.endpoint))
 }
 
-/// What a history says of messages that a stream dropped before it had received them.
+/// What a history reports of messages that a stream dropped before it had received them.
 fn lost(link: &NatsLink, now: Timestamp) -> Option<String> {
     let (count, until) = (link.lost, link.lost_until?);
     let text = rfc3339(Timestamp::from_seconds(until.seconds()), &TimeZone::system());
@@ -134,7 +134,7 @@ fn lost(link: &NatsLink, now: Timestamp) -> Option<String> {
     })
 }
 
-/// What a history says of messages that it left in the stream, as no accepted key verifies them.
+/// What a history reports of messages that it left in the stream, as no accepted key verifies them.
 fn unverified(link: &NatsLink) -> Option<String> {
     let (count, since) = (link.aside, link.aside_since.filter(|_| link.aside > 0)?);
     let text = rfc3339(Timestamp::from_seconds(since.seconds()), &TimeZone::system());
@@ -145,7 +145,7 @@ fn unverified(link: &NatsLink) -> Option<String> {
     ))
 }
 
-/// What is said of sites whose line is down, or whose backlog is on its way to the centre.
+/// What is reported of sites whose line is down, or whose backlog is in transit to the centre.
 fn lacks(link: &NatsLink) -> Option<String> {
     let problem = |site: &NatsSiteLink| {
         let NatsSiteLink { name, waiting, lacking_for } = site;

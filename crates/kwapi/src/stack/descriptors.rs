@@ -14,9 +14,9 @@ const FILES: usize = 32;
 const OF_A_METER: usize = 2;
 /// Peers of an endpoint of the bus, in usual sites.
 const OF_AN_ENDPOINT: usize = 16;
-/// HTTP connections that are worth having; with fewer, an operator is told.
+/// HTTP connections that are worth having; with fewer, an operator gets a warning.
 const CONNECTIONS_MIN: usize = 64;
-/// HTTP connections there are in any case: who asks why nothing works needs one.
+/// HTTP connections there are in any case: an operator who looks for the cause needs one.
 const CONNECTIONS_LEAST: usize = 8;
 
 /// How a process shares out its descriptors.
@@ -65,7 +65,7 @@ impl Descriptors {
         }
     }
 
-    /// What to tell the operator when HTTP clients get less than they should.
+    /// The warning for the operator when HTTP clients get less than they should.
     pub(crate) fn shortage(&self) -> Option<String> {
         let Self { limit, reserve, connections } = self;
         (*connections < CONNECTIONS_MIN && *limit < reserve + CONNECTIONS_MIN).then(|| {

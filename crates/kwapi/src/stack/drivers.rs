@@ -137,7 +137,7 @@ const MESSAGES_EXPECTED_MAX: usize = 1 << 20;
 /// all come at once at a start, when there is most to do besides.
 pub(super) fn expected_messages(config: &Config, known: usize) -> usize {
     let outlets = |meter: &MeterSpec| {
-        if meter.outlets.wants_all() { OUTLETS_EXPECTED } else { meter.outlets.named().len() }
+        if meter.outlets.selects_all() { OUTLETS_EXPECTED } else { meter.outlets.named().len() }
     };
     let of_meters = config.meters.iter().map(|meter| {
         let a_second = Duration::from_secs(1).as_nanos().div_ceil(meter.interval.as_nanos().max(1));

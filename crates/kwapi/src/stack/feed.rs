@@ -1,4 +1,4 @@
-//! The bus feed: one subscriber, and the intake that takes what it hears, each message once.
+//! The bus feed: one subscriber, and the intake that takes what it receives, each message once.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -47,7 +47,7 @@ pub(crate) struct Folded {
 }
 
 impl Folded {
-    /// Opens the journal of the state directory and folds the accounts from it, before anything new is heard.
+    /// Opens the journal of the state directory and folds the accounts from it, before anything new is received.
     ///
     /// # Errors
     /// When the directory is in use, or what is there cannot be read, as one line.
@@ -79,8 +79,8 @@ impl Folded {
 }
 
 impl Feed {
-    /// Starts listening. `folded` are the journal and its accounts, where there is one; else accounts are recorded below
-    /// the state directory. `backlog` is told of what is kept for it.
+    /// Starts listening. `folded` are the journal and its accounts, where there is one; otherwise accounts are recorded
+    /// below the state directory. `backlog` learns of what is kept for it.
     ///
     /// # Errors
     /// When the accounts or an endpoint cannot be opened, as one line.
@@ -107,7 +107,7 @@ impl Feed {
         let clocks =
             ProcessClocks { monotonic: silence_clock(process, &subscriber_config), ..process.clocks() };
         let live = Live::open(live_config, accounts, clocks.wall.clone(), clocks.monotonic.clone());
-        // What is said to be on the disk is in this journal: it goes, or is restored, with it.
+        // What is reported as on the disk is in this journal: it goes, or is restored, with it.
         subscriber_config.positions = journal.as_ref().map(|journal| journal.home().to_owned());
         subscriber_config.clock_not_before = clock_not_before(live.newest_recorded());
         let expected = super::drivers::expected_messages(config, live.probes());
@@ -195,7 +195,7 @@ impl Feed {
     }
 }
 
-/// What publishers have said of their probes by now.
+/// What publishers have described of their probes by now.
 pub(super) fn descriptions(config: &Config, gaps: &Gaps, roles: Roles, inside: &[Endpoint]) -> Descriptions {
     let directory = config.state_directory.join(if roles.rrd { "history" } else { "api" });
     let endpoints = config.bus.subscriber(&roles.sources(config, inside), &[]).endpoints;
@@ -210,8 +210,8 @@ fn is_accepted(endpoints: &[SourceConfig], probe: &ProbeId, key: Option<&str>) -
     })
 }
 
-/// The clock that silence is measured on. What NATS has stored may be older than this process, and counts as heard when it
-/// was measured: on a clock that began as long ago as anything stored may be.
+/// The clock that silence is measured on. What NATS has stored may be older than this process, and counts as received
+/// when it was measured: on a clock that began as long ago as anything stored may be.
 fn silence_clock(process: &Process, config: &SubscriberConfig) -> MonotonicClock {
     let clock = process.monotonic.clone();
     if config.endpoints.iter().all(|source| source.consumer.is_none()) {
@@ -221,7 +221,7 @@ fn silence_clock(process: &Process, config: &SubscriberConfig) -> MonotonicClock
     MonotonicClock::new(move || clock.now().saturating_add(before))
 }
 
-/// Tells of a wall clock that is wrong: what is stamped now would be laid into the past.
+/// Reports a wall clock that is wrong: what is stamped now would be laid into the past.
 fn watch_clock(process: &Process, newest: Timestamp, all: &mut Metrics) {
     if let Some(trouble) = clock_trouble(process.clock.now(), newest) {
         tracing::error!("{trouble}");
@@ -246,7 +246,7 @@ fn lock(directory: &Path) -> Result<DirectoryLock, String> {
     DirectoryLock::take(directory).map_err(|error| chain(&error))
 }
 
-/// The probes that any of the roles is to hear; none: all.
+/// The probes that any of the roles is to receive; none: all.
 fn patterns(config: &Config, roles: Roles) -> Vec<Pattern> {
     let wanted = [(roles.api, &config.api.probes), (roles.rrd, &config.rrd.probes)];
     let mut all: Vec<Pattern> = Vec::new();

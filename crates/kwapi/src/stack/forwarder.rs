@@ -8,7 +8,7 @@ use kwapi_plugins::metrics::Metrics;
 use super::{Process, metrics, readiness};
 use crate::config::{BusSection, Config, Endpoint};
 
-/// Messages of this many probes an interval are kept for a slow peer; a forwarder knows no meters.
+/// Messages of this many probes an interval are kept for a slow peer; a forwarder has no meters.
 const MESSAGES_EXPECTED: usize = 10_000;
 
 /// Starts it.

@@ -64,7 +64,7 @@ impl BusKeys {
     }
 }
 
-/// Every key of the bus that is configured, by a name that says what for.
+/// Every key of the bus that is configured, by a name that shows what for.
 fn named(config: &Config) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     let mut add = |what: &str, key: &Key, place: &str| {

@@ -18,7 +18,7 @@ pub(crate) struct Listeners {
     pub(crate) status: Option<Listener>,
 }
 
-/// Where they listen, for those to be told who will use them.
+/// Where they listen, to report to those who will use them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Addresses {
     pub(crate) api: Option<(&'static str, SocketAddr)>,
@@ -35,9 +35,9 @@ pub(crate) fn tunnel(address: SocketAddr) -> Option<String> {
 /// What to do about an address that somebody else has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AddressInUse {
-    /// Say so: it was configured.
+    /// Report it: it was configured.
     IsAnError,
-    /// Take another port, and say so: whoever tries the demonstration did not choose it.
+    /// Take another port, and report it: whoever tries the demonstration did not choose it.
     TakesAnother,
 }
 
@@ -96,7 +96,7 @@ fn bind_or_any(listen: &Listen, key: &str, taken: AddressInUse) -> Result<Listen
     }
 }
 
-/// Binds a listener, with an error that says who usually lives there and which `key` moves it.
+/// Binds a listener, with an error that states what usually listens there and which `key` moves it.
 fn bind(listen: &Listen, key: &str) -> Result<Listener, String> {
     Listener::bind(listen).map_err(|error| match error {
         ServeError::Occupied { address } => {
@@ -107,7 +107,7 @@ fn bind(listen: &Listen, key: &str) -> Result<Listener, String> {
     })
 }
 
-/// An HTTP server on its way: ends when told to, after the answers under way.
+/// An HTTP server in the background: ends on request, after the answers in progress.
 #[derive(Debug)]
 pub(super) struct Server(tokio::task::JoinHandle<()>);
 

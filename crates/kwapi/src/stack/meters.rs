@@ -1,4 +1,4 @@
-//! What the API and the pages tell of this process's meters.
+//! What the API and the pages show of this process's meters.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use parking_lot::Mutex;
 
 use super::status::{MeterReport, ProbeReport};
 
-/// A look at the meters serves all who ask within this time: one answer of the API asks about each of its probes.
+/// A look at the meters serves all queries within this time: one answer of the API looks up each of its probes.
 const LOOK_AGE_MAX: Duration = Duration::from_secs(1);
 
-/// A rack of outlets may have as many findings: the first tell what is the matter.
+/// A rack of outlets may have as many findings: the first show what is the matter.
 const FINDINGS_MAX: usize = 4;
 
 /// The meters, looked at once a second at most.
@@ -55,7 +55,7 @@ impl MeterLooks {
         self.look().problems.get(probe).cloned()
     }
 
-    /// What the device of `probe` says of its accuracy, in percent of the reading.
+    /// What the device of `probe` reports of its accuracy, in percent of the reading.
     pub(super) fn accuracy(&self, probe: &ProbeId) -> Option<f64> {
         self.look().accuracies.get(probe).copied()
     }
@@ -142,7 +142,7 @@ fn meter_now(status: MeterStatus, now: Timestamp) -> MeterNow {
         .probes
         .iter()
         .flat_map(|probe| {
-            // Why one outlet of a meter that answers is silent; of one that does not, the meter's error says it.
+            // Why one outlet of a meter that answers is silent; of one that does not, the meter's error states it.
             let problem = probe.problem.as_ref().filter(|_| state.is_up() && probe.is_silent == Some(true));
             problem
                 .cloned()

@@ -79,7 +79,7 @@ pub(super) fn drivers(manager: Arc<Manager>) -> impl MetricSource {
     }
 }
 
-/// What the meter's probes say of their energy, where there is something to say.
+/// What the meter's probes report of their energy, where there is something to report.
 fn energy(out: &mut Exposition, meter: &MeterStatus) {
     let labels = [("meter", meter.name.as_str()), ("driver", meter.driver)];
     let sum = |of: fn(&ProbeStatus) -> u64| meter.probes.iter().map(of).sum::<u64>();
@@ -122,7 +122,7 @@ pub(super) fn clock(is_wrong: impl Fn() -> bool + Send + Sync + 'static) -> impl
     }
 }
 
-/// What has been heard, and refused by cause. `plugin` tells the subscribers of one process apart.
+/// What has been received, and refused by cause. `plugin` distinguishes the subscribers of one process.
 pub(super) fn subscriber(subscriber: Arc<Subscriber>, plugin: &'static str) -> impl MetricSource {
     move |out: &mut Exposition| {
         let counters = subscriber.counters();
@@ -144,7 +144,7 @@ pub(super) fn subscriber(subscriber: Arc<Subscriber>, plugin: &'static str) -> i
     }
 }
 
-/// What publishers say of their probes.
+/// What publishers describe of their probes.
 pub(super) fn descriptions(descriptions: Descriptions, plugin: &'static str) -> impl MetricSource {
     move |out: &mut Exposition| {
         let counts = descriptions.counts();
@@ -204,7 +204,7 @@ fn forwarder_link(out: &mut Exposition, link: &LinkCounters) {
     }
 }
 
-/// What Keystone was asked.
+/// The requests to Keystone.
 pub(super) fn keystone(auth: Auth) -> impl MetricSource {
     move |out: &mut Exposition| {
         out.count("kwapi_keystone_requests", &[], auth.keystone_requests());

@@ -136,7 +136,7 @@ pub(super) fn logins(
 ) -> Result<Logins, String> {
     let auth = match auth {
         Some(auth) => Ok(auth),
-        // Only a proxy says who looks.
+        // Only a proxy names the user.
         None => Auth::new(&AuthConfig::default(), process.clock.clone(), directory.clone()),
     };
     let logins = auth.and_then(|auth| Logins::new(login, auth, audit.clone()));
@@ -147,13 +147,13 @@ pub(super) fn logins(
     Ok(logins)
 }
 
-/// The streams of open pages. A quarter of the connections that pages may have is left to whatever else is asked of them.
+/// The streams of open pages. A quarter of the connections that pages may have is left to other requests to them.
 pub(super) fn streams(process: &Process, config: &Config) -> LiveStreams {
     let connections = config.api.config.connections_max.min(process.seats.max());
     LiveStreams::new((connections - connections / 4).max(1))
 }
 
-/// The pages, over what `sources` know.
+/// The pages, over what `sources` have.
 pub(super) fn router(
     process: &Process,
     config: &Config,
@@ -212,7 +212,7 @@ fn groups(
     query: Option<&Query>,
     all: &mut Metrics,
 ) -> Result<Option<KeptGroups>, String> {
-    /// Who was heard since counts in the share known before being heard again.
+    /// A probe received since counts in the share known before it is received again.
     const RECENT_SECONDS: u64 = 86_400;
     if !config.groups.enabled {
         return Ok(None);

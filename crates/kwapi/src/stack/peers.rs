@@ -34,7 +34,8 @@ impl Peers {
         let started: Vec<ApiPeer> = tasks.iter().map(|task| task.peer.clone()).collect();
         started.iter().for_each(|peer| all.add(peer.clone()));
         let untried = started.clone();
-        // Before a peer was asked, totals may be behind what it has shown. Once it is known to be away, nothing is.
+        // Before a peer was queried, totals may be behind what it has shown. Once it is known to be unreachable,
+        // nothing is.
         all.add_readiness("peers", move || match untried.iter().find(|peer| !peer.is_tried()) {
             Some(peer) => Err(format!("totals have not been compared with {} yet", peer.place())),
             None => Ok(()),

@@ -32,8 +32,8 @@ impl Process {
     }
 }
 
-/// The system's clock; below the binary, nobody else asks it.
-#[expect(clippy::disallowed_methods, reason = "the one place that asks the wall clock")]
+/// The system's clock; below the binary, nothing else reads it.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
 pub(crate) fn wall_clock() -> WallClock {
     WallClock::new(|| {
         let since_epoch =
@@ -66,7 +66,7 @@ pub(super) fn clock_trouble(now: Timestamp, newest: Timestamp) -> Option<String>
     })
 }
 
-/// The system's clocks. The monotonic one begins now: ask once a process.
+/// The system's clocks. The monotonic one begins now: to be called once a process.
 pub(crate) fn clocks() -> ProcessClocks {
     let origin = Instant::now();
     ProcessClocks { wall: wall_clock(), monotonic: MonotonicClock::new(move || origin.elapsed()) }

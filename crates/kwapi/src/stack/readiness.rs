@@ -1,5 +1,5 @@
-//! What `/readyz` asks: whether whoever sends a request here gets a right answer. Each check says why not, and does not
-//! change its mind at every breath.
+//! What `/readyz` checks: whether whoever sends a request here gets a right answer. Each check states why not, and does
+//! not change with every fluctuation.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -91,8 +91,8 @@ pub(super) fn samples(all: &mut Metrics, samples: Arc<Samples>) {
     all.add_readiness("samples", move || samples.trouble().map_or(Ok(()), Err));
 }
 
-/// What is heard from the bus: ready with the first measurement that is believed, and from then on for as long as the
-/// subscriber runs. That publishers fall silent later is not to be mended by asking another plugin.
+/// What is received from the bus: ready with the first measurement that is accepted, and from then on for as long as the
+/// subscriber runs. That publishers fall silent later is not to be remedied by using another plugin.
 pub(super) fn subscriber(all: &mut Metrics, part: &'static str, subscriber: Arc<Subscriber>) {
     all.add_readiness(part, move || {
         if !subscriber.is_running() {
@@ -111,7 +111,7 @@ pub(super) fn subscriber(all: &mut Metrics, part: &'static str, subscriber: Arc<
     });
 }
 
-/// The connections to NATS: ready while all of them work that something is kept by. `part` tells them apart.
+/// The connections to NATS: ready while all of them work that something is kept by. `part` distinguishes them.
 pub(super) fn nats(
     all: &mut Metrics,
     part: &'static str,
@@ -127,8 +127,8 @@ pub(super) fn nats(
     });
 }
 
-/// The messages that are kept for consumers: ready while they are written, and the consumers can be heard. One that is away is
-/// no reason to ask elsewhere.
+/// The messages that are kept for consumers: ready while they are written, and the consumers' reports can be received.
+/// One that is unreachable is no reason to use another instance.
 pub(super) fn spool(all: &mut Metrics, publisher: Arc<Publisher>) {
     all.add_readiness("spool", move || {
         let Some((counters, readers)) = publisher.spool() else { return Ok(()) };
@@ -138,8 +138,8 @@ pub(super) fn spool(all: &mut Metrics, publisher: Arc<Publisher>) {
     });
 }
 
-/// The meters: ready when each has been tried once, whatever came of it. A meter that fails is no reason not to ask for
-/// the others; `kwapi_meter_up` tells of it.
+/// The meters: ready when each has been tried once, whatever came of it. A meter that fails is no reason not to use
+/// the others; `kwapi_meter_up` shows it.
 pub(super) fn drivers(all: &mut Metrics, manager: Arc<Manager>, publisher: Arc<Publisher>) {
     let has_begun = AtomicBool::new(false);
     all.add_readiness("drivers", move || {

@@ -1,4 +1,4 @@
-//! What a process does, and what its configuration must say for that.
+//! What a process does, and what its configuration must have for that.
 
 use kwapi_bus::Scheme;
 
@@ -26,7 +26,7 @@ impl Roles {
     pub(crate) const API: Self = Self { api: true, ..Self::NONE };
     pub(crate) const RRD: Self = Self { rrd: true, ..Self::NONE };
 
-    /// Whether it hears measurements.
+    /// Whether it receives measurements.
     pub(crate) fn listens(self) -> bool {
         self.api || self.rrd
     }
@@ -41,7 +41,7 @@ impl Roles {
         let mut all = inside.to_vec();
         let api = config.api.subscribe.iter().filter(|_| self.api);
         let rrd = config.rrd.subscribe.iter().filter(|_| self.rrd);
-        // History first: what is heard for it is heard for the API as well.
+        // History first: what is received for it is received for the API as well.
         for endpoint in rrd.chain(api) {
             // Only what is kept in a journal is acknowledged.
             let endpoint = if self.rrd { endpoint.clone() } else { endpoint.clone().live() };
@@ -67,7 +67,7 @@ impl Roles {
         Ok(())
     }
 
-    /// What the configuration must say for a process of these roles alone.
+    /// What the configuration must have for a process of these roles alone.
     ///
     /// # Errors
     /// What is missing, as one line.

@@ -1,4 +1,4 @@
-//! What is kept for histories that messages reach over NATS, as it is told.
+//! What is kept for histories that messages reach over NATS, as it is reported.
 
 use std::time::Duration;
 
@@ -25,14 +25,14 @@ pub(crate) struct SpoolConsumerReport {
     pub(crate) consumer: String,
     /// Messages that it has not confirmed to have on its disk.
     pub(crate) lacking: u64,
-    /// How long ago it said where it stands.
+    /// How long ago it reported its position.
     #[serde(rename = "heard_seconds_ago")]
     pub(crate) received_seconds_ago: Option<f64>,
     /// Messages sent again to its stream.
     pub(crate) repeated: u64,
 }
 
-/// A consumer that says nothing for so long is told.
+/// A consumer that reports nothing for so long is reported.
 const CONSUMER_SILENT: Duration = Duration::from_secs(60);
 
 impl SpoolReport {
@@ -58,7 +58,7 @@ impl SpoolReport {
         })
     }
 
-    /// The consumers that messages are kept for and that say nothing.
+    /// The consumers that messages are kept for and that report nothing.
     pub(super) fn troubles(&self) -> impl Iterator<Item = String> {
         // One that never reported may not have had the time.
         let never = self.oldest_seconds.unwrap_or_default();

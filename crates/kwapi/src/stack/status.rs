@@ -31,7 +31,7 @@ use crate::config::Config;
 pub(super) const CONNECTIONS_MAX: usize = 64;
 
 /// Where a process of these roles has its status listener by default: each service a port of its own, so that they can
-/// share a machine unconfigured. `kwapi run` has the drivers', since `kwapi status` asks those.
+/// share a machine unconfigured. `kwapi run` has the drivers', since `kwapi status` queries those.
 pub(crate) const fn default_address(roles: Roles) -> SocketAddr {
     let port = match roles {
         Roles { drivers: true, .. } => 5061,
@@ -42,7 +42,7 @@ pub(crate) const fn default_address(roles: Roles) -> SocketAddr {
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), port)
 }
 
-/// Where the state of each meter is told…
+/// Where the state of each meter is shown…
 const METERS: &str = "/meters";
 /// …what each link of a forwarder carries…
 const LINKS: &str = "/links";
@@ -76,8 +76,8 @@ pub(super) fn listen(config: &Config, roles: Roles, seats: &Seats) -> Listen {
     }
 }
 
-/// The routes; `manager` is there where meters are read, `energy` where measurements are heard. `clock` tells how old what was
-/// measured is.
+/// The routes; `manager` is there where meters are read, `energy` where measurements are received. `clock` determines
+/// how old what was measured is.
 pub(super) fn router(
     metrics: axum::Router,
     manager: Option<Arc<Manager>>,
@@ -141,16 +141,16 @@ async fn backlog_report(State(backlog): State<Backlog>) -> Json<Option<BacklogRe
     Json(backlog.report())
 }
 
-/// What knows of troubles, as far as the process has it.
+/// What reports troubles, as far as the process has it.
 #[derive(Clone, Debug)]
 pub(super) struct TroubleSources {
     pub(super) manager: Option<Arc<Manager>>,
     /// Where meters are read.
     pub(super) publisher: Option<Arc<Publisher>>,
     pub(super) forwarder: Option<Arc<Forwarder>>,
-    /// Where measurements are heard.
+    /// Where measurements are received.
     pub(super) subscriber: Option<Arc<Subscriber>>,
-    /// Where measurements are heard.
+    /// Where measurements are received.
     pub(super) live: Option<Live>,
     pub(super) samples: Option<Arc<Samples>>,
     pub(super) rests: Option<RestWatch>,
@@ -163,8 +163,8 @@ pub(super) struct TroubleSources {
     pub(super) parts: Arc<Metrics>,
 }
 
-/// The parts that keep records, here or at a NATS server: what keeps them from it is a trouble, and not only a reason to ask
-/// elsewhere.
+/// The parts that keep records, here or at a NATS server: what keeps them from it is a trouble, and not only a reason
+/// to use another instance.
 const RECORDS: [&str; 10] = [
     "history_directory",
     "journal",
@@ -178,7 +178,7 @@ const RECORDS: [&str; 10] = [
     "spool",
 ];
 
-/// The warnings that an operator asks for: what history has not read yet, or cannot any more.
+/// The warnings shown on request: what history has not read yet, or cannot any more.
 const BACKLOG_PARTS: [&str; 3] = ["backlog", "nats_live", "nats_lost"];
 
 /// Of probes that two publishers claim, so many are named.
@@ -273,7 +273,7 @@ pub(crate) struct ProbeReport {
     /// Unix seconds.
     pub(crate) measured_at: Option<f64>,
     pub(crate) problem: Option<String>,
-    /// Whether it is silent: its watts are of the past, and no part of any sum. A kwapi of before does not say.
+    /// Whether it is silent: its watts are of the past, and no part of any sum. An earlier version does not report it.
     #[serde(default)]
     pub(crate) is_silent: Option<bool>,
     #[serde(rename = "counter_believed")]
@@ -295,12 +295,12 @@ pub(crate) struct ProbeReport {
     /// Another probe that is read from the same energy counter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) counter_shared_with: Option<String>,
-    /// What its device says of its accuracy, in percent of the reading.
+    /// What its device reports of its accuracy, in percent of the reading.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) accuracy_percent: Option<f64>,
 }
 
-/// One reading missed in so many that were taken is worth telling.
+/// One reading missed in so many that were taken is worth reporting.
 const MISSED_SHARE: u64 = 100;
 
 impl MeterReport {
@@ -358,7 +358,7 @@ impl ProbeReport {
         [outliers, held, doubted, shared].into_iter().flatten()
     }
 
-    /// What an operator should know of the probe's energy, its past included.
+    /// What is worth an operator's attention in the probe's energy, its past included.
     pub(crate) fn findings(&self) -> impl Iterator<Item = String> + use<> {
         let not_bridged =
             self.not_bridged.as_ref().map(|cause| format!("time before the start is unknown: {cause}"));

@@ -1,4 +1,4 @@
-//! The streams of NATS that a process publishes to and receives from, as they are told.
+//! The streams of NATS that a process publishes to and receives from, as they are reported.
 
 use std::sync::Arc;
 

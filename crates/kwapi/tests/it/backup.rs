@@ -1,5 +1,5 @@
 //! `kwapi backup` and `restore`: copies taken of a service under load, also ones that are killed on the way, are opened as
-//! what a kill would have left; a service that goes on from one credits everything once.
+//! what a kill would have left; a service that continues from one credits everything once.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -14,7 +14,7 @@ use kwapi_peers::Lab;
 
 use crate::harness::{Kwapi, PATIENCE, get, kwapi, run};
 
-/// The driver manager is a process of its own, which is never restarted: its sessions tell how much it was.
+/// The driver manager is a process of its own, which is never restarted: its sessions show how much it was.
 const DRIVERS: &str = "state_directory = '@DIR@/drivers'\n[status]\nlisten = '127.0.0.1:@STATUS@'\n\
     [bus]\nkey = { id = 'k', secret = '0123456789abcdef0123456789abcdef' }\n\
     [drivers]\npublish = ['ipc://@DIR@/bus']\ninterval_seconds = 0.1\n\
@@ -30,7 +30,7 @@ fn keeper(bus: &Path) -> String {
 }
 
 /// Each probe's register at its last record, in millijoules. Each record's register is what its session has counted since
-/// the first that was heard: nothing is missing, and nothing is there twice. The ledger has the same.
+/// the first that was received: nothing is missing, and nothing is there twice. The ledger has the same.
 fn registers(home: &Path) -> HashMap<String, u64> {
     let now = Timestamp::from_seconds(1);
     let (journal, _) = Journal::open(home, JournalConfig::default(), now).unwrap();
@@ -84,7 +84,7 @@ fn stop(service: Kwapi, signal: i32) -> Lab {
 }
 
 #[test]
-fn a_service_that_goes_on_from_a_backup_credits_everything_once() {
+fn a_service_that_continues_from_a_backup_credits_everything_once() {
     let drivers = Kwapi::start(&["drivers"], DRIVERS);
     let configuration = keeper(&drivers.file("bus"));
     let service = Kwapi::start(&["rrd"], &configuration);
@@ -118,7 +118,7 @@ fn a_service_that_goes_on_from_a_backup_credits_everything_once() {
     }
     assert_eq!(before.len(), 20);
 
-    // The machine dies; the last copy takes the place of its records, and hears on.
+    // The machine fails; the last copy takes the place of its records, and receives further.
     let lab = stop(service, 9);
     let (is_well, output) = run(&["--config", &config, "restore", "copy-11"], lab.path());
     assert!(!is_well && output.contains("--replace"), "{output}");
@@ -140,9 +140,9 @@ fn a_service_that_goes_on_from_a_backup_credits_everything_once() {
     let lab = stop(service, 15);
     let after = registers(&lab.join("state/history"));
     for (probe, register) in &before {
-        assert!(after[probe] > *register, "{probe} did not go on");
+        assert!(after[probe] > *register, "{probe} did not continue");
     }
-    // A byte that has changed since is told, and nothing is touched.
+    // A byte that has changed since is reported, and nothing is touched.
     let list: serde_json::Value =
         serde_json::from_slice(&std::fs::read(lab.join("copy-11/kwapi-backup.json")).unwrap()).unwrap();
     let file = lab.join("copy-11").join(list["files"][0]["path"].as_str().unwrap());

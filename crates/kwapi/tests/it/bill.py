@@ -2,7 +2,7 @@
 
 usage: bill.py LEDGER BILL.csv PROFILE.csv SPOT.csv
 
-The prices and owners are those of the test's configuration, said once more here.
+The prices and owners are those of the test's configuration, stated once more here.
 """
 
 import csv

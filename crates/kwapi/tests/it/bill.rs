@@ -100,7 +100,7 @@ fn log(folder: &Path, late: u64) {
         let (web, gpu) = (watts(0, at), watts(3, at) * 2);
         let drawn = [web + gpu + 35, web, gpu];
         for ((probe, power), joules) in ["rack", "rack.web", "rack.gpu"].iter().zip(drawn).zip(&mut joules) {
-            // One is not heard in the outage; its register tells the energy.
+            // One is not received in the outage; its register gives the energy.
             if *probe != "rack.web" || !OUTAGE.contains(&at) {
                 writeln!(of_registers, "{at},{probe},{power},{}", *joules / 3_600).unwrap();
             }

@@ -147,7 +147,7 @@ fn assert_close(value: f64, expected: f64, tolerance: f64) {
     assert!((value - expected).abs() <= tolerance * expected.abs(), "{value} is not {expected}");
 }
 
-/// A kwapi that reads `pdu` and lets in whom `keystone` knows.
+/// A kwapi that reads `pdu` and lets in who is in `keystone`.
 fn behind(keystone: &Keystone, pdu: &Pdu) -> Kwapi {
     let password_file = keystone.lab.join("password");
     std::fs::write(&password_file, "kwapipw\n").unwrap();

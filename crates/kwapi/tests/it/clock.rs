@@ -1,5 +1,5 @@
-//! `kwapi api` on a host whose clock is in 1970, by libfaketime: it says so, takes the time from its publishers, and its
-//! totals, their begin and the unknown time are right, then and after the clock is set.
+//! `kwapi api` on a host whose clock is in 1970, by libfaketime: it reports that, takes the time from its publishers,
+//! and its totals, their begin and the unknown time are right, then and after the clock is set.
 
 use std::process::Command;
 use std::time::Duration;
@@ -14,7 +14,7 @@ const KEY: &str = "[bus]\nkey = { id = 'k', secret = '0123456789abcdef0123456789
 /// What the probe draws.
 const WATTS: f64 = 3_600.0;
 
-/// An API that hears `drivers`, in the year that `clock` says.
+/// An API that receives from `drivers`, in the year of `clock`.
 fn api(lab: &Lab, drivers: &Kwapi, [api, status]: [u16; 2], clock: Option<&str>) -> Peer {
     let toml = format!(
         "state_directory = '{}/state'\n{KEY}[api]\nlisten = '127.0.0.1:{api}'\nsubscribe = ['ipc://{}']\n[status]\nlisten = '127.0.0.1:{status}'\n",

@@ -1,5 +1,5 @@
-//! The container: what its file says, and the program run as it says: by a user of a number only, in a root file system that
-//! cannot be written to, with the health check.
+//! The container: what its file defines, and the program run by that definition: by a user of a number only, in a root
+//! file system that cannot be written to, with the health check.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,7 +17,7 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/container")
 }
 
-/// The instructions of a stage: name and what follows, lines that go on joined.
+/// The instructions of a stage: name and what follows, continued lines joined.
 #[derive(Debug)]
 struct Stage {
     image: String,
@@ -178,8 +178,8 @@ fn the_program_runs_as_that_user_in_a_root_that_cannot_be_written_to() {
     let ready =
         wait_until("readiness", PATIENCE, || get(status, "/readyz").filter(|(status, _)| *status == 200));
     assert!(ready.1.contains("ready"), "{}", service.log());
-    // There are no certificates of authorities in it: a device without one is asked all the same.
-    let plug = wait_until("an attempt to ask", PATIENCE, || {
+    // There are no certificates of authorities in it: a device without one is queried nevertheless.
+    let plug = wait_until("an attempt to query", PATIENCE, || {
         let (_, meters) = get(status, "/meters")?;
         let meters: serde_json::Value = serde_json::from_str(&meters).ok()?;
         meters[1]["last_error"].as_str().map(ToOwned::to_owned)

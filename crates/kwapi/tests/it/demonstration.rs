@@ -7,7 +7,7 @@ use kwapi_peers::{Lab, Peer, find, need, wait_until};
 
 use crate::harness::{Kwapi, PATIENCE, get, kwapi, request};
 
-/// Starts the demonstration on free ports and waits until it has told where to look.
+/// Starts the demonstration on free ports and waits until it has printed where to look.
 fn start() -> (Peer, Lab, u16, u16) {
     let lab = Lab::empty();
     let mut command = kwapi();
@@ -18,7 +18,7 @@ fn start() -> (Peer, Lab, u16, u16) {
         .env_remove("KWAPI_CONFIG");
     let demonstration = Peer::start(&mut command, lab.join("demonstration.log"));
     let port = |label: &str| {
-        wait_until(&format!("{label} told"), PATIENCE, || {
+        wait_until(&format!("{label} printed"), PATIENCE, || {
             let log = demonstration.log();
             let line = log.lines().find(|line| line.starts_with(label))?;
             line.split("127.0.0.1:").nth(1)?.split('/').next()?.parse().ok()
@@ -50,7 +50,7 @@ fn without_a_configuration_there_are_watts_a_page_and_a_graph() {
     assert!(status == 200 && head.contains("image/png") && png.starts_with(b"\x89PNG"), "{head}");
     let (status, page) = get(web, "/last/minute/").unwrap();
     assert!(status == 200 && page.contains("demo.web-1") && page.contains("simulated"));
-    assert!(demonstration.log().contains("simulated rack"), "it says what is simulated");
+    assert!(demonstration.log().contains("simulated rack"), "it states what is simulated");
     demonstration.signal(15);
     assert!(demonstration.ended(PATIENCE).success(), "SIGTERM is a clean end");
     let left: Vec<_> =

@@ -15,7 +15,7 @@ use crate::harness::{Kwapi, PATIENCE, get, request};
 const PHYSICS: &str = "60527ae8cf728a305487ae87bedf0b1ce4613ece6caa621df5b06ff282e9fe90";
 const BIOLOGY: &str = "31d8359c2201f199cac62b675875f412dbdb3de514e862aa5b1a340fa4015862";
 const STATUS: &str = "[status]\nlisten = '127.0.0.1:@STATUS@'\n";
-/// Prints what it hears, and ends at the first message that is no measurement on its probe's topic.
+/// Prints what it receives, and ends at the first message that is no measurement on its probe's topic.
 const SUBSCRIBE: &str = "import json, sys, zmq\n\
     socket = zmq.Context().socket(zmq.SUB)\n\
     socket.setsockopt(zmq.SUBSCRIBE, b'')\n\
@@ -24,7 +24,7 @@ const SUBSCRIBE: &str = "import json, sys, zmq\n\
     \x20   topic, payload = socket.recv_multipart()\n\
     \x20   message = json.loads(payload)\n\
     \x20   assert topic.decode() == message['probe_id'] + '.', topic\n\
-    \x20   print('heard', message['probe_id'], float(message['w']), flush=True)\n";
+    \x20   print('received', message['probe_id'], float(message['w']), flush=True)\n";
 
 /// What the API answers to somebody, as JSON.
 fn get_json(kwapi: &Kwapi, token: &str, path: &str) -> Option<Value> {
@@ -92,7 +92,7 @@ fn a_meter_of_five_minutes_needs_no_configuration_where_it_is_kept() {
     wait_until("all to listen", PATIENCE, || {
         push(r#"{"outlet":"2","watts":50}"#);
         let is_received = get_json(&kept, "physics-token", "/v2/probes/lyon.often/").is_some();
-        (is_received && other.log().contains("heard lyon.often 50.0")).then_some(())
+        (is_received && other.log().contains("received lyon.often 50.0")).then_some(())
     });
     // Two measurements as far apart as a message may be old.
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
@@ -122,7 +122,7 @@ fn a_meter_of_five_minutes_needs_no_configuration_where_it_is_kept() {
     assert!(found.contains("lyon.seldom") && found.contains("lyon.often"), "{found}");
     let (_, found) = get(kept.web, "/table/day/?label=rack:r2").unwrap();
     assert!(!found.contains("/probe/lyon.seldom/"), "{found}");
-    // What a site says of its probe lets nobody see it.
+    // What a site describes of its probe lets nobody see it.
     let nothing = serde_json::json!({ "probe_ids": [] });
     assert_eq!(get_json(&kept, "biology-token", "/v1/probe-ids/").unwrap(), nothing);
     wait_until("power between its measurements", PATIENCE, || {
@@ -131,18 +131,20 @@ fn a_meter_of_five_minutes_needs_no_configuration_where_it_is_kept() {
     assert!(sample(&kept, "kwapi_bus_descriptions_total{plugin=\"api\"}").unwrap() >= 2.0);
     assert!(sample(&drivers, "kwapi_bus_publish_described_total").unwrap() >= 2.0);
     wait_until("it at the other subscriber", PATIENCE, || {
-        other.log().contains("heard lyon.seldom 30.0").then_some(())
+        other.log().contains("received lyon.seldom 30.0").then_some(())
     });
     assert!(!other.log().contains("Error"), "{}", other.log());
 
-    // Killed, it knows as much before it has heard anything again.
+    // Killed, it has as much before it has received anything again.
     drop(socket);
     drop(drivers);
     let Kwapi { process, lab, .. } = kept;
     drop(process);
     let again = Kwapi::start_in(lab, &["run"], &centre);
     let described = "kwapi_described_probes{plugin=\"api\"}";
-    wait_until("what was said before", PATIENCE, || sample(&again, described).filter(|count| *count == 2.0));
+    wait_until("the description of before", PATIENCE, || {
+        sample(&again, described).filter(|count| *count == 2.0)
+    });
     wait_until("power between its measurements", PATIENCE, || {
         known_share(&again, "lyon.seldom", from, to).filter(|share| *share > 0.99)
     });

@@ -161,7 +161,7 @@ fn a_redfish_service_is_found_over_tls_and_one_that_is_not_trusted_gets_no_passw
     let requests = emulator.log().matches("/redfish/v1").count();
     let (_folder, toml) = found("password = 'secret'\n");
     assert!(toml.contains("answers redfish with \"bmc\", but: ") && toml.contains("sha256:"), "{toml}");
-    assert_eq!(emulator.log().matches("/redfish/v1").count(), requests, "nothing is told to a stranger");
+    assert_eq!(emulator.log().matches("/redfish/v1").count(), requests, "nothing is sent to a stranger");
 
     let (_folder, toml) = found("password = 'wrong'\ntls = 'insecure'\n");
     assert!(toml.contains("# no meter found\n") && toml.contains("check username and password"), "{toml}");
@@ -237,7 +237,7 @@ async fn plugs_are_found_with_and_without_a_password_and_no_other_web_server_get
     assert_eq!(found.matches("credentials = \"plugs\"").count(), 2, "{found}");
     assert!(found.contains("17.0 W now") && !found.contains("plugpass"), "{found}");
     let requests = stranger.requests();
-    assert!(!requests.is_empty(), "it was asked");
+    assert!(!requests.is_empty(), "it was queried");
     for request in requests {
         assert!(
             request.header("authorization").is_none() && !request.target.contains("password"),
@@ -270,7 +270,7 @@ fn a_modbus_meter_takes_a_map_that_makes_sense_and_without_one_is_reported_with_
     assert!(found.starts_with("# 1 found: Eastron SDM120/230, 1 outlet, 100.2 W now\n"), "{found}");
     assert!(found.contains("map = \"eastron-sdm120\"\nprobe = \"{host}\"\n"), "{found}");
     accepted(&found, folder.path());
-    // The other meter of that line says watts and no voltage to judge them by.
+    // The other meter of that line reports watts and no voltage to judge them by.
     let (found, _) = printed(&["127.0.0.1", &at], folder.path());
     assert!(found.contains("with \"feeds\", but: "), "{found}");
 

@@ -1,5 +1,5 @@
-//! A disk that runs full, or takes nothing at all: the service says so, shows what it has, goes on by itself where it can, and
-//! loses nothing that it has shown.
+//! A disk that runs full, or takes nothing at all: the service reports that, shows what it has, continues by itself
+//! where it can, and loses nothing that it has shown.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -11,9 +11,10 @@ use serde_json::Value;
 
 use crate::harness::{PATIENCE, get, kwapi};
 
-/// So many that what they measure fills a page of the disk in a moment: a journal of few goes on for long in the one it has.
+/// So many that what they measure fills a page of the disk in a moment: a journal of few continues for long in the one
+/// it has.
 const PROBES: usize = 100;
-/// The signal that asks a process to end.
+/// The signal that requests a process to end.
 const SIGTERM: i32 = 15;
 /// Of each.
 const WATTS: f64 = 3_600.0;
@@ -79,7 +80,7 @@ impl Service {
         get(self.status, "/readyz")
     }
 
-    /// What `kwapi status` says.
+    /// What `kwapi status` prints.
     fn troubles(&self) -> String {
         let reply = kwapi().args(["status", "--address"]).arg(format!("127.0.0.1:{}", self.status)).output();
         String::from_utf8(reply.unwrap().stdout).unwrap()
@@ -118,7 +119,7 @@ impl Drop for Filler {
 }
 
 #[test]
-fn on_a_disk_that_runs_full_it_reports_it_goes_on_by_itself_and_loses_nothing() {
+fn on_a_disk_that_runs_full_it_reports_it_continues_by_itself_and_loses_nothing() {
     if !may_mount() {
         eprintln!("skipped: no file system of one's own here");
         return;
@@ -129,7 +130,7 @@ fn on_a_disk_that_runs_full_it_reports_it_goes_on_by_itself_and_loses_nothing() 
     wait_until("readiness", PATIENCE, || service.ready().filter(|(status, _)| *status == 200));
     for _ in 0..2 {
         let mut filler = Filler::in_directory(&service.state);
-        wait_until("being told", PATIENCE, || {
+        wait_until("a report of it", PATIENCE, || {
             filler.fill();
             let (status, reply) = service.ready()?;
             (status == 503 && reply.contains("cannot write the journal") && reply.contains("No space left"))
@@ -141,7 +142,7 @@ fn on_a_disk_that_runs_full_it_reports_it_goes_on_by_itself_and_loses_nothing() 
         let is_reported =
             |line: &str| line.starts_with("trouble: journal: ") && line.contains("No space left");
         assert!(status.lines().any(is_reported), "{status}");
-        // The last total on record stands while present watts go on.
+        // The last total on record stands while present watts continue.
         let before = service.kwh().unwrap();
         wait_until("a present that has moved on", PATIENCE, || {
             filler.fill();
@@ -152,7 +153,7 @@ fn on_a_disk_that_runs_full_it_reports_it_goes_on_by_itself_and_loses_nothing() 
         drop(filler);
         wait_until("readiness", PATIENCE, || service.ready().filter(|(status, _)| *status == 200));
         let shown =
-            wait_until("energy goes on", PATIENCE, || service.kwh().filter(|kwh| *kwh > before + 0.002));
+            wait_until("energy continues", PATIENCE, || service.kwh().filter(|kwh| *kwh > before + 0.002));
         wait_until("the ledger", PATIENCE, || service.joules().filter(|joules| *joules >= shown * 3.6e6));
     }
     let log = fs::read_to_string(&service.log).unwrap();
@@ -170,7 +171,7 @@ fn read_only(what: &str) -> String {
     format!("mount --bind {what} {what} && mount -o remount,ro,bind {what}")
 }
 
-/// What `kwapi check` says in the same place.
+/// What `kwapi check` prints in the same place.
 fn check(lab: &Lab, prepared: &str) -> String {
     let mut command = within(lab, prepared);
     let output = command.args(["check", "--config"]).arg(lab.join("kwapi.toml")).output().unwrap();
@@ -179,7 +180,7 @@ fn check(lab: &Lab, prepared: &str) -> String {
 }
 
 #[test]
-fn a_state_directory_or_a_file_that_is_read_only_is_reported_and_the_rest_goes_on() {
+fn a_state_directory_or_a_file_that_is_read_only_is_reported_and_the_rest_continues() {
     if !may_mount() {
         eprintln!("skipped: no file system of one's own here");
         return;
@@ -195,12 +196,12 @@ fn a_state_directory_or_a_file_that_is_read_only_is_reported_and_the_rest_goes_o
     });
     before.process.stop(SIGTERM, PATIENCE);
 
-    // The whole directory: it starts, says so everywhere, and shows what there was and what is measured.
+    // The whole directory: it starts, reports it everywhere, and shows what there was and what is measured.
     let all = read_only("\"$1\"");
     let reply = check(&lab, &all);
     assert!(reply.contains("not writable by this user (Read-only file system"), "{reply}");
     let service = start(&lab, &all);
-    let (_, waiting) = wait_until("being told", PATIENCE, || {
+    let (_, waiting) = wait_until("a report of it", PATIENCE, || {
         service.ready().filter(|(status, body)| *status == 503 && body.contains("cannot write the journal"))
     });
     assert!(waiting.contains("Read-only file system") && waiting.contains("history_directory"), "{waiting}");
@@ -224,7 +225,7 @@ fn a_state_directory_or_a_file_that_is_read_only_is_reported_and_the_rest_goes_o
         "{reply}"
     );
     let service = start(&lab, &one);
-    let (_, waiting) = wait_until("being told of the file", PATIENCE, || {
+    let (_, waiting) = wait_until("a report of the file", PATIENCE, || {
         service.ready().filter(|(status, body)| *status == 503 && body.contains("cannot write RRD files"))
     });
     assert!(
@@ -233,7 +234,7 @@ fn a_state_directory_or_a_file_that_is_read_only_is_reported_and_the_rest_goes_o
     );
     assert!(!waiting.contains("journal") && !waiting.contains("ledger"), "{waiting}");
     let shown = service.joules().unwrap();
-    wait_until("energy goes on", PATIENCE, || service.joules().filter(|joules| *joules > shown + 3_600.0));
+    wait_until("energy continues", PATIENCE, || service.joules().filter(|joules| *joules > shown + 3_600.0));
     drop(service.process);
     // And as soon as it may be written, all is as it should be.
     let service = start(&lab, "true");

@@ -25,7 +25,7 @@ pub(crate) fn files(directory: &Path, extension: &str) -> Vec<PathBuf> {
     found
 }
 
-/// Writes `toml` where the secrets and inventories it names are, runs `kwapi check` and returns what it said.
+/// Writes `toml` where the secrets and inventories it names are, runs `kwapi check` and returns what it printed.
 fn check(origin: &str, toml: &str) -> String {
     let lab = Lab::empty();
     for (_, after) in toml.match_indices("{ file = \"").map(|(at, start)| toml.split_at(at + start.len())) {

@@ -148,7 +148,7 @@ fn files_of_a_stopped_or_killed_service_report_what_it_reported() {
         process.ended(PATIENCE);
         let stopped = Stopped { lab, api, web, status };
         let of_files = stopped.json(&until_then);
-        // The row in progress had an end of its own then, so that what lies within it was told in another proportion.
+        // The row in progress had an end of its own then, so that what lies within it was computed in another proportion.
         let names = |answer: &Value| -> Vec<String> {
             answer["energy"].as_array().unwrap().iter().map(|of| of["probe"].to_string()).collect()
         };

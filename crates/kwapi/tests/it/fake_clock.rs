@@ -1,4 +1,4 @@
-//! Processes whose wall clock shows what a test wants, by libfaketime; their monotonic clock is the machine's.
+//! Processes whose wall clock shows what a test sets, by libfaketime; their monotonic clock is the machine's.
 
 use std::path::PathBuf;
 use std::process::Command;

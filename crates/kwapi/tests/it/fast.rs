@@ -69,7 +69,7 @@ fn micros(seconds: f64) -> u64 {
     (seconds * 1e6).round() as u64
 }
 
-/// The joules that `/v2/energy` tells between two instants.
+/// The joules that `/v2/energy` has between two instants.
 fn energy(service: &Kwapi, from: u64, to: u64) -> f64 {
     let path = format!("/v2/energy?probe=fast&start={}&end={}", instant(from), instant(to));
     let answer = get_json(service, &path).unwrap();

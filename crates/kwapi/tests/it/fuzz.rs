@@ -4,7 +4,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "tests say what they expect by failing"
+    reason = "tests state what they expect by failing"
 )]
 
 use std::fs;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::ceilometer::token;
 use crate::harness::request;
 
-/// Asks Gnocchi's API as the cloud's administrator, who is not the user that publishes.
+/// Queries Gnocchi's API as the cloud's administrator, who is not the user that publishes.
 pub(crate) struct Reader<'a> {
     gnocchi: &'a Gnocchi,
     token: String,

@@ -1,5 +1,5 @@
-//! The Grafana dashboard: its queries, asked of a real Prometheus that scrapes a running kwapi, and its form, by Grafana's own
-//! models.
+//! The Grafana dashboard: its queries, run on a real Prometheus that scrapes a running kwapi, and its form, by
+//! Grafana's own models.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -15,7 +15,7 @@ fn dashboard() -> String {
     std::fs::read_to_string(path).unwrap()
 }
 
-/// What is asked of Prometheus: all panels' queries, and the variable's.
+/// The queries to Prometheus: all panels' queries, and the variable's.
 fn queries(dashboard: &Value) -> Vec<(String, String)> {
     let panels = dashboard["panels"].as_array().unwrap();
     let targets = panels.iter().flat_map(|panel| {
@@ -105,7 +105,7 @@ fn objections(version: &str, dashboard: &str) -> String {
 }
 
 #[test]
-fn grafanas_own_models_know_each_key_of_the_dashboard() {
+fn grafanas_own_models_have_each_key_of_the_dashboard() {
     let dashboard = dashboard();
     for version in ["grafana-10.1", "grafana-11.6"] {
         if !need_python(version) {

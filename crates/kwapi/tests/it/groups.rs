@@ -11,7 +11,7 @@ fn json(port: u16, path: &str) -> Option<Value> {
     serde_json::from_str(&body).ok()
 }
 
-/// The page of the hall, which says the kilowatt-hours that `/v2/energy` says at the same position in the journal.
+/// The page of the hall, which shows the kilowatt-hours that `/v2/energy` has at the same position in the journal.
 fn page_with_energy(service: &Kwapi) -> String {
     let get = |port: u16, path: &str| {
         let text = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");

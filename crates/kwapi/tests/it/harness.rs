@@ -1,4 +1,4 @@
-//! Runs the binary and asks it things.
+//! Runs the binary and queries it.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -133,7 +133,7 @@ fn unchunk(mut body: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// Runs the binary to its end: whether it succeeded, and what it said, with `folder` left out.
+/// Runs the binary to its end: whether it succeeded, and what it printed, with `folder` left out.
 pub(crate) fn run(arguments: &[&str], folder: &Path) -> (bool, String) {
     let output = kwapi().args(arguments).current_dir(folder).env_remove("KWAPI_CONFIG").output().unwrap();
     let text =

@@ -1,4 +1,4 @@
-//! History as other programs see it: RRDtool reads the files, and what it fetches is what the meter said.
+//! History as other programs see it: RRDtool reads the files, and what it fetches is what the meter reported.
 
 use std::process::Command;
 

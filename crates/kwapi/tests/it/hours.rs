@@ -1,6 +1,6 @@
 //! Two hours of a service in two minutes: its clock passes over what lies between the ends of the hours. It is killed in
-//! the middle of an hour and at the end of each, and goes on. When the hours and their day are closed, files, answers and
-//! commands say the same, and that is what was measured, as the journal has it.
+//! the middle of an hour and at the end of each, and continues. When the hours and their day are closed, files, answers
+//! and commands report the same, and that is what was measured, as the journal has it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -19,7 +19,7 @@ const DAY: &str = "2031-03-11";
 /// Its begin, in Unix seconds.
 const MIDNIGHT: u64 = 1_930_953_600;
 /// When the service is started, up to which second of the day it lives, and of how many of the last sixty seconds RRD files
-/// must tell then: a start takes some, and the newest are open.
+/// must show then: a start takes some, and the newest are open.
 const LIVES: [(Life, usize); 3] = [
     (("2031-03-11 21:59:35", 22 * 3_600 + 8), 20),
     (("2031-03-11 22:00:30", 22 * 3_600 + 40), 36),
@@ -154,7 +154,7 @@ fn rows_of(answer: &Value) -> Rows {
     rows
 }
 
-/// What `kwapi energy` says of the minutes of both hours, of the running service or of the files of one that is not.
+/// What `kwapi energy` reports of the minutes of both hours, of the running service or of the files of one that is not.
 fn rows(lab: &Lab) -> Rows {
     let mut command = kwapi();
     let [start, end] = ["21:59:00Z", "23:01:00Z"].map(|time| format!("{DAY}T{time}"));

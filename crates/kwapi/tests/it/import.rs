@@ -16,7 +16,7 @@ const START: u64 = 1_713_899_400;
 /// A log of two hours, each five seconds.
 const ROWS: u64 = 1_440;
 const STEP: u64 = 5;
-/// The stretch that is asked for.
+/// The stretch that is requested.
 const CORE: (u64, u64) = (START + 1_800, START + 5_400);
 const OWN: &str = "state_directory = '@DIR@/state'\n[api]\nlisten = '127.0.0.1:@API@'\n[rrd]\nlisten = '127.0.0.1:@WEB@'\n\
     [status]\nlisten = '127.0.0.1:@STATUS@'\n[drivers]\ninterval_seconds = 0.2\n[[meter]]\ndriver = 'dummy'\nprobe = 'live'\n";
@@ -160,7 +160,7 @@ fn registers_with_a_known_answer_give_it_and_twice_gives_no_more() {
     assert!(output.contains("rows of 16 probes imported into state"), "{output}");
     assert!(output.contains("one row every 5 s"), "{output}");
     let recorded = Recorded::open(&folder.path().join("state"));
-    // A meter's first message is that of its fourth row: until then nobody knows what its outlet draws.
+    // A meter's first message is that of its fourth row: until then it is unknown what its outlet draws.
     let lost = 16.0 * 0.065;
     assert!((total(&output) - log.kwh()).abs() < lost, "{} of {} kWh\n{output}", total(&output), log.kwh());
     let expected = log.mean(CORE);
@@ -187,7 +187,7 @@ fn registers_with_a_known_answer_give_it_and_twice_gives_no_more() {
 }
 
 #[test]
-fn the_next_file_goes_on_from_the_register_and_a_service_from_there() {
+fn the_next_file_continues_from_the_register_and_a_service_from_there() {
     let folder = tempfile::tempdir().unwrap();
     let log = Log::new();
     // The second file begins an hour after the first has ended, and with ten minutes of it.
@@ -310,7 +310,7 @@ fn published() -> Option<PathBuf> {
 #[test]
 fn published_registers_give_the_published_mean() {
     let Some(data) = published() else {
-        kwapi_peers::skip("no published registers here; ./test --long eehpc says how to have them");
+        kwapi_peers::skip("no published registers here; ./test --long eehpc prints how to have them");
         return;
     };
     let folder = tempfile::tempdir().unwrap();
@@ -343,7 +343,7 @@ fn published_registers_give_the_published_mean() {
             off(by_ledger)
         );
         assert!(off(by_rule).abs() < 0.01, "{name}: {by_rule} W, published {published} W");
-        // Within its first and last minute the ledger knows only the minute's mean.
+        // Within its first and last minute the ledger has only the minute's mean.
         assert!(off(by_ledger).abs() < 0.03, "{name}: {by_ledger} W, published {published} W");
     }
 }

@@ -15,7 +15,7 @@ fn run_keys(lab: &Lab, arguments: &[&str]) -> (bool, String) {
 }
 
 #[test]
-fn a_new_curve_key_is_one_that_libzmq_knows_and_nobody_else_reads() {
+fn a_new_curve_key_is_one_that_libzmq_accepts_and_nobody_else_reads() {
     if !need_python("python") {
         return;
     }
@@ -143,7 +143,7 @@ fn who_may_connect_and_what_is_signed_with_change_by_a_reload_and_it_is_recorded
     assert_eq!(counted(&listener, "kwapi_bus_received_total"), 0.0, "its key is not in the list");
     reconfigure(&without, &drivers(&[&other.1, &plugin.1], old));
     grows(&listener, "kwapi_bus_verified_total");
-    // Both sides know the new key before it signs, and the old one goes last.
+    // Both sides have the new key before it signs, and the old one goes last.
     reconfigure(&listener, &api(&format!("[{old}, {new}]")));
     reconfigure(&without, &drivers(&[&other.1, &plugin.1], &format!("[{old}, {new}]")));
     grows(&listener, "kwapi_bus_verified_total");
@@ -156,7 +156,7 @@ fn who_may_connect_and_what_is_signed_with_change_by_a_reload_and_it_is_recorded
     grows(&listener, "kwapi_bus_verified_total");
     assert_eq!(counted(&listener, "kwapi_bus_refused_total"), 0.0, "nothing was lost");
     assert_eq!(counted(&listener, "kwapi_collector_lost_messages"), 0.0);
-    // Who is taken off the list hears nothing more.
+    // Who is taken off the list receives nothing more.
     reconfigure(&without, &drivers(&[&other.1], &format!("[{new}]")));
     wait_until("the plugin is dropped", PATIENCE, || {
         let before = counted(&listener, "kwapi_bus_received_total");
@@ -180,7 +180,7 @@ fn who_may_connect_and_what_is_signed_with_change_by_a_reload_and_it_is_recorded
 }
 
 #[test]
-fn a_site_cannot_speak_for_another() {
+fn a_site_cannot_publish_for_another() {
     let url = format!("tcp://127.0.0.1:{}", free_port());
     let drivers = Kwapi::start(
         &["drivers"],

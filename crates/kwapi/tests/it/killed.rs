@@ -95,7 +95,7 @@ fn in_the_ledger(journal: &Journal) -> HashMap<String, u64> {
         now,
     };
     let answer = Query::new(ledger, None).energy(&request).unwrap();
-    // The journal goes on in a segment of its own, which has nothing yet.
+    // The journal continues in a segment of its own, which has nothing yet.
     assert!(answer.position <= journal.end() && answer.unreadable.is_empty(), "{answer:?}");
     let energy = |span: &kwapi_history::EnergySpan| span.energy_mj().unsigned_abs();
     answer.probes.iter().map(|probe| (probe.probe.to_string(), energy(&probe.spans[0]))).collect()

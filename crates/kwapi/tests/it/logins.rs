@@ -15,7 +15,7 @@ fn tokens(physics: &str) -> String {
     )
 }
 
-/// Asks the pages as a browser does that has this cookie: status, head and body.
+/// Requests the pages as a browser does that has this cookie: status, head and body.
 fn browse(kwapi: &Kwapi, path: &str, cookie: &str) -> (u16, String, String) {
     let head = format!(
         "GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/html\r\nCookie: {cookie}\r\nConnection: close\r\n\r\n"
@@ -72,7 +72,7 @@ fn a_login_shows_its_own_probes_and_ends_when_its_token_is_revoked_by_a_reload()
         let (_, _, page) = browse(&kwapi, "/last/minute/", &biology);
         (page.contains("lyon.a") && page.contains("paris.b")).then_some(())
     });
-    // Nobody listens where the UPS should be: who sees everything is told so, and what to try.
+    // Nobody listens where the UPS should be: who sees everything is shown that, and what to try.
     wait_until("the meter that is not read", PATIENCE, || {
         let (_, _, page) = browse(&kwapi, "/meters/", &biology);
         let expected = [

@@ -19,7 +19,7 @@ const NOT_RUN: [(&str, &str); 17] = [
     ("cargo run", "it builds"),
     ("./test", "it is what runs this"),
     ("kwapi run", "it does not end; demonstration.rs runs it"),
-    ("kwapi discover", "it asks a network"),
+    ("kwapi discover", "it queries a network"),
     ("kwapi probe ", "the meters are not here"),
     ("kwapi backup /srv", "run in backup.rs"),
     ("kwapi import pdus.parquet", "run in import.rs, with a file that it makes"),

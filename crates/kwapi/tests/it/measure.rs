@@ -21,7 +21,7 @@ fn measure(service: &Kwapi, arguments: &[&str]) -> Command {
     command
 }
 
-/// The report in a file, and what was said.
+/// The report in a file, and what was printed.
 fn report(service: &Kwapi, arguments: &[&str], job: &[&str]) -> (Option<i32>, Value, String) {
     let arguments = [&["--json", "--output", "r.json"], arguments, &["--"], job].concat();
     let output = measure(service, &arguments).output().unwrap();
@@ -56,7 +56,7 @@ fn a_command_gets_its_energy_and_its_exit_status_stands() {
     let accuracy = all["accuracy_percent"].as_f64().unwrap();
     assert!((accuracy - (100.0_f64.powi(2) + 100.0_f64.powi(2)).sqrt() / 150.0).abs() < 0.02, "{accuracy}");
     assert_eq!(all["eehpcwg"]["level"], 0, "two seconds are no core phase");
-    // Ledger and samples tell it to the instant, as anybody may ask them.
+    // Ledger and samples have it to the instant, as anybody may query them.
     for probe in ["a", "b"] {
         let path = format!(
             "/v2/energy?probe={probe}&start={:.6}&end={:.6}",
@@ -136,14 +136,14 @@ fn signals_reach_the_command_and_the_report_is_still_printed() {
     for (signal, name, expected) in
         [(libc::SIGINT, "INT", 130), (libc::SIGTERM, "TERM", 143), (libc::SIGUSR1, "USR1", 3)]
     {
-        let (ready, file) = (service.file("ready"), service.file("told.json"));
+        let (ready, file) = (service.file("ready"), service.file("report.json"));
         _ = std::fs::remove_file(&ready);
         let job = if name == "USR1" {
             "trap 'exit 3' USR1; touch ready; while :; do sleep 0.1; done"
         } else {
             "touch ready; exec sleep 60"
         };
-        let arguments = ["--probes", "a", "--json", "--output", "told.json", "--", "sh", "-c", job];
+        let arguments = ["--probes", "a", "--json", "--output", "report.json", "--", "sh", "-c", job];
         let mut child = measure(&service, &arguments).spawn().unwrap();
         wait_until("the command", PATIENCE, || ready.exists().then_some(()));
         std::thread::sleep(Duration::from_secs(1));

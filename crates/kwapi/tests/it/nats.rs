@@ -109,10 +109,11 @@ fn a_history_that_is_killed_again_and_again_has_every_sample_once() {
         });
         if round == 3 {
             server.kill();
-            let problem =
-                wait_until("the site tells", PATIENCE, || waiting(site.status)?.get("nats_publish").cloned());
+            let problem = wait_until("the site reports it", PATIENCE, || {
+                waiting(site.status)?.get("nats_publish").cloned()
+            });
             assert!(problem.to_string().contains("127.0.0.1"), "{problem}");
-            wait_until("the history tells", PATIENCE, || {
+            wait_until("the history reports it", PATIENCE, || {
                 waiting(history.status)?.get("nats_subscribe").cloned()
             });
             let text = run(&["status", "--address", &format!("127.0.0.1:{}", site.status)], lab.path()).1;
@@ -189,7 +190,7 @@ fn the_users_that_are_printed_can_do_their_part_and_no_more() {
         let left = metric(history.status, "kwapi_nats_waiting{")?;
         (left < 50.0 && metric(history.status, "kwapi_nats_messages_total{")? > 50.0).then_some(())
     });
-    wait_until("the site hears what is on the disk of the history", PATIENCE, || {
+    wait_until("the site receives what is on the disk of the history", PATIENCE, || {
         metric(drivers.status, "kwapi_spool_lacking{").filter(|lacking| *lacking < 50.0)?;
         metric(drivers.status, "kwapi_spool_heard_seconds{")
     });
@@ -252,8 +253,9 @@ fn what_makes_no_sense_over_nats_is_refused_with_its_line() {
 fn a_server_that_is_not_there_is_reported_and_the_api_answers() {
     let url = format!("nats://127.0.0.1:{}/power", free_port());
     let api = Kwapi::start(&["api"], &centre(&url));
-    let problem = wait_until("it is told", PATIENCE, || waiting(api.status)?.get("nats_subscribe").cloned());
-    wait_until("it is told why", PATIENCE, || {
+    let problem =
+        wait_until("it is reported", PATIENCE, || waiting(api.status)?.get("nats_subscribe").cloned());
+    wait_until("the reason is reported", PATIENCE, || {
         let problem = waiting(api.status)?.get("nats_subscribe")?.to_string();
         problem.contains("cannot connect").then_some(())
     });

@@ -114,7 +114,7 @@ fn hour_folder(second: u64) -> String {
 
 /// Rows that are to be there: those of the log.
 fn assert_whole(rows: &[(f64, f64)], what: &str) {
-    // The first row of a log of watts tells where it begins, and has no time behind it.
+    // The first row of a log of watts shows where it begins, and has no time behind it.
     let wanted = HOURS * 3_600 / STEP;
     assert!((wanted - 1..=wanted).contains(&(rows.len() as u64)), "{what}: {} of {wanted}", rows.len());
     assert!(rows.windows(2).all(|pair| pair[1].0 - pair[0].0 == STEP as f64), "{what}: once each");
@@ -141,7 +141,7 @@ fn a_service_uploads_drops_and_reads_back_and_others_read_the_bucket() {
     assert_eq!(unreadable, Vec::<String>::new());
     assert_whole(&rows, "read back");
     others_read_it(&service, &server, rows.iter().map(|(_, watts)| watts).sum(), rows.len());
-    // An answer between two instants within minutes is exact from there, and says so where the bucket is away.
+    // An answer between two instants within minutes is exact from there, and states that where the bucket is unreachable.
     let query = format!("/v2/energy?probe=old.b&start={}&end={}", start + 3_661, start + 7_017);
     let energy = |path: &str| -> Value {
         let (status, body) = get(service.api, path).unwrap();
@@ -188,7 +188,7 @@ fn of_a_stopped_service_the_bucket_reports_what_it_reported_before_or_the_hours_
         row(std::str::from_utf8(&output.stdout).unwrap())
     };
     assert_eq!(energy(), running);
-    // Nobody keeps what was read last: without the server it is told by rows, and which hours are missing.
+    // Nobody keeps what was read last: without the server it is derived from rows, and which hours are missing.
     drop(server);
     let (total, missing) = energy();
     assert_eq!(total[1], Value::Bool(true));

@@ -1,4 +1,4 @@
-//! One probe has one kWh: whoever is asked says the same at one position in the journal, while measurements come in.
+//! One probe has one kWh: every interface reports the same at one position in the journal, while measurements come in.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -11,7 +11,8 @@ use serde_json::Value;
 
 use crate::harness::{Kwapi, PATIENCE, kwapi, request};
 
-/// The probe that everyone is asked about. It uses two kilowatt-hours a second: each message changes what is shown.
+/// The probe that every interface is queried about. It uses two kilowatt-hours a second: each message changes what is
+/// shown.
 const PROBE: &str = "rack.big";
 const WATTS: u32 = 7_200_000;
 /// EUR a kWh.
@@ -36,7 +37,7 @@ fn site() -> String {
     toml
 }
 
-/// What somebody said of somebody's energy.
+/// What one interface reported of a probe's or group's energy.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct FaceReading {
     /// Where in the journal.
@@ -46,7 +47,7 @@ struct FaceReading {
     face: &'static str,
 }
 
-/// What was said of the probe, and of all together.
+/// What was reported of the probe, and of all together.
 #[derive(Debug, Default)]
 struct FaceReadings {
     probe: Vec<FaceReading>,
@@ -58,7 +59,7 @@ fn position(text: &str) -> (u64, u64) {
     (segment.parse().unwrap(), offset.parse().unwrap())
 }
 
-/// Asks for `path`: the position that the answer names, if it is of one, and the answer.
+/// Requests `path`: the position that the answer names, if it is of one, and the answer.
 fn get(port: u16, path: &str) -> Option<(Option<(u64, u64)>, String)> {
     let (status, head, body) =
         request(port, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"))?;
@@ -83,7 +84,7 @@ fn numbers(text: &str, unit: &str) -> BTreeSet<String> {
 #[track_caller]
 fn only_kwh(what: &str, text: &str) -> Option<String> {
     let (kwh, cost) = (numbers(text, " kWh"), numbers(text, " EUR"));
-    assert!(kwh.len() <= 1 && cost.len() <= 1, "{what} says {kwh:?} and {cost:?}");
+    assert!(kwh.len() <= 1 && cost.len() <= 1, "{what} shows {kwh:?} and {cost:?}");
     kwh.into_iter().next()
 }
 
@@ -162,8 +163,8 @@ fn read_face(service: &Kwapi, face: usize, readings: &Mutex<FaceReadings>) {
     }
 }
 
-/// At equal positions all must say the same, and at later ones no less. Returns of each face how often another one spoke at
-/// its position.
+/// At equal positions all must report the same, and at later ones no less. Returns of each face how often another one
+/// reported at its position.
 #[track_caller]
 fn compare(all: &[FaceReading]) -> BTreeMap<&'static str, usize> {
     let mut by_position: BTreeMap<(u64, u64), BTreeSet<(&str, &'static str)>> = BTreeMap::new();

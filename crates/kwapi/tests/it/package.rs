@@ -115,7 +115,7 @@ impl Debian {
         Peer::start(&mut command, self.lab.join(name))
     }
 
-    /// What `ls` of owner, group and mode says of a path.
+    /// What `ls` of owner, group and mode prints of a path.
     fn access(&self, path: &str) -> String {
         self.run("stat", &["--format=%U:%G %a", path]).trim().to_owned()
     }
@@ -261,7 +261,7 @@ fn systemd_accepts_each_unit_and_calls_it_well_confined() {
                 .arg(lab.path())
                 .arg(format!("{unit}.service")),
         );
-        // A key that systemd does not know is told and passed over: nothing may be told.
+        // A key that systemd does not support is reported and skipped: nothing may be reported.
         let verified = Command::new("systemd-analyze")
             .args(["verify", "--man=no", "--root"])
             .arg(lab.path())

@@ -54,7 +54,7 @@ fn two_managers_of_one_probe_are_named_and_one_of_them_counts() {
     let (_, body) = get(service.api, "/v2/probes/lyon.web1/").unwrap();
     let report: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(report["conflicting_publisher"], true, "{body}");
-    // What is believed is one of them: neither the other's watts nor both added.
+    // What is credited is one of them: neither the other's watts nor both added.
     let credited_watts = if named(credited) { 100.0 } else { 5_000.0 };
     assert_eq!(service.probe("lyon.web1")["w"].as_f64(), Some(credited_watts));
 }

@@ -1,4 +1,4 @@
-//! `/readyz` of each service, as a load balancer asks it, and what its HTTP servers count.
+//! `/readyz` of each service, as a load balancer requests it, and what its HTTP servers count.
 
 use kwapi_peers::{free_port, wait_until};
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use crate::harness::{Kwapi, PATIENCE, get, request};
 const KEY: &str = "[bus]\nkey = { id = 'k', secret = '0123456789abcdef' }\n";
 const METER: &str = "[[meter]]\ndriver = 'dummy'\nprobe = 'a'\ninterval_seconds = 0.1\n";
 
-/// What `/readyz` says, once somebody answers.
+/// What `/readyz` returns, once there is a response.
 fn ready(kwapi: &Kwapi) -> (u16, Value) {
     let (status, body) = wait_until("an answer", PATIENCE, || get(kwapi.status, "/readyz"));
     (status, serde_json::from_str(&body).unwrap())
@@ -43,7 +43,7 @@ fn a_plugin_is_ready_once_it_has_received_something_and_stays_so() {
     becomes_ready(&api);
     becomes_ready(&rrd);
     drop(drivers);
-    assert_eq!(ready(&api), (200, json!({ "status": "ready" })), "another API would hear nothing either");
+    assert_eq!(ready(&api), (200, json!({ "status": "ready" })), "another API would receive nothing either");
 }
 
 #[test]

@@ -98,7 +98,7 @@ fn a_changed_file_restarts_the_meters_that_changed_and_no_other() {
     watched.wait_for_log("configuration reloaded", 3);
     let count = watched.of("new").len();
     watched.assert_kept();
-    assert!(watched.of("new").len() <= count + 1, "a meter that is gone says no more");
+    assert!(watched.of("new").len() <= count + 1, "a meter that is gone sends no more");
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn a_secrets_file_is_watched_and_sighup_reloads_at_once() {
     watched.wait_for_log("bus key changed", 1);
     watched.drivers.process.signal(libc::SIGHUP);
     watched.wait_for_log("configuration reloaded", 2);
-    // Who begins to listen now has the new secret, and hears the meters go on.
+    // Who begins to listen now has the new secret, and receives the meters' further readings.
     watched.tail = tail(&watched.drivers, "tail-2.log");
     assert_eq!(watched.session("kept"), session);
     watched.assert_kept();

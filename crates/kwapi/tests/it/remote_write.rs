@@ -13,7 +13,7 @@ use crate::harness::{Kwapi, PATIENCE, get, request, run};
 mod victoria;
 
 const PROBES: [&str; 3] = ["lyon.1", "lyon.2", "lyon.3"];
-/// A login that one of the servers wants.
+/// A login that one of the servers requires.
 const LOGIN: &str = "Authorization: Basic a3dhcGk6d2F0dHM=\r\n";
 /// What Prometheus keeps of its password (bcrypt).
 const HASH: &str = "$2b$04$kwapikwapikwapikwapikO5z0obfb.XYRUuhIJE7QN29Jx/lLghjy";
@@ -211,7 +211,7 @@ fn sends_old(port: u16) -> Kwapi {
     service
 }
 
-/// What the server says of a probe now.
+/// What the server has of a probe now.
 fn value(port: u16, probe: &str) -> Option<Vec<Value>> {
     query_prometheus(port, &format!("kwapi_probe_power_watts{{probe=\"{probe}\"}}"))
 }
@@ -246,7 +246,7 @@ fn a_probe_that_fell_silent_while_nobody_read_has_no_value_after_the_start() {
     service.process.signal(15);
     let Kwapi { process, lab, .. } = service;
     process.ended(PATIENCE);
-    assert_eq!(value(port, "old").unwrap().len(), 1, "nobody has told yet");
+    assert_eq!(value(port, "old").unwrap().len(), 1, "nothing has been sent yet");
     let service = Kwapi::start_in(lab, &["run"], &site(port, ""));
     // Without a marker, Prometheus would show it for five minutes.
     wait_until("no value", PATIENCE * 2, || value(port, "old").filter(Vec::is_empty));

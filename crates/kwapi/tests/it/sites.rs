@@ -8,8 +8,8 @@
 //!                                   └─ [Paris.B, Lyon.D]
 //! ```
 //!
-//! The same story is told twice: over relays on loopback, which read along and always run, and between network namespaces,
-//! where the kernel's counters say what crossed.
+//! The same course is run twice: over relays on loopback, which read along and always run, and between network
+//! namespaces, where the kernel's counters show what crossed.
 
 mod namespaces;
 mod processes;
@@ -65,7 +65,7 @@ trait Network {
     fn bytes(&self, link: Link) -> u64;
     /// What was read along of `link` since the last call, where that is possible: probe, session and seq of each message.
     fn messages(&self, link: Link) -> Option<Vec<(String, String)>>;
-    /// Nothing passes any more, and nobody is told.
+    /// Nothing passes any more, and nobody is notified.
     fn cut(&self, link: Link);
     /// What connects from now on passes.
     fn heal(&self, link: Link);
@@ -78,16 +78,16 @@ fn story(network: &impl Network) {
     let lyon = sites.plugin(Site::Karlsruhe, &["Lyon.*"]);
     let lyon_e = sites.plugin(Site::Karlsruhe, &["Lyon.E"]);
     let all = [&paris_a, &both, &lyon, &lyon_e];
-    all.iter().for_each(|plugin| plugin.check_received("everybody hears"));
+    all.iter().for_each(|plugin| plugin.check_received("everybody receives"));
 
     // The picture.
     let lyon_clock: &[_] = &[(3, &lyon_e)];
     let picture: [Expected<'_>; 3] =
         [(TO_PARIS, &[(2, &paris_a)]), (TO_LYON, lyon_clock), (TO_STUTTGART, lyon_clock)];
     sites.check(&picture);
-    // More who want the same take nothing more; who wants everything, does, until they leave.
+    // More subscribers to the same take nothing more; subscribers to everything do, until they leave.
     let more = [Site::Stuttgart, Site::Stuttgart].map(|site| sites.plugin(site, &["Paris.A"]));
-    more.iter().for_each(|plugin| plugin.check_received("more hear"));
+    more.iter().for_each(|plugin| plugin.check_received("more receive"));
     sites.check(&picture);
     let everything = sites.plugin(Site::Karlsruhe, &["*"]);
     wait_until("all probes", PATIENCE, || (everything.probes().len() == 6).then_some(()));

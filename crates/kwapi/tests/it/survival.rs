@@ -1,4 +1,4 @@
-//! Totals over restarts: what was published never goes back, and a restart loses no more than it says.
+//! Totals over restarts: what was published never goes back, and a restart loses no more than it reports.
 
 use kwapi_peers::{need, wait_until};
 
@@ -64,7 +64,7 @@ fn a_second_process_on_the_same_state_is_refused_by_name() {
 const ACCOUNTS_2: &[u8] = include_bytes!("golden/accounts-2.log");
 
 #[test]
-fn accounts_of_the_version_before_go_on_in_every_service_that_keeps_them() {
+fn accounts_of_the_version_before_continue_in_every_service_that_keeps_them() {
     let bus = tempfile::tempdir().unwrap();
     let endpoint = format!("ipc://{}/bus", bus.path().display());
     let key = "[bus]\nkey = { id = 'k', secret = '0123456789abcdef' }\n";

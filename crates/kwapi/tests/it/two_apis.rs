@@ -1,4 +1,4 @@
-//! Two instances of `kwapi api` on one publisher: one total, whoever was there first and whoever died.
+//! Two instances of `kwapi api` on one publisher: one total, whichever started first and whichever ended.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -131,7 +131,7 @@ fn two_instances_show_one_total_and_one_may_die() {
     let begin = wait_until("a total", PATIENCE, || {
         shown(site.apis[0]).filter(|shown| kwh(shown).iter().all(|kwh| *kwh > 0.003))
     });
-    // Alone it serves, and says that the other is away.
+    // Alone it serves, and reports that the other is unreachable.
     wait_until("readiness of the first alone", PATIENCE, || {
         ready(&first)?["warnings"]["peers"].as_str().map(drop)
     });
@@ -146,7 +146,7 @@ fn two_instances_show_one_total_and_one_may_die() {
     let own = format!("kwapi_api_peer_accounts_taken_total{{peer=\"http://127.0.0.1:{}\"}}", site.apis[0]);
     assert!(sample(&second, &own).unwrap() >= PROBES as f64);
 
-    // Killed, and back with its record; meanwhile the publisher began anew.
+    // Killed, and back with its record; meanwhile the publisher started afresh.
     let lab = dead(second);
     let Site { publish, apis, drivers } = site;
     let drivers_lab = dead(drivers);
@@ -254,7 +254,7 @@ fn totals_that_differ_at_the_same_message_are_an_alarm_until_they_agree() {
         let peer = format!("http://127.0.0.1:{}", ports[1 - which]);
         sample(&both[which], &format!("kwapi_api_peer_exchanges_total{{peer=\"{peer}\"}}"))
     };
-    // Heard once the subscriptions are there; more copies are duplicates.
+    // Received once the subscriptions are there; more copies are duplicates.
     wait_until("both", PATIENCE, || {
         for (way, seq) in ways.iter().flat_map(|way| (0..4).map(move |seq| (way, seq))) {
             way.send(begin, seq, seq * 10);
@@ -319,7 +319,7 @@ fn peers_with_a_certificate_and_authentication_exchange_by_their_signature_alone
     let (lab_one, lab_two) = (Lab::empty(), Lab::empty());
     certificate(&lab_one, "one");
     certificate(&lab_two, "two");
-    // Each believes the other's certificate and no other.
+    // Each trusts the other's certificate and no other.
     std::fs::copy(lab_one.join("one.pem"), lab_two.join("other.pem")).unwrap();
     std::fs::copy(lab_two.join("two.pem"), lab_one.join("other.pem")).unwrap();
     let more = |which: usize, name: &str, authority: &str| {
@@ -339,7 +339,7 @@ fn peers_with_a_certificate_and_authentication_exchange_by_their_signature_alone
             (sample(kwapi, &up)? == 1.0).then_some(())
         });
     }
-    // One that believes its own certificate alone asks nobody.
+    // One that trusts its own certificate alone exchanges nothing.
     let lab = dead(second);
     let second = site.api_with(lab, 1, KEY, &more(1, "two", "two"));
     let warning = wait_until("the warning", PATIENCE, || {

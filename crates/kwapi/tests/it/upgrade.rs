@@ -1,4 +1,4 @@
-//! What a released version left on disk is opened by this one: totals go on, history stays.
+//! What a released version left on disk is opened by this one: totals continue, history stays.
 
 use std::path::{Path, PathBuf};
 
@@ -55,7 +55,7 @@ fn check_total(kwapi: &Kwapi, probe: &str, joules: f64, since: f64) {
 }
 
 #[test]
-fn totals_of_version_0_1_0_go_on_in_one_process() {
+fn totals_of_version_0_1_0_continue_in_one_process() {
     let toml = format!("{}{METERS}", listeners());
     let kwapi = Kwapi::start_in(left_by_0_1_0(), &["run"], &toml);
     check_total(&kwapi, "desk", 5_900_000.0, 1_795_721_927.791_281);
@@ -100,7 +100,7 @@ fn the_records_of_version_0_1_0_are_kept_and_come_back() {
     let restore = ["--config", &config, "restore", kept.to_str().unwrap(), "--replace"];
     let (is_well, output) = run(&restore, lab.path());
     assert!(is_well, "{output}");
-    assert!(!lab.join("state/version").exists(), "version 0.1.0 did not say");
+    assert!(!lab.join("state/version").exists(), "version 0.1.0 did not record it");
     assert!(!lab.join("state/history/accounts").exists(), "that version had none");
     // RRD files are as they were, and are put back.
     copy(&lab.join("state/history.before-1/rrd"), &lab.join("state/history/rrd"));

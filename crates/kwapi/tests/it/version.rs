@@ -1,4 +1,4 @@
-//! Which commit a release build says it is of: also where it is built without a repository.
+//! Which commit a release build records that it is of: also where it is built without a repository.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use kwapi_peers::{Lab, need, output};
 
-/// What the build script tells the compiler of the commit, run in `folder` for a release.
+/// What the build script passes to the compiler of the commit, run in `folder` for a release.
 fn commit_of(script: &Path, folder: &Path, given: Option<&str>) -> String {
     let mut command = Command::new(script);
     command.current_dir(folder).env("PROFILE", "release").env_remove("KWAPI_COMMIT");
@@ -31,7 +31,7 @@ fn a_release_names_its_commit_from_a_repository_a_tarball_or_its_builder() {
 
     let bare = lab.join("bare");
     fs::create_dir(&bare).unwrap();
-    assert_eq!(commit_of(&script, &bare, None), "", "a tree of unknown origin says nothing");
+    assert_eq!(commit_of(&script, &bare, None), "", "a tree of unknown origin has none");
     assert_eq!(commit_of(&script, &bare, Some("0123456789abcdef")), " (0123456)");
     assert_eq!(commit_of(&script, &bare, Some("main")), "", "a branch is no commit");
 

@@ -1,5 +1,5 @@
-//! One process, one way in: each service opens one connection to a publisher, hears each message once, and says of
-//! itself what the others say, in metrics that the reference parser reads.
+//! One process, one way in: each service opens one connection to a publisher, receives each message once, and reports of
+//! itself what the others report, in metrics that the reference parser reads.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -60,7 +60,7 @@ impl Counted {
     }
 }
 
-/// Copies bytes, telling how many signatures passed.
+/// Copies bytes, counting how many signatures passed.
 fn pass(mut from: TcpStream, mut to: TcpStream, count: impl Fn(usize)) {
     const MARK: &[u8] = b"\"message_signature\"";
     let mut bytes = [0; 16_384];

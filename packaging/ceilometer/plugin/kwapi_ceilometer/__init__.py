@@ -32,7 +32,7 @@ class ProbeSample(sample.Sample):
     """A sample that keeps the time of its measurement.
 
     Ceilometer's polling manager sets all samples of a cycle to the time of
-    the cycle. Kwapi knows when each probe was measured, and a sample stored
+    the cycle. Kwapi records when each probe was measured, and a sample stored
     under another time would move energy from one interval to the next.
     """
 
@@ -52,7 +52,7 @@ class _Pollster(plugin_base.PollsterBase):
 
     @staticmethod
     def _probes(manager, cache, endpoint):
-        """All probes of an endpoint, asked for once a cycle."""
+        """All probes of an endpoint, requested once a cycle."""
         key = 'kwapi-' + endpoint
         if key not in cache:
             url = endpoint.rstrip('/') + '/probes/'

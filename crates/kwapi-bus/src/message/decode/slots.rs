@@ -1,4 +1,4 @@
-//! The members of a message that we know, each in its place, and what they say.
+//! The members of a message that we read, each in its place, and what they hold.
 
 use kwapi_core::{
     Accounting, CurvePoint, Description, Energy, MeterTotal, ProbeId, Quality, Timestamp, Totals,
@@ -9,7 +9,7 @@ use super::super::json::{JsonValue, Member};
 use crate::Refusal;
 use crate::key::Scheme;
 
-/// The members we know, by place.
+/// The members we read, by place.
 #[derive(Clone, Copy)]
 pub(super) enum Slot {
     ProbeId,
@@ -80,7 +80,7 @@ fn slot(name: &str) -> Option<Slot> {
 pub(super) struct Slots<'m, 'a>([Option<&'m JsonValue<'a>>; SLOTS]);
 
 impl<'m, 'a> Slots<'m, 'a> {
-    /// Finds the members we know. A second one of any name is refused, but by the original the last one wins.
+    /// Finds the members we read. A second one of any name is refused; by the original the last one wins.
     pub(super) fn of(members: &'m [Member<'a>], scheme: Scheme) -> Result<Self, Refusal> {
         let duplicates_count = match scheme {
             Scheme::Kwapi1 | Scheme::None => true,
@@ -131,7 +131,7 @@ impl<'m, 'a> Slots<'m, 'a> {
         }
     }
 
-    /// What the message says its probe is. One that cannot be read does not cost the message.
+    /// The message's description of its probe. One that cannot be read does not cost the message.
     pub(super) fn description(&self) -> Option<Result<Box<Description>, DescriptionRefusal>> {
         Some(match self.get(Slot::Description)? {
             JsonValue::Object(text) => description::read(text),

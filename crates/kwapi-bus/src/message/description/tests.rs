@@ -52,7 +52,7 @@ fn read_as(scheme: Scheme, payload: &[u8]) -> Result<Verified, Refusal> {
     Verifier::new(scheme, keys).unwrap().decode(&[b"lyon.a.", payload])
 }
 
-/// What an unsigned message says whose member `description` is this text.
+/// What is read from an unsigned message whose member `description` is this text.
 fn read(text: &str) -> Option<Result<Box<Description>, DescriptionRefusal>> {
     let payload = String::from_utf8(sent(Scheme::None, None).payload).unwrap();
     let payload = format!("{},\"description\":{text}}}", payload.strip_suffix('}').unwrap());

@@ -11,7 +11,7 @@ fn second(second: u64) -> Duration {
     Duration::from_secs(second)
 }
 
-/// A source that has brought messages stamped at each second up to `last`, with `later` after them.
+/// A source that has delivered messages stamped at each second up to `last`, with `later` after them.
 fn source(last: u64, later: u64, now: u64) -> StoredSource {
     let mut source = StoredSource::new(0, Some(1), second(0));
     (0..=last).for_each(|stamp| source.note_message(stamp, at(stamp), later, second(now)));
@@ -99,7 +99,7 @@ fn the_present_is_shown_from_elsewhere_while_a_source_is_behind_and_a_while_afte
     assert!(source.look(DOWN, None, second(42)));
 }
 
-/// Which of sources wait: each by its last stamp, how many are later, and when it last brought something.
+/// Which of sources wait: each by its last stamp, how many are later, and when it last delivered something.
 #[track_caller]
 fn check(sources: &[(Option<u64>, u64, u64)], now: u64, expected: &[bool]) {
     let mut sources: Vec<_> = sources

@@ -1,4 +1,4 @@
-//! One connection to a server, owned by whoever uses it. When it ends, its owner begins again: nothing of it is mended.
+//! One connection to a server, owned by whoever uses it. When it ends, its owner opens another: none is repaired.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -19,8 +19,8 @@ use super::link::Link;
 use super::wire::{self, Message, ServerOp};
 use super::{RESPONSE_TIMEOUT, RETRY_INTERVAL};
 
-/// A connection on which nothing comes for so long is asked whether it is there; one that does not answer for as long again
-/// is not.
+/// A connection on which nothing is received for so long is pinged; one that does not respond for as long again
+/// is closed.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
 /// Numbers of answers are of a connection: so many bits of them count within it.
 const CONNECTION_SHIFT: u32 = 40;
@@ -37,12 +37,12 @@ pub(super) struct Connection {
     write: BytesMut,
     /// Came while something else was waited for.
     early: VecDeque<Event>,
-    /// What answers to us are addressed to, with a dot and a number; subscribed to once something is asked.
+    /// The address of responses to us, with a dot and a number; subscribed to at the first request.
     inbox: String,
     has_inbox: bool,
     next_number: u64,
     next_subscription: u64,
-    /// When to ask, or to give up.
+    /// When to ping, or to give up.
     ping_at: Instant,
     is_pinged: bool,
     /// The largest payload that the server takes.
@@ -57,7 +57,7 @@ pub(super) enum Event {
     Complaint(String),
 }
 
-/// What a server says of itself.
+/// What a server reports of itself.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Info {
@@ -89,7 +89,7 @@ pub(super) struct Servers {
     address: NatsAddress,
     /// The one that is tried next first.
     all: VecDeque<Server>,
-    /// See [`Connection::inbox`]: the same for all connections, so that what a server complains of is told once.
+    /// See [`Connection::inbox`]: the same for all connections, so that what a server complains of is logged once.
     inbox: String,
     /// Connections so far: an answer to one is none to another.
     connections: u64,
@@ -172,7 +172,7 @@ impl Servers {
     }
 }
 
-/// What a server says before it ends a connection, and what to do about it.
+/// A server's message before it ends a connection, and what to do about it.
 fn explained(complaint: &str) -> String {
     let lower = complaint.to_ascii_lowercase();
     let remedy = if lower.contains("expired") || lower.contains("revoked") {
@@ -353,7 +353,7 @@ impl Connection {
         }
     }
 
-    /// Reads; asks whether the other end is there when nothing comes.
+    /// Reads; pings the other end when nothing is received.
     async fn next_op(&mut self) -> Result<ServerOp, String> {
         loop {
             if let Some(op) = wire::next(&mut self.read)? {
@@ -381,7 +381,8 @@ impl Connection {
         }
     }
 
-    /// Asks, and waits for the answer; `None` where nobody answers such a request. What else comes meanwhile comes later.
+    /// Sends a request and waits for the response; `None` where nobody responds to such a request. What else is
+    /// received meanwhile is returned later.
     ///
     /// # Errors
     /// When there is none, as text.

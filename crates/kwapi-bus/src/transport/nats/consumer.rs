@@ -1,5 +1,5 @@
-//! The consumer at the server that belongs to a plugin's history: what the server keeps for it, and brings again until it
-//! is acknowledged.
+//! The consumer at the server that belongs to a plugin's history: what the server keeps for it, and delivers again
+//! until it is acknowledged.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use super::jetstream::{
     ApiError, CONSUMER_NOT_FOUND, INVALID_RESET, STREAM_NOT_FOUND, call, missing, stream_info,
 };
 
-/// What is not acknowledged within this time is brought again, while the connection stands. A journal takes a fifth of a
-/// second.
+/// What is not acknowledged within this time is delivered again, while the connection stands. A journal takes a fifth
+/// of a second.
 const ACK_WAIT: Duration = Duration::from_secs(10);
 /// Measurements that are handed on before any of them is acknowledged, less than the subscriber's queue holds; and messages,
 /// each of which has one at least, that the server delivers.
@@ -36,9 +36,9 @@ pub(super) struct ConsumerPlan {
 /// A consumer as the server has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ConsumerState {
-    /// How many messages wait for it: not brought yet, or not acknowledged.
+    /// How many messages wait for it: not delivered yet, or not acknowledged.
     pub(super) waiting: u64,
-    /// Of those, how many were not brought yet.
+    /// Of those, how many were not delivered yet.
     pub(super) undelivered: u64,
     /// Up to this number of the stream it has acknowledged all that was there.
     pub(super) acknowledged: u64,
@@ -92,7 +92,7 @@ impl ConsumerPlan {
         self.filters == [format!("{}.>", self.stream)]
     }
 
-    /// What we ask for, but where it begins.
+    /// The configuration we request, except where it begins.
     fn wanted(&self) -> Value {
         json!({
             "durable_name": self.name,
@@ -178,7 +178,7 @@ impl ConsumerPlan {
     /// operator has changed in a way that loses messages, is changed.
     ///
     /// # Errors
-    /// When the server does not say, it is paused, or another kind of consumer, as text.
+    /// When the server reports none, it is paused, or another kind of consumer, as text.
     pub(super) async fn find(&self, connection: &mut Connection) -> Result<Option<ConsumerState>, String> {
         let Self { stream, name, .. } = self;
         let info = match call(connection, &self.info_request(), &Value::Null).await {
@@ -203,12 +203,12 @@ impl ConsumerPlan {
         format!("cannot look up consumer {}: {error}", self.name)
     }
 
-    /// What is asked for to look it up.
+    /// The request that looks it up.
     pub(super) fn info_request(&self) -> String {
         format!("CONSUMER.INFO.{}.{}", self.stream, self.name)
     }
 
-    /// The consumer by what the server says of it; `None` where it is not as it is wanted.
+    /// The consumer by the server's report; `None` where it is not as required.
     ///
     /// # Errors
     /// When it is paused, or another kind of consumer, as text.
@@ -233,13 +233,13 @@ impl ConsumerPlan {
         let one = present.get("filter_subject").and_then(Value::as_str).filter(|one| !one.is_empty());
         let many = present.get("filter_subjects").and_then(Value::as_array).into_iter().flatten();
         let mut has: Vec<&str> = many.filter_map(Value::as_str).chain(one).collect();
-        let mut wants: Vec<&str> = self.filters.iter().map(String::as_str).collect();
+        let mut required: Vec<&str> = self.filters.iter().map(String::as_str).collect();
         has.sort_unstable();
-        wants.sort_unstable();
+        required.sort_unstable();
         let wanted = self.wanted();
         // The server leaves out what has its default value.
         let is_unwanted = |key: &&str| present.get(*key).is_some_and(|value| *value != json!(false));
-        has == wants
+        has == required
             && ["ack_wait", "max_ack_pending"].iter().all(|key| present.get(key) == wanted.get(key))
             && present.get("max_deliver").and_then(Value::as_i64).is_none_or(|count| count < 0)
             && !UNWANTED.iter().any(is_unwanted)
@@ -260,8 +260,8 @@ impl ConsumerPlan {
         }
     }
 
-    /// Has what was brought and not acknowledged brought again, before anything else: in the order of the stream, as an
-    /// account does not tell a message that is far behind others from one it has seen.
+    /// Has what was delivered and not acknowledged delivered again, before anything else: in the order of the stream,
+    /// as an account does not distinguish a message far behind others from one it has seen.
     ///
     /// # Errors
     /// When the server refuses, as text.
@@ -273,7 +273,7 @@ impl ConsumerPlan {
         })
     }
 
-    /// Deletes it; says whether there was one.
+    /// Deletes it; returns whether there was one.
     ///
     /// # Errors
     /// When the server refuses, as text.

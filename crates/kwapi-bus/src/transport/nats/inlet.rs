@@ -1,11 +1,12 @@
-//! The receiving end: a thread that fetches messages of one stream, and the subscriber's side of it, which knows what was
-//! handed on and not acknowledged yet.
+//! The receiving end: a thread that fetches messages of one stream, and the subscriber's side of it, which records what
+//! was handed on and not acknowledged yet.
 //!
 //! A message may hold many measurements ([`batch`](super::batch)): here they are taken apart, each with a token of its own.
 //!
-//! With a consumer, each message is brought until it is acknowledged, and none beyond what there is room for is fetched.
-//! Without one it is a plain subscription: what is published is heard, and what was missed is gone. Such a one stands beside
-//! a consumer as well, to show the present while what is stored is read: it is listened to only then.
+//! With a consumer, each message is delivered until it is acknowledged, and none beyond what there is room for is
+//! fetched. Without one it is a plain subscription: what is published is received, and what was missed is gone. Such a
+//! subscription stands beside a consumer as well, to show the present while what is stored is read: it is read only
+//! then.
 
 pub(crate) mod aside;
 mod fetch;
@@ -58,7 +59,7 @@ pub(crate) struct NatsInletConfig {
     pub(crate) consumer: Option<String>,
     /// Whether it is live only since a consumer stands beside it.
     pub(crate) is_ahead: bool,
-    /// What sites sign their positions with, and what a consumer says of them is signed with.
+    /// What sites sign their positions with, and what a consumer signs its reports of them with.
     pub(crate) keys: Arc<PositionKeys>,
     /// The directory where a consumer keeps where it stands at each site; none: it is forgotten at the end.
     pub(crate) positions: Option<PathBuf>,
@@ -83,7 +84,7 @@ pub(crate) struct NatsInlet {
     fetched: FetchedReceiver,
     /// What was taken out of that and not handed on yet: of one message.
     ready: VecDeque<Ready>,
-    /// Dropped before the thread is waited for: that tells it to end.
+    /// Dropped before the thread is joined: that ends it.
     acknowledged: mpsc::UnboundedSender<Place>,
     open: Open,
     /// Where the consumer stands at each site.
@@ -252,7 +253,7 @@ impl NatsInlet {
         }
     }
 
-    /// The place of a message at its site, where it tells one.
+    /// The place of a message at its site, where it has one.
     fn signed<'a>(
         &self,
         position: Option<&'a str>,
@@ -271,7 +272,7 @@ impl NatsInlet {
         signed
     }
 
-    /// Whether a measurement is the next of its site, as far as that can be told.
+    /// Whether a measurement is the next of its site, as far as that can be determined.
     fn is_next(&self, signed: &SignedPosition<'_>, token: Token, later: u64) -> bool {
         let Some(sites) = &self.sites else { return true };
         let (now, wall) = (self.clocks.monotonic.now(), self.clocks.wall.now());
@@ -315,7 +316,7 @@ impl NatsInlet {
     pub(crate) fn acknowledge(&mut self, tokens: &RangeInclusive<Token>) {
         self.settle(tokens, true);
         for place in self.open.end(tokens, true) {
-            // The thread has ended: it will be brought again.
+            // The thread has ended: it will be delivered again.
             _ = self.acknowledged.send(place);
         }
     }

@@ -1,4 +1,4 @@
-//! What JetStream is asked, in JSON.
+//! Requests to JetStream, in JSON.
 //!
 //! Source: docs.nats.io, reference, NATS API reference; consumer reset: nats-architecture-and-design, ADR-60.
 
@@ -47,7 +47,7 @@ impl ApiError {
     }
 }
 
-/// What an operator can do about it, after what the server says.
+/// What an operator can do about it, appended to the server's error.
 fn remedy(code: u64) -> &'static str {
     match code {
         NOT_STORED => {
@@ -96,7 +96,7 @@ pub(super) fn check(payload: &[u8]) -> Result<(), ApiError> {
     })
 }
 
-/// Asks for `what`, such as `STREAM.INFO.power`.
+/// Requests `what`, such as `STREAM.INFO.power`.
 ///
 /// # Errors
 /// See [`ApiError`].
@@ -123,7 +123,7 @@ pub(super) fn missing(stream: &str) -> String {
 /// The stream as the server has it.
 ///
 /// # Errors
-/// When there is none, or the server does not say, as text.
+/// When there is none, or the server reports none, as text.
 pub(super) async fn stream_info(connection: &mut Connection, stream: &str) -> Result<Value, String> {
     call(connection, &format!("STREAM.INFO.{stream}"), &Value::Null).await.map_err(|error| {
         if error.is(STREAM_NOT_FOUND) {
@@ -134,10 +134,10 @@ pub(super) async fn stream_info(connection: &mut Connection, stream: &str) -> Re
     })
 }
 
-/// What the address to acknowledge a message at says of it.
+/// What the address to acknowledge a message at holds of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Delivered {
-    /// How often it was brought, this time included.
+    /// How often it was delivered, this time included.
     pub(super) times: u64,
     /// Its number in the stream.
     pub(super) sequence: u64,

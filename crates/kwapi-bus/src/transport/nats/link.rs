@@ -49,20 +49,20 @@ pub struct NatsLink {
     pub batches: u64,
     /// Messages that wait: here for the server, or there for us, where the server counts a batch as one.
     pub waiting: u64,
-    /// Messages sent or brought more than once.
+    /// Messages sent or delivered more than once.
     pub repeated: u64,
     /// Messages dropped here: the oldest, because too many waited for the server; of [`NatsSide::Live`], because too many
     /// waited to be shown.
     pub dropped: u64,
     /// Messages that the server will never take.
     pub rejected: u64,
-    /// Messages brought that had been taken already, and went no further.
+    /// Messages delivered that had been accepted already, and went no further.
     pub known: u64,
-    /// Messages brought that went no further since one before them was missing: both come again.
+    /// Messages delivered that went no further since one before them was missing: both are delivered again.
     pub early: u64,
     /// Messages whose place at their site is not signed by a key that is accepted.
     pub misplaced: u64,
-    /// Messages that the stream dropped, by its limits or since it was purged, before they were brought.
+    /// Messages that the stream dropped, by its limits or since it was purged, before they were delivered.
     pub lost: u64,
     /// Measurements that no accepted key verifies, left in the stream until their key is accepted…
     pub aside: u64,
@@ -82,7 +82,8 @@ pub struct NatsLink {
 pub struct NatsSiteLink {
     /// The JetStream domain of its server.
     pub name: String,
-    /// Messages that it has and the centre has not, by what the centre's server last heard, which counts a batch as one.
+    /// Messages that it has and the centre has not, by what the centre's server last received, which counts a batch as
+    /// one.
     pub waiting: u64,
     /// For how long something may be lacking: zero where all of it is there; `None` where it was never all there while this
     /// process has run.
@@ -194,7 +195,7 @@ impl Link {
         }
     }
 
-    /// Notes what keeps messages from passing; told once.
+    /// Notes what keeps messages from passing; reported once.
     pub(super) fn fails(&self, problem: impl Into<String>) {
         let problem = problem.into();
         let mut now = self.problem.lock();
@@ -236,7 +237,7 @@ impl Link {
         stamp(&self.read_until)
     }
 
-    /// Notes that the stream has dropped messages before they were brought; the next one was stored at `until`.
+    /// Notes that the stream has dropped messages before they were delivered; the next one was stored at `until`.
     pub(super) fn note_lost(&self, count: u64, until: Timestamp) {
         self.lost.fetch_add(count, Ordering::Relaxed);
         self.lost_until.store(until.micros(), Ordering::Relaxed);

@@ -1,5 +1,5 @@
-//! Logging in: a password, a token, or a signature over what the server asks (its nonce) by an nkey, alone or with a JWT
-//! that an account has signed for it.
+//! Logging in: a password, a token, or a signature over the server's challenge (its nonce) by an nkey, alone or with a
+//! JWT that an account has signed for it.
 //!
 //! Source: docs.nats.io, running a NATS service, authentication.
 
@@ -29,7 +29,7 @@ pub struct NatsConfig {
     pub nkey: Option<Secret>,
     /// What a `.creds` file holds: a JWT and the seed of its nkey.
     pub credentials: Option<Secret>,
-    /// PEM file of the authority that signed the server's certificate, if the system does not know it.
+    /// PEM file of the authority that signed the server's certificate, if the system does not have it.
     pub ca: Option<PathBuf>,
 }
 
@@ -63,7 +63,7 @@ impl NatsConfig {
         self.ca.as_ref().map_or(Ok(()), |_| self.tls().map(drop))
     }
 
-    /// What to send after the server's INFO; `nonce` is what it wants signed.
+    /// What to send after the server's INFO; `nonce` is what it requires to be signed.
     ///
     /// # Errors
     /// When the configured keys cannot be used, as text without any secret.
@@ -98,7 +98,7 @@ impl NatsConfig {
         Ok(options)
     }
 
-    /// Whom to believe that it is the server.
+    /// Which certificates prove that it is the server.
     ///
     /// # Errors
     /// When the authority's file or the system's roots cannot be read, as text.

@@ -1,4 +1,4 @@
-//! Keys of NATS: Ed25519, written in base32 with a first letter that says of what.
+//! Keys of NATS: Ed25519, written in base32 with a first letter that gives the kind.
 //!
 //! Source: github.com/nats-io/nkeys.
 
@@ -15,7 +15,7 @@ const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 pub(super) struct UserKey(Ed25519KeyPair);
 
 impl UserKey {
-    /// Reads a seed: two bytes that say of what, 32 of the key, and a checksum.
+    /// Reads a seed: two bytes that give the kind, 32 of the key, and a checksum.
     pub(super) fn read(text: &str) -> Option<Self> {
         let bytes = decode(text.trim())?;
         let (body, checksum) = bytes.split_at_checked(34)?;
@@ -27,7 +27,7 @@ impl UserKey {
         Ed25519KeyPair::from_seed_unchecked(key).ok().map(Self)
     }
 
-    /// What the server knows it by.
+    /// What identifies it to the server.
     pub(super) fn public(&self) -> String {
         let mut bytes = vec![USER];
         bytes.extend_from_slice(self.0.public_key().as_ref());
@@ -36,7 +36,7 @@ impl UserKey {
         encode(&bytes)
     }
 
-    /// Its signature over what the server asks.
+    /// Its signature over the server's challenge.
     pub(super) fn sign(&self, nonce: &str) -> String {
         URL_SAFE_NO_PAD.encode(self.0.sign(nonce.as_bytes()))
     }

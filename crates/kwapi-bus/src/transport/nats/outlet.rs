@@ -1,4 +1,4 @@
-//! The publishing end: a bounded queue, and a thread that brings its messages to the server, in order, until each is
+//! The publishing end: a bounded queue, and a thread that delivers its messages to the server, in order, until each is
 //! confirmed to be stored. Whoever fills the queue never waits. What waits together is sent in [batches](batching).
 
 mod batching;
@@ -31,7 +31,7 @@ use crate::worker::Worker;
 use batching::{Batching, Run};
 use listed::ListedConsumers;
 use rejected::Rejections;
-use sending::{Fate, Sent, confirmed, explained};
+use sending::{SendOutcome, Sent, confirmed, explained};
 use spooled::{Progress, SpoolSender};
 
 /// Messages under way to the server before their confirmations are waited for.
@@ -200,9 +200,9 @@ impl Sender {
         }
     }
 
-    /// Looks whether the stream is there, as far as it may be asked: who has nothing to send is to know too.
+    /// Checks whether the stream exists, as far as permissions allow: also while there is nothing to send.
     async fn check(&self, connection: &mut Connection) -> Result<(), String> {
-        // Where something could not be sent, the next attempt tells.
+        // Where something could not be sent, the next attempt reports it.
         if look_up(connection, &self.servers.address().stream).await? && self.unsent.is_empty() {
             self.link.works();
         }
@@ -212,7 +212,7 @@ impl Sender {
     /// Sends what comes, until there will be no more.
     ///
     /// # Errors
-    /// When the connection is to be made anew; why.
+    /// When the connection is to be reopened; why.
     async fn send_all(&mut self, connection: &mut Connection) -> Result<(), String> {
         loop {
             if self.unsent.is_empty() {
@@ -273,14 +273,16 @@ impl Sender {
         for (run, sent) in runs.iter().zip(sent) {
             let rest = all.split_off(run.count.min(all.len()));
             let messages = std::mem::replace(&mut all, rest);
-            match sent.fate {
-                Some(Fate::Stored(_)) => note_stored(&self.link, &mut self.batching, run),
-                Some(Fate::Rejected(why)) => messages.iter().for_each(|message| self.reject(message, why)),
-                Some(Fate::Refused(why)) => {
+            match sent.outcome {
+                Some(SendOutcome::Stored(_)) => note_stored(&self.link, &mut self.batching, run),
+                Some(SendOutcome::Rejected(why)) => {
+                    messages.iter().for_each(|message| self.reject(message, why));
+                }
+                Some(SendOutcome::Refused(why)) => {
                     self.unsent.extend(messages);
                     note_refused(&self.link, &mut self.batching, &why);
                 }
-                Some(Fate::Unknown(why)) => {
+                Some(SendOutcome::Unknown(why)) => {
                     self.unsent.extend(messages);
                     problem = problem.or(Some(why));
                 }
@@ -321,7 +323,7 @@ fn note_rejected(link: &Link, rejections: &mut Rejections, message: &Outgoing, w
     }
 }
 
-/// Looks whether a stream is there; false where that may not be asked.
+/// Checks whether a stream exists; false where the permissions do not allow the query.
 ///
 /// # Errors
 /// When it is not.
@@ -330,11 +332,11 @@ async fn look_up(connection: &mut Connection, stream: &str) -> Result<bool, Stri
         Ok(_) => Ok(true),
         Err(error) if error.is(STREAM_NOT_FOUND) => Err(missing(stream)),
         Err(error) if error.is(NOT_ENABLED) || error.is(NOT_ENABLED_FOR_ACCOUNT) => Err(error.to_string()),
-        // Nor would confirmations be heard: what is sent would be stored again and again.
+        // Nor would confirmations be received: what is sent would be stored again and again.
         Err(ApiError::NoResponse(why)) if why.to_ascii_lowercase().contains("violation for subscription") => {
             Err(why)
         }
-        // A publisher need not be allowed to ask.
+        // A publisher need not have permission to query it.
         Err(error) => {
             tracing::debug!(%error, "cannot look up stream {stream}");
             Ok(false)

@@ -1,7 +1,7 @@
 //! Positions in the spool of a site, as they travel.
 //!
 //! A message that a site keeps until its consumers have it names its place in the header `Kwapi-Position`:
-//! `<spool> <number> <before> <pass> <consumers> <key id> <MAC>`. A consumer says once a second where it stands, on
+//! `<spool> <number> <before> <pass> <consumers> <key id> <MAC>`. A consumer reports its position once a second, on
 //! `%position.<consumer>.<spool>`, which no stream stores and no probe has:
 //! `1 <consumer> <spool> <durable> <taken> <missing> <Unix µs> <key id> <MAC>`.
 //!
@@ -60,7 +60,7 @@ impl PositionKeys {
         self.0.read().iter().map(|(key, _)| key.print()).collect()
     }
 
-    /// The probes that they may speak for, each once.
+    /// The probes that they may report for, each once.
     pub(super) fn probes(&self) -> Vec<Pattern> {
         let mut probes = Vec::new();
         for (key, _) in self.0.read().iter() {
@@ -126,7 +126,7 @@ pub(super) struct SignedPosition<'a> {
     pub(super) sent: SentPosition<'a>,
     /// The key it is signed with.
     pub(super) key: &'a str,
-    /// The probes that key may speak for. A key for other probes has no say in a spool of this one's.
+    /// The probes that key may report for. A key for other probes has no authority over a spool of this one's.
     pub(super) probes: String,
 }
 
@@ -159,7 +159,7 @@ impl<'a> SentPosition<'a> {
             consumers,
         };
         let probes = keys.with_id(key, |key, keyed| {
-            // Whether the key may speak for this probe is for the message to be judged by: its place is a place all the same.
+            // Whether the key may report for this probe is decided with the message: its place is valid regardless.
             let is_right = message.with_parts(signed, |parts| keyed.verify(parts, mac));
             is_right.then(|| key.probes.to_string())
         })??;
@@ -195,7 +195,7 @@ pub(super) struct Standing {
     pub(super) at: Timestamp,
 }
 
-/// Why what a consumer says is not believed. The names are labels of a metric and never change.
+/// Why a consumer's report is refused. The names are labels of a metric and never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StandingRefusal {
     /// Not of this form.
@@ -208,7 +208,7 @@ pub(crate) enum StandingRefusal {
     Foreign,
     /// Too old, or too early.
     Clock,
-    /// Not later than one that was believed.
+    /// Not later than one that was accepted.
     Replayed,
     /// Ahead of all that was sent.
     Ahead,
@@ -295,7 +295,7 @@ impl Standing {
     }
 }
 
-/// Where all that is said of a spool is heard.
+/// The subjects of all reports on a spool.
 pub(super) fn subjects(spool: &str) -> String {
     format!("{SUBJECT}.*.{spool}")
 }

@@ -59,7 +59,7 @@ impl NatsSite {
         &self.name
     }
 
-    /// What is wrong with `sites`: two of one name, or two that have a probe in common, for which either could speak.
+    /// What is wrong with `sites`: two of one name, or two that have a probe in common, for which either could report.
     ///
     /// # Errors
     /// When anything is, as text.
@@ -91,7 +91,7 @@ impl NatsSite {
         format!("$KWAPI.FROM.{}", self.name)
     }
 
-    /// Where its server is asked for it.
+    /// Where its server receives the request for it.
     pub fn requests(&self) -> String {
         format!("$JS.{}.API", self.name)
     }
@@ -131,7 +131,7 @@ fn sources(known: &[Value], sites: &[NatsSite], stream: &str, now: Timestamp) ->
     Some(all)
 }
 
-/// The sites of a stream that its server has not heard.
+/// The sites of a stream that its server has not reached.
 fn unreached(info: &Value) -> Vec<String> {
     let sources = info.get("sources").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     // `active` is negative then.
@@ -146,9 +146,9 @@ fn unreached(info: &Value) -> Vec<String> {
 pub enum ConsumerBegin {
     /// With what is published from now on; one that is there stays as it is.
     Now,
-    /// With all that is stored: it is made anew.
+    /// With all that is stored: it is recreated.
     All,
-    /// With what was stored at this instant or later: it is made anew.
+    /// With what was stored at this instant or later: it is recreated.
     At(Timestamp),
 }
 
@@ -234,7 +234,8 @@ impl NatsSetup {
         };
         wanted = merged(wanted, &origin);
         let (verb, done, config) = match found {
-            // A server that takes from this one goes on after the number it has: one made anew must not begin below that.
+            // A server that pulls from this one resumes after the number it has: a recreated one must not begin below
+            // that.
             None => ("CREATE", "created", Some(merged(wanted, &json!({ "first_seq": now.micros() })))),
             Some(mut found) => {
                 // The server leaves an empty list out.
@@ -276,7 +277,7 @@ impl NatsSetup {
         }
     }
 
-    /// Makes the consumer of a history, or makes it anew where it is to begin earlier.
+    /// Creates the consumer of a history, or recreates it where it is to begin earlier.
     ///
     /// # Errors
     /// When its name is none, or the server refuses.

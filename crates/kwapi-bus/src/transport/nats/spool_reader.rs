@@ -14,9 +14,9 @@ pub struct SpoolReader {
     pub consumers: Vec<SpoolConsumer>,
     /// Messages that were sent again.
     pub repeated: u64,
-    /// What was said of consumers and not believed, by cause.
+    /// Reports of consumers that were refused, by cause.
     pub refused: Vec<(&'static str, u64)>,
-    /// What keeps them from being heard.
+    /// What keeps their reports from being received.
     pub trouble: Option<String>,
 }
 
@@ -25,9 +25,9 @@ pub struct SpoolReader {
 pub struct SpoolConsumer {
     /// Its name.
     pub name: String,
-    /// Messages that it has not said to have on its disk, about.
+    /// Messages that it has not reported as on its disk, roughly.
     pub lacking: u64,
-    /// When it said last where it stands, by its own clock.
+    /// When it last reported its position, by its own clock.
     pub received_at: Option<Timestamp>,
 }
 

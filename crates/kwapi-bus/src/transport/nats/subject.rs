@@ -76,8 +76,9 @@ pub(super) fn of_pattern(stream: &str, pattern: &Pattern) -> String {
     }
 }
 
-/// The subjects that bring the probes of `patterns`, also those that come in batches with others; none overlaps another,
-/// which the server would refuse. Where there are many, all subjects of the stream: the subscriber looks again.
+/// The subjects that carry the probes of `patterns`, also those that arrive in batches with others; none overlaps
+/// another, which the server would refuse. Where there are many, all subjects of the stream: the subscriber filters
+/// again.
 pub(super) fn filters(stream: &str, patterns: &[Pattern]) -> Vec<String> {
     let all = || vec![format!("{stream}.>")];
     let mut filters = Vec::new();
@@ -113,7 +114,7 @@ pub(super) fn overlap(one: &Pattern, other: &Pattern) -> bool {
     one == other || is_within(one, other) || is_within(other, one)
 }
 
-/// Whether `outer` brings whatever `inner` does.
+/// Whether `outer` covers whatever `inner` does.
 fn is_within(inner: &Pattern, outer: &Pattern) -> bool {
     match (inner, outer) {
         // What is below a probe is not that probe.

@@ -14,10 +14,10 @@ const HEADERS: &[u8] = b"NATS/1.0\r\n";
 /// A longer head is of others, and not looked through.
 const HEAD_BYTES_MAX: usize = 16 << 10;
 
-/// What a server says.
+/// What a server sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ServerOp {
-    /// Who it is and what it wants, in JSON.
+    /// Who it is and what it requests, in JSON.
     Info(String),
     Message(Message),
     Ping,
@@ -56,7 +56,7 @@ pub(super) fn header<'a>(head: &'a [u8], name: &str) -> Option<&'a str> {
     line.split_once(':').map(|(_, value)| value.trim())
 }
 
-/// Takes the next of what a server said from `buffer`; `None` while it is not all there.
+/// Takes the server's next operation from `buffer`; `None` while it is incomplete.
 ///
 /// # Errors
 /// When it is not the protocol, or larger than anything honest: the connection is of no more use then.

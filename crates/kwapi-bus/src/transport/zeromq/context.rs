@@ -20,7 +20,7 @@ const IO_THREADS: i32 = 2;
 const DESCRIPTORS_SHARE: u64 = 4;
 /// …and no fewer than this.
 const CONNECTIONS_MIN: u64 = 64;
-/// Where the system does not say how many descriptors there may be.
+/// Where the system does not report a limit of descriptors.
 const CONNECTIONS_USUAL: u64 = 512;
 /// Each takes memory as well.
 const CONNECTIONS_MAX: u64 = 4_096;

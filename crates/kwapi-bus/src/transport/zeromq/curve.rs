@@ -45,7 +45,7 @@ pub struct CurveError {
 pub struct CurvePair {
     /// Stays at its end.
     pub secret_key: Secret,
-    /// Is told to the other end.
+    /// Is sent to the other end.
     pub public_key: String,
 }
 
@@ -67,8 +67,8 @@ impl CurveConfig {
         zmq::z85_encode(&public_of(parse(secret_key.expose())?)).ok()
     }
 
-    /// Checks what can be told without opening anything: that keys are keys, and that the public one belongs to the
-    /// secret one.
+    /// Validates what can be checked without opening anything: that keys are keys, and that the public one belongs to
+    /// the secret one.
     ///
     /// # Errors
     /// At the first key that is wrong.

@@ -88,14 +88,14 @@ impl Sockets {
             let Ok(count) = receive(&open.socket, &mut self.frames) else { return };
             let [topic, payload] = &self.frames;
             let frames: [&[u8]; 3] = [topic, payload, b""];
-            // Those past the second have been let go; that they were there is enough to refuse the message.
+            // Those past the second have been dropped; that they were there is enough to refuse the message.
             let frames = frames.get(..count).unwrap_or(&frames);
             each(Arrival { frames, is_live: true, token: None, later: 0, taken: None });
         }
     }
 }
 
-/// Receives one message and says how many frames it had; those past the second are let go.
+/// Receives one message and returns how many frames it had; those past the second are dropped.
 fn receive(socket: &zmq::Socket, frames: &mut [Message; 2]) -> Result<usize, zmq::Error> {
     let [topic, payload] = frames;
     socket.recv(topic, zmq::DONTWAIT)?;

@@ -24,22 +24,22 @@ const FRAME_BYTES_MAX: i64 = 16_384;
 const LISTENER_FRAME_BYTES_MAX: i64 = 1_024;
 /// How many subscriptions of a listener wait for us; until they are read, its connection is not.
 const LISTENER_HIGH_WATER: i32 = 500;
-/// Who has not said by then which ZeroMQ it speaks, is let go, in milliseconds.
+/// A peer that has not sent its ZeroMQ greeting by then is disconnected, in milliseconds.
 const HANDSHAKE_MS_MAX: i32 = 10_000;
 /// A peer that came back is met after this, in milliseconds.
 const RECONNECT_MS: i32 = 100;
-/// A peer that stays away is asked for no less often than this.
+/// A peer that stays away is retried at least this often.
 const RECONNECT_MS_MAX: i32 = 2_000;
 /// An attempt to connect that nobody answers is given up after this, in milliseconds: TCP by itself waits longer after each
 /// packet that got lost, and would come back a minute after the network.
 const CONNECT_MS_MAX: i32 = 3_000;
-/// How often who listens asks its peer for a sign of life (ZMTP 3.1, `PING`), in milliseconds…
+/// How often the receiving end pings its peer (ZMTP 3.1, `PING`), in milliseconds…
 const HEARTBEAT_MS: i32 = 2_000;
-/// …and how long it waits for anything at all before it connects anew.
+/// …and how long it waits for anything at all before it reconnects.
 const HEARTBEAT_MS_MAX: i32 = 6_000;
-/// What it tells the peer to take for its own death, in milliseconds: no `PING` for so long.
+/// The time after which the peer is to take it for dead, in milliseconds: without a `PING`.
 const HEARTBEAT_TTL_MS: i32 = 10_000;
-/// After these seconds of silence TCP asks whether the peer is still there, this often, this many times.
+/// After these seconds of silence TCP probes the peer, this often, this many times.
 const KEEPALIVE_IDLE_S: i32 = 30;
 const KEEPALIVE_INTERVAL_S: i32 = 10;
 const KEEPALIVE_COUNT: i32 = 3;
@@ -84,7 +84,7 @@ pub(crate) struct OpenSocket {
     bound: Vec<String>,
     /// Of those, the ones that could not be bound again after clients were dropped.
     unbound: Vec<String>,
-    /// Where it was told to attach.
+    /// Where it is configured to attach.
     urls: Vec<String>,
     /// Lets the configured clients in for as long as the socket is there.
     admission: Option<Arc<Admission>>,
@@ -244,7 +244,7 @@ fn serve(
     Ok(admission)
 }
 
-/// Makes `socket`, not connected yet, talk to the configured server and nobody else.
+/// Makes `socket`, not connected yet, connect to the configured server and no other.
 fn join(curve: &CurveConfig, socket: &Socket, url: &str) -> Result<(), BusError> {
     let keys = curve.client(url)?;
     let options = || {
@@ -272,7 +272,7 @@ fn set_options(socket: &Socket, kind: SocketType, ipv6: bool, high_water: i32) -
     socket.set_reconnect_ivl_max(RECONNECT_MS_MAX)?;
     socket.set_connect_timeout(CONNECT_MS_MAX)?;
     if !is_publishing {
-        // Only this side asks: libzmq 4.0 and 4.1, which listen to us elsewhere, take a `PING` and answer none.
+        // Only this side pings: libzmq 4.0 and 4.1, which listen to us elsewhere, take a `PING` and respond to none.
         socket.set_heartbeat_ivl(HEARTBEAT_MS)?;
         socket.set_heartbeat_timeout(HEARTBEAT_MS_MAX)?;
         socket.set_heartbeat_ttl(HEARTBEAT_TTL_MS)?;

@@ -1,4 +1,5 @@
-//! Authentication of clients at encrypted endpoints: libzmq asks a handler who may connect (ZAP, ZeroMQ RFC 27).
+//! Authentication of clients at encrypted endpoints: libzmq queries a handler about who may connect (ZAP, ZeroMQ RFC
+//! 27).
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -70,7 +71,7 @@ impl Admission {
         }
     }
 
-    /// Whether somebody was removed who may still be connected, since it was last asked.
+    /// Whether somebody was removed who may still be connected, since the last call.
     pub(super) fn take_removed(&self) -> bool {
         self.has_removed.load(Ordering::Acquire) && self.has_removed.swap(false, Ordering::AcqRel)
     }

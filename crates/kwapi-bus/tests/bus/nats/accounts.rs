@@ -1,5 +1,5 @@
-//! Limits and rights of an account, changed by a reload of the server's configuration while both ends run: what is told, that
-//! each end comes back by itself, and that nothing is lost that was published.
+//! Limits and rights of an account, changed by a reload of the server's configuration while both ends run: what is
+//! reported, that each end recovers by itself, and that nothing is lost that was published.
 
 use kwapi_core::Secret;
 
@@ -68,7 +68,7 @@ fn publish(site: &Publisher, numbers: std::ops::Range<u64>) {
     numbers.for_each(|number| site.publish(measurement("a", number)));
 }
 
-/// Waits until a link tells something with `words` in it, in whatever case the server writes them.
+/// Waits until a link reports something with `words` in it, in whatever case the server writes them.
 fn reported(words: &str, links: impl Fn() -> Vec<NatsLink>) -> String {
     let has = |problem: &String| problem.to_lowercase().contains(&words.to_lowercase());
     wait_until(words, 2 * LIMIT, || link(links()).problem.filter(has))
@@ -184,7 +184,7 @@ async fn a_message_beyond_the_payload_of_an_account_is_given_up_and_others_pass(
     let (site, history) = (account.site(), account.world.history());
     publish(&site, 0..10);
     take(&history, 0..10).await;
-    // The server says so of the whole server alone before a login, and of the account after it.
+    // The server reports the limit of the whole server before a login, and that of the account after it.
     account.reload(with(&format!("{STORAGE}, limits: {{ max_payload: 420 }}")));
     site.publish(measurement(&"long".repeat(50), 10));
     publish(&site, 11..20);
@@ -213,7 +213,7 @@ async fn rights_that_are_withdrawn_from_who_is_connected_are_reported_and_used_w
         account.reload(self::account(STORAGE, of_site, of_centre));
         publish(&site, next..next + 100);
         let links = || if of_site.is_empty() { history.nats_links() } else { site.nats_links() };
-        // Where it may not acknowledge, it is told once it has something to acknowledge.
+        // Where it may not acknowledge, it is refused once it has something to acknowledge.
         if words.contains("ACK") {
             take(&history, next..next + 100).await;
         }

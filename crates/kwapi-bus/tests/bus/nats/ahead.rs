@@ -58,7 +58,7 @@ async fn what_is_published_is_shown_at_once_while_a_backlog_waits_and_is_receive
     assert_eq!((refused, history.counters().received), (1, BACKLOG + 3));
     wait_until("all is read", LIMIT, || (history.stored_until()? > before).then_some(()));
     until_wanting(&world, 0);
-    // What is read to its end is not heard twice.
+    // What is read to its end is not received twice.
     let begun = Instant::now();
     loop {
         let received = side(&history, NatsSide::Live).messages;
@@ -87,7 +87,7 @@ async fn a_history_that_may_not_listen_reports_it_and_keeps_what_is_stored() {
     world.make_stream().await;
     world.make_consumer(ConsumerBegin::Now).await;
     let (publisher, history) = (world.publisher(), world.history());
-    wait_until("it is told", LIMIT, || {
+    wait_until("it is reported", LIMIT, || {
         side(&history, NatsSide::Live)
             .problem
             .filter(|problem| problem.to_lowercase().contains("permissions"))

@@ -122,7 +122,7 @@ async fn where_no_stream_takes_a_batch_single_messages_are_sent_also_if_somebody
     both(&publisher, 0..1_000);
     stored(&publisher, 1_000);
     assert_eq!(link(publisher.nats_links()).problem, None);
-    // With a listener to all subjects, the server does not say that no stream has one.
+    // With a listener to all subjects, the server does not report that no stream has one.
     let mut listener = world.stranger();
     listener.listen("power.>");
     let publisher = keeping(&world);
@@ -137,7 +137,7 @@ async fn where_no_stream_takes_a_batch_single_messages_are_sent_also_if_somebody
 }
 
 #[tokio::test]
-async fn whoever_wants_a_probe_gets_it_out_of_batches_and_once() {
+async fn whoever_requests_a_probe_gets_it_out_of_batches_and_once() {
     if !kwapi_peers::need_python("nats") {
         return;
     }
@@ -192,7 +192,7 @@ async fn a_history_that_is_killed_within_a_batch_is_given_the_rest_of_it() {
         numbers.extend(more);
         acks.into_iter().for_each(Ack::confirm);
     }
-    // What is on the disk of that batch comes once more, and the account knows it.
+    // What is on the disk of that batch is received once more, and the account recognises it.
     let begin = numbers.first().copied().unwrap_or_default();
     assert!(begin <= confirmed && confirmed < begin + 100, "{begin} of {confirmed}");
     assert_eq!(numbers, (begin..3_000).collect::<Vec<_>>());

@@ -34,7 +34,7 @@ impl Trio {
         Self { _lab: lab, cluster, endpoint, context: BusContext::new() }
     }
 
-    /// Which of the servers leads the stream, as `server` knows it.
+    /// Which of the servers leads the stream, according to `server`.
     fn leader(&self, server: usize) -> usize {
         wait_until("a leader", ELECTION_LIMIT, || {
             let mut stranger = Stranger::connect(&self.cluster.servers[server].address());
@@ -58,7 +58,7 @@ async fn receive_all(history: &Subscriber, all: &mut Vec<u64>, end: u64) {
 }
 
 #[tokio::test]
-async fn a_cluster_goes_on_without_one_of_its_servers_whichever_that_is() {
+async fn a_cluster_continues_without_one_of_its_servers_whichever_that_is() {
     if !kwapi_peers::need_python("nats") {
         return;
     }
@@ -89,11 +89,11 @@ async fn a_cluster_goes_on_without_one_of_its_servers_whichever_that_is() {
     let gone = [(left + 1) % 3, (left + 2) % 3];
     gone.iter().for_each(|place| trio.cluster.servers[*place].kill());
     let end = publish(300);
-    let outage = wait_until("that nothing is stored is told", ELECTION_LIMIT, || {
+    let outage = wait_until("that nothing is stored is reported", ELECTION_LIMIT, || {
         link(publisher.nats_links()).problem.filter(|problem| !problem.starts_with("connection"))
     });
     wait_until("all of it waits here", LIMIT, || (link(publisher.nats_links()).waiting >= 300).then_some(()));
-    wait_until("it is told", ELECTION_LIMIT, || link(history.nats_links()).problem);
+    wait_until("it is reported", ELECTION_LIMIT, || link(history.nats_links()).problem);
     assert!(!outage.contains("nats-setup"), "the stream is there: {outage}");
     gone.iter().for_each(|place| trio.cluster.servers[*place].restart());
     receive_all(&history, &mut all, end).await;
@@ -125,5 +125,5 @@ async fn a_server_that_is_not_there_is_passed_over_and_all_are_named_where_none_
         assert!(problem.contains(&format!("127.0.0.1:{port}: cannot connect")), "{problem}");
     }
     let names_all = |problem: &String| problem.matches("cannot connect").count() == 3;
-    wait_until("it is told of each", LIMIT, || link(publisher.nats_links()).problem.filter(names_all));
+    wait_until("each is reported", LIMIT, || link(publisher.nats_links()).problem.filter(names_all));
 }

@@ -22,8 +22,8 @@ async fn a_server_that_is_killed_and_started_again_costs_no_message() {
         }
         (round * 500..(round + 1) * 500).for_each(|number| publisher.publish(measurement("a", number)));
         if round % 2 == 1 {
-            wait_until("the outage is told", LIMIT, || link(publisher.nats_links()).problem);
-            wait_until("the outage is told", LIMIT, || link(history.nats_links()).problem);
+            wait_until("the outage is reported", LIMIT, || link(publisher.nats_links()).problem);
+            wait_until("the outage is reported", LIMIT, || link(history.nats_links()).problem);
             let all = || (link(publisher.nats_links()).waiting == 500).then_some(());
             wait_until("all of it waits here", LIMIT, all);
             world.server.restart();
@@ -54,7 +54,7 @@ async fn a_server_that_stalls_or_is_not_there_makes_nobody_wait() {
     let nobody = super::super::publisher(&world.context, Scheme::Kwapi1, absent);
     // More than wait at most.
     (0..140_000).for_each(|number| nobody.publish(measurement("a", number)));
-    let status = wait_until("what is dropped is told", LIMIT, || {
+    let status = wait_until("what is dropped is reported", LIMIT, || {
         let link = link(nobody.nats_links());
         (link.dropped + link.waiting == 140_000 && link.problem.is_some()).then_some(link)
     });
@@ -65,7 +65,7 @@ async fn a_server_that_stalls_or_is_not_there_makes_nobody_wait() {
     stored(&publisher, 1);
     world.server.signal(libc::SIGSTOP);
     (1..3_000).for_each(|number| publisher.publish(measurement("a", number)));
-    wait_until("the stall is told", LIMIT, || link(publisher.nats_links()).problem);
+    wait_until("the stall is reported", LIMIT, || link(publisher.nats_links()).problem);
     world.server.signal(libc::SIGCONT);
     let history = world.history();
     let mut all = Vec::new();
@@ -96,10 +96,10 @@ async fn a_login_that_is_wrong_is_reported_and_one_that_is_right_works() {
     assert!(refused.ends_with("authentication failed; check the login in `nats`"), "{refused}");
     let (publisher, history) = (world.publisher(), world.history());
     for problem in [
-        wait_until("the refusal is told", LIMIT, || {
+        wait_until("the refusal is reported", LIMIT, || {
             link(publisher.nats_links()).problem.filter(|it| it.contains("auth"))
         }),
-        wait_until("the refusal is told", LIMIT, || {
+        wait_until("the refusal is reported", LIMIT, || {
             link(history.nats_links()).problem.filter(|it| it.contains("auth"))
         }),
     ] {
@@ -132,11 +132,11 @@ async fn who_may_not_publish_or_subscribe_gets_the_error_of_the_server() {
     let publisher = world.publisher();
     let live = subscriber(&world.context, vec![world.source(None)], &["*"]);
     publisher.publish(measurement("a", 1));
-    let problem = wait_until("the refusal is told", LIMIT, || {
+    let problem = wait_until("the refusal is reported", LIMIT, || {
         link(publisher.nats_links()).problem.filter(|it| it.contains("server reports"))
     });
     assert!(problem.to_lowercase().contains("permissions violation for publish to \"power.a\""), "{problem}");
-    let problem = wait_until("the refusal is told", LIMIT, || {
+    let problem = wait_until("the refusal is reported", LIMIT, || {
         link(live.nats_links()).problem.filter(|it| it.contains("server reports"))
     });
     assert!(
@@ -194,7 +194,7 @@ async fn a_stream_or_consumer_that_is_deleted_is_reported_and_used_again_when_it
     assert_eq!(stranger.request("$JS.API.CONSUMER.DELETE.power.centre", b"")["success"], true);
     (1..=600).for_each(|number| publisher.publish(measurement("a", number)));
     let (numbers, acks) = receive(&history, 600).await;
-    assert_eq!(numbers, (1..=600).collect::<Vec<_>>(), "it goes on where it was");
+    assert_eq!(numbers, (1..=600).collect::<Vec<_>>(), "it continues where it was");
     acks.into_iter().for_each(Ack::confirm);
     first.into_iter().for_each(Ack::confirm);
     until_wanting(&world, 0);
@@ -202,8 +202,8 @@ async fn a_stream_or_consumer_that_is_deleted_is_reported_and_used_again_when_it
     publisher.publish(measurement("a", 601));
     let missing =
         |problem: &String| problem.starts_with("stream power not found; create it with `kwapi nats-setup`");
-    wait_until("the loss is told", LIMIT, || link(publisher.nats_links()).problem.filter(missing));
-    wait_until("the loss is told", LIMIT, || link(history.nats_links()).problem.filter(missing));
+    wait_until("the loss is reported", LIMIT, || link(publisher.nats_links()).problem.filter(missing));
+    wait_until("the loss is reported", LIMIT, || link(history.nats_links()).problem.filter(missing));
     world.make_stream().await;
     let (numbers, acks) = receive(&history, 1).await;
     assert_eq!(numbers, [601], "the numbers of another stream are others");
@@ -273,7 +273,7 @@ async fn a_consumer_that_is_paused_is_reported() {
     };
     assert_eq!(pause("2100-01-01T00:00:00Z")["paused"], true);
     let history = world.history();
-    wait_until("the pause is told", LIMIT, || {
+    wait_until("the pause is reported", LIMIT, || {
         link(history.nats_links()).problem.filter(|problem| problem.contains("is paused until 2100"))
     });
     assert_ne!(pause("2000-01-01T00:00:00Z")["paused"], true);

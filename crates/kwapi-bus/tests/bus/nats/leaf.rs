@@ -83,12 +83,12 @@ async fn what_a_site_has_stored_reaches_the_centre_in_order_after_the_link_was_c
     for subscriber in [&history, &live] {
         wait_until("a connection", LIMIT, || link(subscriber.nats_links()).problem.is_none().then_some(()));
     }
-    // Live comes through without any stream, once the servers have told each other who listens.
+    // Live comes through without any stream, once the servers have exchanged their subscriptions.
     let mut begun = 0;
     while timeout(Duration::from_millis(200), live.recv()).await.is_err() {
         publisher.publish(measurement("lyon.a", begun));
         begun += 1;
-        assert!(begun < 100, "nothing is heard live");
+        assert!(begun < 100, "nothing is received live");
     }
     (begun..100).for_each(|number| publisher.publish(measurement("lyon.a", number)));
     let (mut numbers, acks) = receive(&history, 100).await;
@@ -109,7 +109,7 @@ async fn what_a_site_has_stored_reaches_the_centre_in_order_after_the_link_was_c
 }
 
 #[tokio::test]
-async fn headers_reach_the_centre_and_so_does_what_a_stream_stores_that_was_made_anew() {
+async fn headers_reach_the_centre_and_so_does_what_a_stream_stores_that_was_recreated() {
     if !kwapi_peers::need_python("nats") {
         return;
     }
@@ -131,7 +131,7 @@ async fn headers_reach_the_centre_and_so_does_what_a_stream_stores_that_was_made
     let (numbers, acks) = receive(&history, 50).await;
     acks.into_iter().for_each(Ack::confirm);
     assert_eq!(numbers, (0..50).collect::<Vec<_>>());
-    // A disk was changed, or an operator has begun anew: the centre goes on after the numbers it knows.
+    // A disk was changed, or an operator has started afresh: the centre continues after the numbers it has.
     assert_eq!(stranger.request("$JS.API.STREAM.DELETE.power", b"")["success"], true);
     world.make_stream(&world.site, &[]).await;
     (50..60).for_each(|number| publisher.publish(measurement("lyon.a", number)));

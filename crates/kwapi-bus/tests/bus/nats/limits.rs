@@ -1,11 +1,11 @@
-//! Servers that store no more: what is told, and that nothing is lost once they do again.
+//! Servers that store no more: what is reported, and that nothing is lost once they do again.
 
 use super::*;
 
 /// More messages than any limit here takes.
 const COUNT: u64 = 4_000;
 
-/// Waits until the publisher tells something with `words` in it, while what it could not store waits.
+/// Waits until the publisher reports something with `words` in it, while what it could not store waits.
 fn check_problem(publisher: &Publisher, words: &str) {
     let problem = wait_until(words, 2 * LIMIT, || {
         let link = link(publisher.nats_links());

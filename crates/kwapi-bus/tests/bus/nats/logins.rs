@@ -65,12 +65,12 @@ async fn a_user_with_credentials_is_let_in_by_its_account() {
     stored(&publisher, 1);
 }
 
-/// The server lets nobody in who logs in as this world does, and no secret is told.
+/// The server lets nobody in with this world's login, and no secret is disclosed.
 async fn is_refused(world: &World) {
     let refused = NatsSetup::connect(&world.endpoint()).await.expect_err("not let in").to_string();
     assert!(refused.ends_with("authentication failed; check the login in `nats`"), "{refused}");
     let publisher = world.publisher();
-    let refusal = wait_until("it is told", LIMIT, || {
+    let refusal = wait_until("it is reported", LIMIT, || {
         link(publisher.nats_links()).problem.filter(|problem| !problem.starts_with("not connected"))
     });
     assert_eq!(refusal, "authentication failed; check the login in `nats`");
@@ -115,7 +115,7 @@ async fn a_login_that_is_revoked_is_reported_and_another_is_taken_up_without_a_r
     world.server.signal(libc::SIGHUP);
     let both: [&dyn Fn() -> Vec<NatsLink>; 2] = [&|| publisher.nats_links(), &|| history.nats_links()];
     for links in both {
-        wait_until("the refusal is told", LIMIT, || {
+        wait_until("the refusal is reported", LIMIT, || {
             link(links())
                 .problem
                 .filter(|problem| problem == "authentication failed; check the login in `nats`")

@@ -16,7 +16,7 @@ fn change(world: &World, changes: &Value) {
     assert!(changed["error"].is_null(), "{changed}");
 }
 
-/// What `changes` say of the consumer as it is now.
+/// Whether `changes` hold for the consumer as it is now.
 fn is_changed(world: &World, changes: &Value) -> bool {
     let config = world.stranger().request("$JS.API.CONSUMER.INFO.power.centre", b"")["config"].clone();
     changes.as_object().expect("a table").iter().any(|(key, value)| config.get(key) == Some(value))
@@ -113,7 +113,7 @@ async fn a_consumer_that_is_paused_while_it_is_in_use_is_reported_with_the_comma
     };
     assert_eq!(pause("2100-01-01T00:00:00Z")["paused"], true);
     publisher.publish(measurement("a", 1));
-    let problem = wait_until("the pause is told", LIMIT, || link(history.nats_links()).problem);
+    let problem = wait_until("the pause is reported", LIMIT, || link(history.nats_links()).problem);
     assert_eq!(
         problem,
         "consumer centre is paused until 2100-01-01T00:00:00Z; to resume it: nats consumer resume power centre"

@@ -33,7 +33,7 @@ fn confirmed(site: &Publisher, count: u64) {
     wait_until("the server confirms all", LIMIT, || is_done().then_some(()));
 }
 
-/// Waits until the site knows that all is on the disk of the centre.
+/// Waits until the site has confirmation that all is on the disk of the centre.
 fn released(site: &Publisher) {
     wait_until("the centre has all", LIMIT, || (spool(site).2.lacking == 0).then_some(()));
 }

@@ -66,7 +66,7 @@ impl Coverage {
         self.reach
     }
 
-    /// Says that nothing is known to be covered from `from` to `to`, which is after all such said before.
+    /// Notes that nothing is known to be covered from `from` to `to`, which is after all earlier holes.
     pub(super) fn leave_hole(&mut self, from: u64, to: u64) {
         let (from, to) = (whole_ms(from), whole_ms(to));
         if from < to {
@@ -74,12 +74,12 @@ impl Coverage {
         }
     }
 
-    /// Says that all up to `reach` is covered, but for the holes.
+    /// Notes that all up to `reach` is covered, but for the holes.
     pub(super) fn reach(&mut self, reach: u64) {
         self.reach = self.reach.max(whole_ms(reach));
     }
 
-    /// Goes on with what was covered `later`; nothing is known of the time between.
+    /// Continues with what was covered `later`; nothing is known of the time between.
     pub(super) fn append(&mut self, later: &Self) {
         self.leave_hole(self.reach, later.since);
         for &(from, to) in later.holes.iter().take(later.holes_len.into()) {

@@ -9,7 +9,7 @@ use crate::{Energy, Timestamp, Totals};
 pub struct Credit {
     /// The account's totals before the message…
     pub before: Totals,
-    /// …and with it. Energy never falls from one to the other; a status may, when a late message tells that what was
+    /// …and with it. Energy never falls from one to the other; a status may, when a late message shows that what was
     /// bridged had been measured.
     pub totals: Totals,
     /// The wall time the gain belongs to.
@@ -37,14 +37,14 @@ pub struct Stretch {
 }
 
 /// How an account took a message: all that was decided by the time it arrived, so that who reads it again from a
-/// journal decides nothing anew.
+/// journal need not decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Decision {
-    /// It goes on in a session that is known, or on the curve of one.
+    /// It continues a known session, or the curve of one.
     Continue,
     /// As `Continue`; and while the publisher with the newest session is silent, this one is the present.
     Present,
-    /// It begins another segment of the account, after all that was heard before.
+    /// It begins another segment of the account, after all that was received before.
     Begin {
         /// What kind of segment.
         kind: SegmentKind,
@@ -53,7 +53,7 @@ pub enum Decision {
         /// Where on its curve (or in its session's energy) its credit begins.
         base: Energy,
     },
-    /// It begins a segment before others that were heard earlier.
+    /// It begins a segment before others that were received earlier.
     Insert,
     /// It is a message of the original Kwapi.
     Legacy {
@@ -67,11 +67,11 @@ pub enum Decision {
 /// How a segment of an account began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SegmentKind {
-    /// The account began in it: it counts from the lowest point heard.
+    /// The account began in it: it counts from the lowest point received.
     First,
-    /// It began after what was heard before: all of it counts.
+    /// It began after what was received before: all of it counts.
     Follower,
-    /// It ran beside what was heard before: it counts from where the account took it up.
+    /// It ran beside what was received before: it counts from where the account took it up.
     Rival,
 }
 

@@ -1,9 +1,10 @@
 //! What the runs of an account are good for, in the order of its segments and their runs.
 //!
-//! On a curve the credit is the highest point heard less the lowest known: what a run measures below the highest point of
-//! the runs before it is cut from its own sums, and what lies between that point and the run's begin is the stop's,
-//! bridged. A curve that began after what was heard before counts from its begin, a rival from where it was taken up.
-//! The fold goes from run to run with a few numbers, so that the oldest runs can be closed without changing the sum.
+//! On a curve the credit is the highest point received less the lowest known: what a run measures below the highest
+//! point of the runs before it is cut from its own sums, and what lies between that point and the run's begin is the
+//! stop's, bridged. A curve that began after what was received before counts from its begin, a rival from where it was
+//! taken up. The fold proceeds from run to run with a few numbers, so that the oldest runs can be closed without
+//! changing the sum.
 
 use serde::{Deserialize, Serialize};
 
@@ -66,7 +67,7 @@ pub(super) struct Sum {
     /// Measured, estimated, bridged, in millijoules.
     pub(super) joules: [u64; 3],
     pub(super) coverage: Coverage,
-    /// The newest stamp heard; `None` before there is any.
+    /// The newest stamp received; `None` before there is any.
     pub(super) newest: Option<Timestamp>,
     /// Where the curve stands whose runs are being summed; `None` where the next run opens a segment.
     pub(super) curve: Option<Curve>,
@@ -81,7 +82,7 @@ pub(super) struct Curve {
     lowest: Option<Energy>,
 }
 
-/// A stop before a run, of which a register tells the energy: from and to.
+/// A stop before a run, of which a register gives the energy: from and to.
 type Stop = (u64, u64);
 
 /// What a run adds to the curve before it.
@@ -92,8 +93,8 @@ pub(super) struct Step {
     pub(super) stop: Energy,
     /// What is cut from its own sums: it had been credited before.
     pub(super) cut: Energy,
-    /// Whether it goes on in the segment of the run before it.
-    pub(super) goes_on: bool,
+    /// Whether it continues the segment of the run before it.
+    pub(super) continues: bool,
     /// Whether what is before its lowest message does not count.
     pub(super) is_first: bool,
     /// The curve after it.
@@ -104,7 +105,7 @@ impl Step {
     pub(super) fn new(curve: Option<Curve>, run: &Run) -> Self {
         let at = run.top.begin;
         let is_first = run.opens == Some(SegmentKind::First);
-        let goes_on = run.opens.is_none() && curve.is_some();
+        let continues = run.opens.is_none() && curve.is_some();
         let (stop, cut, counted, before);
         if is_first {
             let lowest = run.low().value();
@@ -112,7 +113,7 @@ impl Step {
             counted = run.top.totals.since(&run.low().totals);
             before = Curve { highest: lowest, lowest: Some(lowest) };
         } else {
-            let former = curve.filter(|_| goes_on).unwrap_or(Curve { highest: run.base, lowest: None });
+            let former = curve.filter(|_| continues).unwrap_or(Curve { highest: run.base, lowest: None });
             let below = former.lowest.map_or(Energy::ZERO, |lowest| lowest.saturating_sub(at));
             stop = at.saturating_sub(former.highest).saturating_add(below);
             cut = former.highest.saturating_sub(at);
@@ -124,7 +125,7 @@ impl Step {
             joules: [measured, estimated, bridged.saturating_add(stop.millijoules())],
             stop,
             cut,
-            goes_on,
+            continues,
             is_first,
             curve: Curve { highest: before.highest.max(run.top.value()), ..before },
         }
@@ -139,7 +140,7 @@ impl Step {
     fn stop(&self, run: &Run, newest: Option<Timestamp>, since: u64) -> Option<Stop> {
         let mut newest = newest?;
         let at = run.start();
-        if !self.goes_on {
+        if !self.continues {
             if self.stop == Energy::ZERO {
                 return None;
             }
@@ -202,7 +203,7 @@ impl Curve {
 }
 
 impl Account {
-    /// Where the total counts from, unless nothing was heard yet.
+    /// Where the total counts from, unless nothing was received yet.
     pub(super) fn first_stamp(&self) -> Option<Timestamp> {
         self.past.as_ref().map(|past| past.since).or_else(|| Some(self.runs.first()?.low().stamp))
     }

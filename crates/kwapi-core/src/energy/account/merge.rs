@@ -1,7 +1,7 @@
-//! Two accounts of one probe, kept by two plugins that heard the same publishers, become one: what an account would be
-//! that has heard what either has.
+//! Two accounts of one probe, kept by two plugins that received from the same publishers, become one: what an account
+//! would be that has received what either has.
 //!
-//! Of a session both know, the lowest and the highest message count, of either. A session that only one knows takes its
+//! Of a session both have, the lowest and the highest message count, of either. A session that only one has takes its
 //! place by its id. What is closed cannot be taken apart any more: runs that one has closed are closed in the other as
 //! well, and of the two sums that come before the open runs the one is taken with which the total is greater.
 //!
@@ -22,7 +22,7 @@ use crate::{Energy, Timestamp};
 /// How a run's segment began, as [`Run`] keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Opening {
-    /// Of two plugins the one that knows more of what ran beside it has the higher.
+    /// Of two plugins the one that has more of what ran beside it has the higher.
     rank: u8,
     base: Energy,
     begin: Timestamp,
@@ -31,8 +31,8 @@ struct Opening {
 /// What a run is where it is put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Beginning {
-    /// It goes on in the segment of the run before it.
-    GoesOn,
+    /// It continues the segment of the run before it.
+    Continues,
     /// It begins a segment.
     Opens(Opening),
 }
@@ -44,8 +44,8 @@ struct Joint {
 }
 
 impl Account {
-    /// The account that has heard what this one and `other` have. `received_at` is now, on the plugin's monotonic clock: a
-    /// publisher that only `other` has heard counts as heard now.
+    /// The account that has received what this one and `other` have. `received_at` is now, on the plugin's monotonic
+    /// clock: a publisher that only `other` has received from counts as received just now.
     ///
     /// [`Account::lost`] stays this one's: it counts what did not come here.
     #[must_use]
@@ -79,13 +79,13 @@ impl Account {
         past.origin = past.origin.min(since);
     }
 
-    /// What is closed, if anything is: a past may also say no more than where the account begins.
+    /// What is closed, if anything is: a past may also hold no more than where the account begins.
     fn closed(&self) -> Option<&Past> {
         self.past.as_deref().filter(|past| past.sum.newest.is_some())
     }
 
     /// Whether all was closed in the way that is understood here: an account of an earlier version has in its sum what
-    /// its open runs say again.
+    /// its open runs hold again.
     fn is_plain(&self) -> bool {
         self.closed().is_none() || self.runs.iter().all(|run| run.opens != Some(SegmentKind::First))
     }
@@ -151,10 +151,10 @@ impl Side {
         account.past
     }
 
-    /// How a run begins that this side has not heard, after all that it has.
+    /// How a run begins that this side has not received, after all that it has.
     fn beginning(&self, run: &Run) -> Option<Beginning> {
         match self.older.last() {
-            Some(last) if last.curve == run.curve && last.number < run.number => Some(Beginning::GoesOn),
+            Some(last) if last.curve == run.curve && last.number < run.number => Some(Beginning::Continues),
             Some(_) | None => Opening::after(run, self.newest()).map(Beginning::Opens),
         }
     }
@@ -217,7 +217,7 @@ fn before(sides: &[Side; 2], first: Option<&Joint>) -> Vec<Before> {
     for (index, side) in sides.iter().enumerate().filter(|(_, side)| has_older(side)) {
         let own = first.and_then(|joint| joint.at.get(index).copied().flatten());
         let known = match (first, own) {
-            (None, _) => Some(Beginning::GoesOn), // There is none.
+            (None, _) => Some(Beginning::Continues), // There is none.
             (Some(_), Some(at)) => side.account.runs.get(at).map(Beginning::of),
             (Some(joint), None) if side.account.runs.is_empty() => side.beginning(&joint.run),
             (Some(_), None) => None,
@@ -245,7 +245,7 @@ fn before(sides: &[Side; 2], first: Option<&Joint>) -> Vec<Before> {
     all
 }
 
-/// The stamp of the newest measurement: of whoever has heard the newest run furthest.
+/// The stamp of the newest measurement: of whoever has received the newest run furthest.
 fn last_of(joint: &Joint, sides: &[Side; 2]) -> Timestamp {
     let newest = joint.at.iter().zip(sides).filter_map(|(at, side)| {
         let run = side.account.runs.get((*at)?)?;
@@ -290,23 +290,23 @@ fn zip(a: &[Run], b: &[Run]) -> Option<Vec<Joint>> {
 fn beginning(joints: &[Joint], index: usize, sides: &[Side; 2]) -> Option<Beginning> {
     let (joint, before) = (joints.get(index)?, joints.get(index.checked_sub(1)?)?);
     let (run, previous) = (&joint.run, &before.run);
-    // Whoever has both next to each other, and heard no less of the former than the other, knows best.
-    let knows = |(at, side): (&Option<usize>, &Side)| {
+    // Whoever has both next to each other, and received no less of the former than the other, decides.
+    let decisive = |(at, side): (&Option<usize>, &Side)| {
         let (at, runs) = ((*at)?, &side.account.runs);
         let own = runs.get(at.checked_sub(1)?)?;
         let is_same = own.session == previous.session && own.top.seq == previous.top.seq;
         is_same.then(|| runs.get(at).map(Beginning::of)).flatten()
     };
-    let known: Vec<Beginning> = joint.at.iter().zip(sides).filter_map(knows).collect();
+    let known: Vec<Beginning> = joint.at.iter().zip(sides).filter_map(decisive).collect();
     let is_next_run = previous.curve == run.curve && previous.number < run.number;
     let is_after = run.session >= previous.top.stamp && run.session > previous.session;
-    if is_next_run && (known.contains(&Beginning::GoesOn) || is_after) {
-        return Some(Beginning::GoesOn);
+    if is_next_run && (known.contains(&Beginning::Continues) || is_after) {
+        return Some(Beginning::Continues);
     }
     if let Some(best) = known.into_iter().filter_map(Beginning::opening).max() {
         return Some(Beginning::Opens(best));
     }
-    // Of those that have heard less of the former, a rival's begin may still lie after it.
+    // Of those that have received less of the former, a rival's begin may still lie after it.
     let openings = joint.at.iter().zip(sides);
     let openings = openings.filter_map(|(at, side)| Beginning::of(side.account.runs.get((*at)?)?).opening());
     let is_later_rival = |known: &Opening| known.rank == Opening::RIVAL && known.begin >= previous.top.stamp;
@@ -323,7 +323,7 @@ impl Beginning {
     /// What a run is in its account.
     fn of(run: &Run) -> Self {
         let rank = match run.opens {
-            None => return Self::GoesOn,
+            None => return Self::Continues,
             Some(SegmentKind::First) => 0,
             Some(SegmentKind::Follower) => Opening::FOLLOWER,
             Some(SegmentKind::Rival) => Opening::RIVAL,
@@ -333,7 +333,7 @@ impl Beginning {
 
     fn opening(self) -> Option<Opening> {
         match self {
-            Self::GoesOn => None,
+            Self::Continues => None,
             Self::Opens(opening) => Some(opening),
         }
     }
@@ -343,7 +343,7 @@ impl Opening {
     const FOLLOWER: u8 = 1;
     const RIVAL: u8 = 2;
 
-    /// How a run begins that nobody has heard with what came before it, up to `newest`; `None`: beside it.
+    /// How a run begins that neither has received with what came before it, up to `newest`; `None`: beside it.
     fn after(run: &Run, newest: Option<Timestamp>) -> Option<Self> {
         let is_after = |at: Timestamp| newest.is_none_or(|newest| at > newest);
         if is_after(run.curve) {
@@ -368,7 +368,7 @@ impl Run {
         (self.opens, self.base, self.begin) = (Some(kind), base, begin);
     }
 
-    /// What either has heard of one session. `None`: they take it for runs of different curves.
+    /// What either has received of one session. `None`: they take it for runs of different curves.
     fn merge(&self, other: &Self) -> Option<Self> {
         if (self.session, self.curve, self.number) != (other.session, other.curve, other.number) {
             return None;
@@ -386,7 +386,7 @@ impl Run {
         if self.missing != other.missing {
             merged.missing = None;
         }
-        // Neither has seen how the clock went between what one heard and what the other did.
+        // Neither has seen how the clock went between what one received and what the other did.
         let gap = (less.top.seq < high.low().seq).then(|| (less.top, high.low()));
         merged.merge_steps(less, gap);
         Some(merged)

@@ -1,7 +1,7 @@
-//! Where in an account a message belongs, as far as what was heard tells it and not when it arrives.
+//! Where in an account a message belongs, as far as what was received determines it, and not when it arrives.
 //!
 //! Sessions and curves of a probe are ordered by their ids, which rise for ever; stamps label. The next run of a curve
-//! follows at once. What goes on beside its successor, or fits nowhere, is another publisher's.
+//! follows at once. What continues beside its successor, or fits nowhere, is another publisher's.
 
 use std::ops::Range;
 
@@ -59,7 +59,7 @@ impl Begin {
         Self { kind: SegmentKind::Rival, from: message.timestamp, base: Point::of(message).value() }
     }
 
-    /// A rival heard for the first time when ours was last heard at `newest`. A session that begins now has nothing
+    /// A rival received for the first time when ours was last received at `newest`. A session that begins now has nothing
     /// before its first message that another could have been credited.
     pub(super) fn rival(message: &Accounting, newest: Timestamp) -> Self {
         if message.seq > 0 {
@@ -70,7 +70,7 @@ impl Begin {
 }
 
 impl Account {
-    /// Where `message` belongs. `is_silent`: the newest publisher has not been heard for `max_gap`.
+    /// Where `message` belongs. `is_silent`: the newest publisher has sent nothing for `max_gap`.
     pub(super) fn place(&self, message: &Accounting, is_silent: bool) -> Result<Place, Nowhere> {
         let (curve, begin) =
             message.curve.map_or((message.session, Energy::ZERO), |curve| (curve.id, curve.begin));
@@ -78,7 +78,7 @@ impl Account {
         let Some(newest) = self.runs.last() else {
             return Ok(Place::Begin(self.begin_after_legacy(message, curve, begin)));
         };
-        // The usual message first: it goes on where the newest one was, on its curve or without.
+        // The usual message first: it continues where the newest one was, on its curve or without.
         if newest.session == session {
             return Ok(Place::Run(self.runs.len() - 1));
         }
@@ -97,7 +97,7 @@ impl Account {
         if session > newest.session && session > newest.top.stamp {
             return Ok(Place::Begin(Begin { kind: SegmentKind::Rival, from: session, base: begin }));
         }
-        // A publisher that keeps no record of its ids began anew, and the clock is behind the newest id.
+        // A publisher that keeps no record of its ids started afresh, and the clock is behind the newest id.
         if is_silent && session > newest.top.stamp {
             let base = if curve > newest.top.stamp { Energy::ZERO } else { begin };
             return Ok(Place::Begin(Begin { base, ..Begin::follower(session) }));
@@ -109,7 +109,7 @@ impl Account {
         }
     }
 
-    /// The first session with sums ever heard, or the first after messages that had none: these cover the time up to
+    /// The first session with sums ever received, or the first after messages that had none: these cover the time up to
     /// the newest.
     fn begin_after_legacy(&self, message: &Accounting, curve: Timestamp, begin: Energy) -> Begin {
         if self.past.is_none() {

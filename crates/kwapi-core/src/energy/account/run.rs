@@ -7,7 +7,7 @@ use super::decision::SegmentKind;
 use super::missing::{self, Missing};
 use crate::{Accounting, Energy, Timestamp, Totals};
 
-/// How far below its newest message a session's messages are told apart, one bit each. [`Missing`] goes further back.
+/// How far below its newest message a session's messages are distinguished, one bit each. [`Missing`] goes further back.
 const WINDOW: u64 = 64;
 /// A wall clock that differs from the monotonic one by no more than this, and a hundredth, was not set but runs a little
 /// fast or slow.
@@ -79,7 +79,7 @@ impl LowPoint {
     }
 }
 
-/// One session as far as it has been heard: a run on its curve, or all there is without one.
+/// One session as far as it has been received: a run on its curve, or all there is without one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Run {
     pub(super) session: Timestamp,
@@ -87,7 +87,7 @@ pub(super) struct Run {
     pub(super) curve: Timestamp,
     /// Which run on the curve.
     pub(super) number: u32,
-    /// What kind of segment it is the first run of; `None`: it goes on in the segment of the run before it.
+    /// What kind of segment it is the first run of; `None`: it continues the segment of the run before it.
     pub(super) opens: Option<SegmentKind>,
     /// Where the segment's credited time begins, if it opens one.
     pub(super) begin: Timestamp,
@@ -95,7 +95,7 @@ pub(super) struct Run {
     pub(super) base: Energy,
     /// Which of the `WINDOW` messages up to the highest have been seen, newest in bit 0.
     pub(super) seen: u64,
-    /// Its message of the lowest sequence number heard…
+    /// Its message of the lowest sequence number received…
     pub(super) low: LowPoint,
     /// …and of the highest.
     pub(super) top: Point,
@@ -132,12 +132,12 @@ pub(super) enum RunPlace {
     Between,
     /// Before all others.
     Earliest,
-    /// Seen before, or too old to tell.
+    /// Seen before, or too old to distinguish.
     Duplicate,
 }
 
 impl Run {
-    /// A session of which `message` is the first heard. It goes on in the segment before it.
+    /// A session of which `message` is the first received. It continues the segment before it.
     pub(super) fn new(message: &Accounting) -> Self {
         let point = Point::of(message);
         Self {
@@ -155,16 +155,16 @@ impl Run {
         }
     }
 
-    /// Its message of the lowest sequence number heard.
+    /// Its message of the lowest sequence number received.
     pub(super) fn low(&self) -> Point {
         self.low.point()
     }
 
-    /// Takes note of one of its messages. However far back, one before all others is told from a duplicate.
+    /// Takes note of one of its messages. However far back, one before all others is distinguished from a duplicate.
     pub(super) fn note(&mut self, message: &Accounting) -> RunPlace {
         let mut point = Point::of(message);
         if message.curve.map_or(message.session, |curve| curve.id) != self.curve {
-            point.begin = self.top.begin; // It has no curve any more, or has one now: its sums go on all the same.
+            point.begin = self.top.begin; // It has no curve any more, or has one now: its sums continue regardless.
         }
         if let Some(ahead) = point.seq.checked_sub(self.top.seq).filter(|ahead| *ahead > 0) {
             self.note_missing(&point, ahead);
@@ -324,7 +324,7 @@ impl Run {
     }
 
     /// Covers the wall time of its readings. Of what was not covered before, the statuses have the shares that they have
-    /// of the publisher's monotonic time. `is_first`: what is before the lowest message heard does not count.
+    /// of the publisher's monotonic time. `is_first`: what is before the lowest message received does not count.
     pub(super) fn cover(&self, coverage: &mut Coverage, is_first: bool) {
         let (mut from, counted) = self.counted(is_first);
         let shares = shares_of(&counted);

@@ -25,7 +25,7 @@ pub enum SnapshotError {
 }
 
 impl Account {
-    /// Appends the account, less what is known only to this process (when it was last heard).
+    /// Appends the account, less what is known only to this process (when its publisher last sent).
     pub fn encode(&self, out: &mut Vec<u8>) {
         let has_missing = self.runs.iter().any(|run| run.missing.is_some());
         out.push(if has_missing { VERSION_MISSING } else { VERSION });

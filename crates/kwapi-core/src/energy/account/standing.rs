@@ -1,8 +1,9 @@
-//! Where an account stands, in a few words: so that two plugins that heard the same publishers can tell whether their
-//! accounts agree, without sending them.
+//! Where an account stands, in a few words: so that two plugins that received from the same publishers can determine
+//! whether their accounts agree, without sending them.
 //!
-//! They are never asked at the same instant. But whatever the newest message, an account's energy less what that message
-//! has is the same as long as its session lasts: two accounts that agree in it agree at every message of the session.
+//! They are never queried at the same instant. But whatever the newest message, an account's energy less what that
+//! message has is the same as long as its session lasts: two accounts that agree in it agree at every message of the
+//! session.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,21 +18,22 @@ pub struct Standing {
     pub since: Timestamp,
     /// The total.
     pub energy: Energy,
-    /// Session and number of the newest message; `None` where only messages of the original Kwapi were heard.
+    /// Session and number of the newest message; `None` where only messages of the original Kwapi were received.
     newest: Option<(Timestamp, u64)>,
     /// Measured, estimated and bridged energy, less what the newest message has of each, in millijoules. `None` while that
-    /// is not the same at every message: a total is held, or two publishers are heard.
+    /// is not the same at every message: a total is held, or two publishers send.
     base: Option<[i64; 3]>,
 }
 
 /// How one account stands to another of the same probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StandingOrder {
-    /// They agree, as far as can be told.
+    /// They agree, as far as can be determined.
     Equal,
-    /// They cannot be compared, as neither heard the newest message of the other; or it is for the other to take ours.
+    /// They cannot be compared, as neither has received the newest message of the other; or it is for the other to take
+    /// ours.
     Ahead,
-    /// The other begins earlier, or knows of a later session: it is to be taken.
+    /// The other begins earlier, or has a later session: it is to be taken.
     Behind,
     /// At the same message they have different energy, by so much; or the same with different statuses. The other is to be
     /// taken, as ours is there.
@@ -76,11 +78,11 @@ impl Account {
 
 impl Standing {
     /// What is the same at every message of the newest session: where two accounts of a probe have the same, neither has to take
-    /// anything of the other, as far as [`Standing::compare`] can tell. Begin, session and the three parts of the energy, as
-    /// numbers of eight bytes, the least first. `None` while the next message may change it.
+    /// anything of the other, as far as [`Standing::compare`] can determine. Begin, session and the three parts of the
+    /// energy, as numbers of eight bytes, the least first. `None` while the next message may change it.
     pub fn constant(&self) -> Option<[u8; 40]> {
         let session = self.newest.map_or(u64::MAX, |(session, _)| session.micros());
-        // Of the original Kwapi's messages only the begin tells.
+        // Of the original Kwapi's messages only the begin is known.
         let [measured, estimated, bridged] = if self.newest.is_none() { [0; 3] } else { self.base? };
         let [since, session] = [self.since.micros(), session].map(u64::to_le_bytes);
         let parts = [measured, estimated, bridged].map(i64::to_le_bytes);
@@ -91,7 +93,7 @@ impl Standing {
         Some(all)
     }
 
-    /// Whether this one has heard the newest message of `other`, or a later one.
+    /// Whether this one has received the newest message of `other`, or a later one.
     pub fn covers(&self, other: &Self) -> bool {
         self.newest >= other.newest
     }
@@ -99,7 +101,7 @@ impl Standing {
     /// How the account that stands here stands to `other`'s.
     pub fn compare(&self, other: &Self) -> StandingOrder {
         let (Some((session, seq)), Some((other_session, other_seq))) = (self.newest, other.newest) else {
-            // Of the original Kwapi's messages none can be told from another.
+            // Of the original Kwapi's messages none can be distinguished from another.
             let is_behind = other.since < self.since || self.newest.is_none() && other.newest.is_some();
             return if is_behind { StandingOrder::Behind } else { StandingOrder::Ahead };
         };

@@ -32,7 +32,7 @@ pub(super) fn message(session: u64, second: u64, joules: u64) -> Accounting {
     }
 }
 
-/// An account less what is known only to one process: the rival, and when somebody was last heard.
+/// An account less what is known only to one process: the rival, and when a publisher last sent.
 fn kept(account: &Account) -> Account {
     Account { rival: None, received_us: 0, is_resumed: false, ..account.clone() }
 }
@@ -95,7 +95,7 @@ fn of_two_publishers_the_first_stays_until_it_is_silent() {
             message(140, 151, 7_000), // somebody else, whose time overlaps
             message(100, 152, 200),
             message(140, 153, 7_300),
-            message(100, 154, 400), // the first speaks for the last time
+            message(100, 154, 400), // the last message of the first
             message(140, 155, 7_400),
             message(140, 170, 7_900), // silent for 16 s: the second takes over from its first message after 154
         ],
@@ -110,7 +110,7 @@ fn of_two_publishers_the_first_stays_until_it_is_silent() {
 
 #[test]
 fn a_backward_clock_step_costs_no_energy() {
-    // At 154 the clock falls back by 50 s; the publisher begins a new session and goes on.
+    // At 154 the clock falls back by 50 s; the publisher begins a new session and continues.
     let mut account = Account::default();
     let mut clock = 0;
     let mut receive = |messages: &mut dyn Iterator<Item = Accounting>| {
@@ -126,7 +126,7 @@ fn a_backward_clock_step_costs_no_energy() {
 
 #[test]
 fn a_clock_set_back_to_before_the_session_began_costs_no_energy() {
-    // At 110 the clock falls back to 81, and in time passes all that was heard before.
+    // At 110 the clock falls back to 81, and in time passes all that was received before.
     let mut account = Account::default();
     let before = (100..=110).map(|second| message(100, second, second - 100));
     let after = (81..=200).map(|second| message(81, second, second - 81));
@@ -137,7 +137,7 @@ fn a_clock_set_back_to_before_the_session_began_costs_no_energy() {
 }
 
 #[test]
-fn an_earlier_publisher_that_goes_on_is_not_credited_for_the_time_of_the_later_one() {
+fn an_earlier_publisher_that_continues_is_not_credited_for_the_time_of_the_later_one() {
     // Two live: 81's messages come up to 99, and then both do, of which 100's count until it falls silent at 150.
     let mut account = Account::default();
     for second in 81..=200 {
@@ -151,8 +151,8 @@ fn an_earlier_publisher_that_goes_on_is_not_credited_for_the_time_of_the_later_o
     assert!((118.0..=119.0).contains(&total), "{total} J of one machine's 119");
 }
 
-/// What a probe has after a session whose first message carries 7 J, begun at 104 when another was heard up to 154
-/// and then never again; the new one is first heard after `silence`.
+/// What a probe has after a session whose first message carries 7 J, begun at 104 when another was received up to 154
+/// and then never again; the new one is first received after `silence`.
 fn total_after_a_step(silence: u64, between: Option<Accounting>) -> f64 {
     let mut account = Account::default();
     deliver(&mut account, &[message(100, 153, 0), message(100, 154, 1)]);
@@ -172,7 +172,7 @@ fn what_the_first_message_of_a_new_session_carries_is_credited_after_a_backward_
 
 #[test]
 fn a_rival_that_began_while_the_publisher_lives_is_credited_only_since_that_was_last_received() {
-    // The old one speaks again (2 J) when the rival is at 8 J; it is next heard at 9 J.
+    // The old one sends again (2 J) when the rival is at 8 J; it is next received at 9 J.
     assert_eq!(total_after_a_step(1, Some(message(100, 155, 2))), 2.0 + 28.0);
 }
 
@@ -329,7 +329,7 @@ proptest! {
             prop_assert!(total >= previous, "fell from {previous} to {total}");
             previous = total;
         }
-        // Each once: the stories are short, so that none is too old to be told from a repeated one.
+        // Each once: the stories are short, so that none is too old to be distinguished from a repeated one.
         prop_assert_eq!(credited, received.len());
         prop_assert_eq!((account.since(), account.totals()), (in_order.since(), in_order.totals()));
     }

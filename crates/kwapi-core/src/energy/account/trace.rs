@@ -1,13 +1,13 @@
-//! Where on the wall clock the energy and the time of an account lie, told message by message as a journal has them.
+//! Where on the wall clock the energy and the time of an account lie, derived message by message as a journal has them.
 //!
 //! A stretch between two successive stamps, in the order of curve, run and sequence, is spread evenly over its rows. A
-//! message that goes on after the newest brings one stretch. Any other (late, of another run, with another begin of its
+//! message that follows the newest yields one stretch. Any other (late, of another run, with another begin of its
 //! curve) changes stretches that were laid before: the account's stretches are laid with and without it, and what it
-//! brings is the difference. For that the account and those messages are kept beside which another may yet come; all
+//! yields is the difference. For that the account and those messages are kept beside which another may yet come; all
 //! between two of these was laid as it came and is one stretch in both.
 //!
-//! **What is laid adds up to the account.** A record tells the totals that the account had with it; what the stretches
-//! come to is held against that, and what is left is laid where the message is stamped. So nothing is lost where the
+//! **What is laid adds up to the account.** A record holds the totals that the account had with it; what the stretches
+//! come to is compared with that, and what is left is laid where the message is stamped. So nothing is lost where the
 //! journal has lost messages, nor where a late message cuts from a run what lies further back than is kept.
 
 mod snapshot;
@@ -30,7 +30,7 @@ use stretches::{between, milliseconds, signed};
 /// interval of a tenth of a second. What further ones measured lies evenly between these and the first that is not cut.
 const CUT_KEPT_MAX: usize = 64;
 
-/// One probe's account as a journal tells it, and where its time was laid.
+/// One probe's account as a journal records it, and where its time was laid.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Trace {
     account: Account,
@@ -54,7 +54,7 @@ struct Kept {
 pub struct Traced {
     /// Why a closed row changed, if one did.
     pub cause: Cause,
-    /// Whether the trace begins with it: the account had begun before, or began anew with less than it had.
+    /// Whether the trace begins with it: the account had begun before, or started afresh with less than it had.
     pub begins: bool,
     /// Millijoules that had no stretch and were laid at the stamp.
     pub unplaced_mj: u64,
@@ -75,7 +75,7 @@ impl Trace {
         let register = [register.measured(), register.estimated, register.bridged].map(signed);
         let total = |of: &[i64; 3]| of.iter().fold(0, |sum: i64, part| sum.saturating_add(*part));
         if self.register.is_some_and(|before| total(&before) > total(&register)) {
-            *self = Self::default(); // The account itself began anew.
+            *self = Self::default(); // The account itself started afresh.
         }
         let before = self.register;
         let begins = self.register.is_none();
@@ -96,7 +96,7 @@ impl Trace {
                 *left = now.saturating_sub(then).saturating_sub(laid);
             }
         } else {
-            // It goes on from somewhere: what came before is not told here.
+            // It continues from somewhere: what came before is not known here.
             for piece in pieces.iter_mut() {
                 piece.increment.mj = [0; 3];
             }
@@ -109,12 +109,12 @@ impl Trace {
         Traced { cause, begins, unplaced_mj }
     }
 
-    /// The account as the journal tells it.
+    /// The account as the journal records it.
     pub fn account(&self) -> &Account {
         &self.account
     }
 
-    /// What was credited from the trace's begin on cannot be told from this alone: measured, estimated, bridged, in
+    /// What was credited from the trace's begin on cannot be derived from this alone: measured, estimated, bridged, in
     /// millijoules, as the last record had it.
     pub fn register(&self) -> Option<[i64; 3]> {
         self.register
@@ -123,7 +123,7 @@ impl Trace {
     fn message(&mut self, message: &Accounting, decision: &Decision, pieces: &mut Vec<Piece>) -> Cause {
         let Some(place) = self.account.place_again(message, decision) else { return Cause::Late };
         if let Place::Run(index) = place
-            && self.goes_on(index, message)
+            && self.continues(index, message)
         {
             self.append(index, message, pieces);
             return Cause::Silence;
@@ -171,8 +171,8 @@ impl Trace {
         }
     }
 
-    /// Whether a message of the run at `index` brings one stretch after all that was laid.
-    fn goes_on(&self, index: usize, message: &Accounting) -> bool {
+    /// Whether a message of the run at `index` yields one stretch after all that was laid.
+    fn continues(&self, index: usize, message: &Accounting) -> bool {
         let Some(run) = self.account.runs.get(index) else { return false };
         let (from, to) = (milliseconds(run.top.stamp), milliseconds(message.timestamp));
         index + 1 == self.account.runs.len()
@@ -278,7 +278,7 @@ impl Trace {
     }
 }
 
-/// Where on its curve a message says that its run begins.
+/// Where on its curve a message places the begin of its run.
 fn begin_of(message: &Accounting, run: &Run) -> Energy {
     if message.curve.map_or(message.session, |curve| curve.id) == run.curve {
         Point::of(message).begin

@@ -7,7 +7,7 @@ pub(crate) struct Anchor {
     pub(crate) total_uj: u128,
     /// What the register has advanced since.
     pub(crate) counted_uj: u128,
-    /// What the believed watts have added up to since.
+    /// What the trusted watts have added up to since.
     pub(crate) integrated_uj: u128,
     /// How far into its tick the register may have been then: nothing when the anchor was dropped at a tick.
     pub(crate) slack_uj: u128,

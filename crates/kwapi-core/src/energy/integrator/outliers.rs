@@ -1,4 +1,4 @@
-//! Power that cannot be: a plug that says 8 MW for a second, a register of all ones.
+//! Power that cannot be: a plug that reports 8 MW for a second, a register of all ones.
 //!
 //! Above `max_watts` a value is none. Without that, a value far above all that the outlet ever showed waits for the next:
 //! if that is of the same size, both are the load, and what the first would have added is added then; if not, it was an
@@ -15,7 +15,7 @@ const SOCKET_WATTS: f64 = 3_680.0;
 pub(super) struct Outliers {
     /// The power of the latest reading, if it waits for the next.
     suspect: Option<f64>,
-    /// What it would have added, had it been believed.
+    /// What it would have added, had it been trusted.
     held: Option<Box<Held>>,
     /// Whether the reading before was suspect too, and the latest is of the same size: then both are the load.
     is_confirmed: bool,
@@ -79,7 +79,7 @@ impl Outliers {
         added_uj.min(confirmed_uj)
     }
 
-    /// Whether the latest value is absurd, as far as can be told without the next.
+    /// Whether the latest value is absurd, as far as can be determined without the next.
     pub(super) fn is_last(&self) -> bool {
         self.is_above || self.suspect.is_some()
     }

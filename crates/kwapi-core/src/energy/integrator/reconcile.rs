@@ -1,4 +1,4 @@
-//! What the meter's register does to the total: it has the last word, as long as it is believed.
+//! What the meter's register does to the total: it has the last word, as long as it is trusted.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use super::super::status::{energy, microjoules as of_energy};
 use super::{Anchor, Integrator, Step, microjoules};
 use crate::{Energy, Watts};
 
-/// A register is no longer believed once the watts have outrun it by more than this share of themselves…
+/// A register is no longer trusted once the watts have outrun it by more than this share of themselves…
 const DISTRUST_SHARE: u128 = 4;
 /// …and by more than this, in microjoules (10 Wh): small meters disagree with themselves by that much.
 const DISTRUST_FLOOR_UJ: u128 = 36_000_000_000;
@@ -15,13 +15,13 @@ const DISTRUST_FLOOR_UJ: u128 = 36_000_000_000;
 /// What a register did to the total.
 pub(super) struct Reconciled {
     pub(super) total_uj: u128,
-    /// Whether it told how much was used since the reading before.
+    /// Whether it gave how much was used since the reading before.
     pub(super) counted: bool,
     pub(super) change: CounterChange,
 }
 
 impl Integrator {
-    /// Where the register puts the total, and whether it is still believed.
+    /// Where the register puts the total, and whether it is still trusted.
     pub(super) fn reconcile(
         &mut self,
         counter: &MeterCounter,
@@ -59,7 +59,7 @@ impl Integrator {
         let integrated = anchor.total_uj.saturating_add(anchor.integrated_uj);
         let distrust = (anchor.integrated_uj / DISTRUST_SHARE).max(2 * resolution_uj).max(DISTRUST_FLOOR_UJ);
         if integrated.saturating_sub(most) > distrust {
-            // It stands still or counts in another unit than its manual says: give back what was held.
+            // It stands still or counts in another unit than its manual states: give back what was held.
             self.anchor = None;
             self.register_trusted = false;
             // Of this reading what the one before confirms: nothing else checks its watts any more.
@@ -117,7 +117,7 @@ impl Integrator {
         self.tracker.observe(counter, energy(microjoules(watts, elapsed)))
     }
 
-    /// A meter without watts tells by its register what its outlet draws, and that is believed as watts are: as far as
+    /// A meter without watts shows by its register what its outlet draws, and that is trusted as watts are: as far as
     /// two readings agree. So an outlet whose load rises to many times what it was loses one reading, not all that follow.
     fn learn(&mut self, counter: &MeterCounter, elapsed: Duration) {
         let before = self.tracker.last().map_or(counter.value, |last| last.value);

@@ -108,7 +108,7 @@ fn a_counter_that_stands_still_under_load_is_no_longer_trusted_and_nothing_is_lo
 
 #[test]
 fn at_the_first_tick_the_total_is_the_tick_and_what_came_after_it() {
-    // The watts say twice what is used: a watt-hour passes each 36 s, and 72 s of watts are no more than that.
+    // The watts show twice what is used: a watt-hour passes each 36 s, and 72 s of watts are no more than that.
     let mut meter = Integrator::new(MAX_GAP);
     for second in (0..40_u64).step_by(4) {
         let counter = watt_hours(second / 36);
@@ -178,7 +178,7 @@ fn the_power_of_the_reading_itself_makes_an_advance_plausible_and_so_does_max_wa
         let change = counted(&mut meter, 10.0, 50.0, watt_hours(7));
         assert_eq!(matches!(change, Some(CounterChange::Jumped(_))), is_jump, "{max_watts:?}");
     }
-    // What was read long ago says nothing of what was drawn since.
+    // What was read long ago shows nothing of what was drawn since.
     let mut meter = limited(None);
     counted(&mut meter, 0.0, 50.0, watt_hours(0));
     assert!(matches!(counted(&mut meter, 20.0, 2_000.0, watt_hours(8)), Some(CounterChange::Jumped(_))));
@@ -308,7 +308,7 @@ fn a_ticks_surplus_is_measured_whatever_the_watts_are() {
     assert_eq!((totals.estimated_ms, totals.measured_ms), (10_000, 0));
 }
 
-/// Between two ticks of a coarse register the power it told at the last fills in.
+/// Between two ticks of a coarse register the power it gave at the last fills in.
 #[test]
 fn power_derived_from_a_register_fills_in() {
     let mut meter = Integrator::new(MAX_GAP);

@@ -6,7 +6,7 @@ fn piece(begin: u64, mj: i64) -> Piece {
     Piece { step: RowStep::Minute, begin, increment: Increment { mj: [mj, 0, 0], ms: [1, 0, 0] } }
 }
 
-/// Takes messages (stamp, watts, pieces) and tells the minutes that are written.
+/// Takes messages (stamp, watts, pieces) and returns the minutes that are written.
 fn minutes(messages: &[(u64, f64, &[Piece])]) -> Vec<(u64, i64, Option<f64>, Option<Cause>)> {
     let mut open = OpenRows::default();
     let mut rows = Vec::new();

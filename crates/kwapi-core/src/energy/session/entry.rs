@@ -1,4 +1,4 @@
-//! What of a session outlives its process, and whether a register read after a stop goes on from there.
+//! What of a session outlives its process, and whether a register read after a stop continues from there.
 
 use std::fmt;
 use std::sync::Arc;
@@ -81,7 +81,7 @@ pub enum NotBridged {
     AnotherMeter,
     /// A register in the host, which has been booted since.
     HostBooted,
-    /// The device says that it was reset or restarted.
+    /// The device reports that it was reset or restarted.
     Reset,
     /// The register may have passed its range more than once.
     StopTooLong,
@@ -185,7 +185,7 @@ impl SessionEntry {
         self.register.as_deref().and_then(KeptRegister::path)
     }
 
-    /// The largest power believed so far, in watts.
+    /// The largest power trusted so far, in watts.
     pub(super) fn largest(&self) -> f64 {
         if self.watts_max.is_finite() { self.watts_max.max(0.0) } else { 0.0 }
     }
@@ -197,10 +197,10 @@ impl SessionEntry {
         if self.newest <= now { self.wall.max(self.newest) } else { self.wall }
     }
 
-    /// How far the register, which is the one read now, went on over the stop between this entry and the reading.
+    /// How far the register, which is the one read now, advanced over the stop between this entry and the reading.
     ///
     /// # Errors
-    /// Why the curve does not go on.
+    /// Why the curve does not continue.
     pub(super) fn advance(
         &self,
         sample: &Sample,

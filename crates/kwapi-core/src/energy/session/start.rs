@@ -1,4 +1,4 @@
-//! The first reading of a process: does the register's curve go on?
+//! The first reading of a process: does the register's curve continue?
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ impl Starting {
         Some(self.begin(sample, clocks, advance))
     }
 
-    /// The register's advance over the stop, if the curve goes on.
+    /// The register's advance over the stop, if the curve continues.
     fn advance(&self, sample: &Sample, clocks: &Clocks<'_>) -> Result<(usize, Energy), NotBridged> {
         let counter = sample.counter.as_ref().filter(|_| !sample.register.is_of_session);
         let counter = counter.ok_or(NotBridged::NoState)?;
@@ -52,8 +52,9 @@ impl Starting {
         Ok((index, entry.advance(sample, counter, clocks, &self.limits, self.not_before)?))
     }
 
-    /// Whether the wall clock may be wrong and may yet be mended. After a boot without a clock chip it is before what is
-    /// on record, or before the program was made; or it went on where it stood, and the register seems to have jumped.
+    /// Whether the wall clock may be wrong and may yet be corrected. After a boot without a clock chip it is before
+    /// what is on record, or before the program was made; or it resumed where it stood, and the register seems to have
+    /// jumped.
     fn is_doubtful(&self, not_bridged: Option<NotBridged>, clocks: &Clocks<'_>) -> bool {
         let has_booted = self.last().is_none_or(|last| *last.boot != *clocks.boot);
         has_booted && (self.is_behind(clocks) || not_bridged == Some(NotBridged::Jumped))
@@ -142,7 +143,7 @@ fn latest_unkept(entry: &SessionEntry) -> Timestamp {
 }
 
 /// Whether the wall clock may have been set back between this entry and the reading, so that stamps that were published
-/// and not kept may be later than now: it shows less than has passed since, or there was a boot, and nobody knows.
+/// and not kept may be later than now: it shows less than has passed since, or there was a boot, and it is unknown.
 fn may_be_behind(entry: &SessionEntry, sample: &Sample, clocks: &Clocks<'_>) -> bool {
     let elapsed = sample.at.saturating_sub(entry.boottime);
     *entry.boot != *clocks.boot || sample.timestamp.after(STEP_MIN) < entry.wall.after(elapsed)

@@ -11,7 +11,7 @@ use crate::{ProbeId, Watts};
 
 /// The load never draws more than this.
 pub(crate) const WATTS_MAX: u64 = 400;
-/// What an absurd sample says.
+/// What an absurd sample reports.
 const ABSURD: Watts = Watts(10_000_000.0);
 
 /// What may happen.
@@ -28,7 +28,7 @@ pub(crate) enum WorldFault {
     Power,
     /// The meter does not answer.
     Link,
-    /// It says its power, and not its register.
+    /// It reports its power, and not its register.
     Unread,
     /// The wall clock is set, by half a second to two hours, either way.
     Step,
@@ -116,7 +116,7 @@ pub(crate) struct World {
     /// When each boot was, in true time.
     boot_times: Vec<u64>,
     /// What the state had when the process began, until its first message.
-    went_on_from: Vec<SessionEntry>,
+    continued_from: Vec<SessionEntry>,
     /// The reading before in this process, and what is covered since the last message.
     before: Option<u64>,
     unpublished: Vec<(u64, u64)>,
@@ -163,7 +163,7 @@ impl World {
             booted: 0,
             offset: 0,
             boot_times: vec![0],
-            went_on_from: Vec::new(),
+            continued_from: Vec::new(),
             before: None,
             unpublished: Vec::new(),
             dice,
@@ -262,7 +262,7 @@ impl World {
 
     fn read(&mut self, at: u64, is_absurd: bool, has_register: bool) {
         if self.source.is_none() {
-            self.went_on_from = self.state.of(&self.probe);
+            self.continued_from = self.state.of(&self.probe);
         }
         let source =
             self.source.get_or_insert_with(|| WorldSource::new(&self.probe, &self.state, self.limits));
@@ -283,10 +283,10 @@ impl World {
         if let Some(before) = before.filter(|before| self.is_upset(*before, at)) {
             self.unseen_max += self.draws(PLAUSIBLE_FACTOR, at - before) + 2 * self.tick;
         }
-        let is_begun = message.is_some() && !self.went_on_from.is_empty();
+        let is_begun = message.is_some() && !self.continued_from.is_empty();
         if let (true, Some(message)) = (is_begun, &message) {
             self.unseen_max += self.unseen_in_stop(at, &now, message);
-            self.went_on_from.clear();
+            self.continued_from.clear();
         }
         if let Some(before) = before.filter(|before| u128::from(at - before) <= self.max_gap.as_millis()) {
             self.unpublished.push((before, at));
@@ -301,19 +301,20 @@ impl World {
         self.resets.iter().any(|at| (from..=to).contains(at))
     }
 
-    /// What the outlet can draw in so many milliseconds, or so many times what it ever drew, where nobody has told.
+    /// What the outlet can draw in so many milliseconds, or so many times what it ever drew, where no limit is
+    /// configured.
     fn draws(&self, times: f64, elapsed: u64) -> u64 {
         let watts = self.limits.max_watts.map_or(WATTS_MAX as f64 * times, |Watts(watts)| watts);
         (watts * elapsed as f64) as u64
     }
 
-    /// What a register that was reset or swapped in a stop may count for it: "by no more than largest believed watts (or
-    /// `max_watts`) x the stop's length plus one tick, and that product is below the stated range". A tenth and an interval are
-    /// ADR 0016's.
+    /// What a register that was reset or swapped in a stop may count for it: "by no more than the largest trusted watts
+    /// (or `max_watts`) x the stop's length plus one tick, and that product is below the stated range". A tenth and an
+    /// interval are ADR 0016's.
     fn unseen_in_stop(&self, at: u64, now: &Instant, message: &Message) -> u64 {
-        let went_on = message.accounting.curve.filter(|curve| curve.run > 1);
-        let of_it = |entry: &&SessionEntry| went_on.is_some_and(|curve| entry.curve == Some(curve.id));
-        let Some(entry) = self.went_on_from.iter().find(of_it) else { return 0 };
+        let continued = message.accounting.curve.filter(|curve| curve.run > 1);
+        let of_it = |entry: &&SessionEntry| continued.is_some_and(|curve| entry.curve == Some(curve.id));
+        let Some(entry) = self.continued_from.iter().find(of_it) else { return 0 };
         let boot: usize = entry.boot.parse().expect("a number");
         let began = self.boot_times[boot] + entry.boottime.as_millis() as u64;
         if !self.is_upset(began, at) {

@@ -49,7 +49,7 @@ enum Names {
     Several(Vec<String>),
 }
 
-/// Reads the keys and shows what came of them, or what was said.
+/// Reads the keys and shows what came of them, or the error.
 #[track_caller]
 fn check(keys: &str, expected: &str) {
     let outcome = match typed::<Keys>(Value::Table(keys.parse().expect("TOML"))) {

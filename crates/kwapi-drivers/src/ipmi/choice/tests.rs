@@ -14,7 +14,7 @@ fn sensor(number: u8, name: &str) -> IpmiSensor {
     full_sensor(&record).unwrap().unwrap()
 }
 
-/// Checks which of these sensors are read, or what the operator is told.
+/// Checks which of these sensors are read, or the error for the operator.
 #[track_caller]
 fn check(names: &[&str], expected: &str) {
     let sensors: Vec<_> = (1..).zip(names).map(|(number, name)| sensor(number, name)).collect();

@@ -1,6 +1,6 @@
 use super::*;
 
-/// Parses the keys of a meter and checks them; what is said of them.
+/// Parses the keys of a meter and checks them; the findings.
 #[track_caller]
 fn check(keys: &str, expected: &str) {
     let outcome =
@@ -8,7 +8,7 @@ fn check(keys: &str, expected: &str) {
             Ok(config) => config.check().map_or_else(|error| error.to_string(), |()| "fine".to_owned()),
             Err(error) => error.message().to_owned(),
         };
-    assert!(outcome.contains(expected), "{keys:?}: {outcome:?} should say {expected:?}");
+    assert!(outcome.contains(expected), "{keys:?}: {outcome:?} should contain {expected:?}");
     assert!(!outcome.contains("hunter2"), "{outcome}");
 }
 

@@ -61,7 +61,7 @@ proptest! {
     fn a_payload_that_claims_its_own_code_is_refused(message in prop::collection::vec(any::<u8>(), 16..64)) {
         let keys = keys(Suite::Sha1);
         let mut datagram = keys.seal(1, 1, &message);
-        // The length now reaches over padding and code; signed anew, it must still not open.
+        // The length now reaches over padding and code; signed again, it must still not open.
         let length = u16::try_from(datagram.len() - 16).unwrap();
         datagram[14..16].copy_from_slice(&length.to_le_bytes());
         let end = datagram.len() - 12;

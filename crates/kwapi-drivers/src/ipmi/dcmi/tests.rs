@@ -86,7 +86,7 @@ fn a_cut_answer_or_another_group_s_is_malformed() {
     check(&[&whole[..], &[0, 0]].concat(), "236 W");
 }
 
-/// Observes readings given as (second, stamp, watts) and says at which seconds the card was found stale.
+/// Observes readings given as (second, stamp, watts) and returns at which seconds the card was found stale.
 fn stale_at(readings: impl IntoIterator<Item = (u64, u32, u16)>) -> Vec<u64> {
     let start = Instant::now();
     let mut freshness = Freshness::default();

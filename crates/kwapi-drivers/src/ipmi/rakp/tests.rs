@@ -50,7 +50,7 @@ fn another_request_s_reply_is_not_this_one_s_and_a_refusal_may_be_short() {
     assert_eq!(open_session_response(&response(9, OK, [1, 1, 1])[..35], 9), None);
 }
 
-/// RAKP message 2 of a card that knows `password`.
+/// RAKP message 2 of a card that has `password`.
 fn message_2(exchange: &Exchange<'_>, password: &[u8]) -> Vec<u8> {
     let (random, guid) = ([8; 16], [9; 16]);
     let mut hashed = vec![1, 2, 3, 4, 5, 6, 7, 8];
@@ -67,7 +67,7 @@ fn message_2(exchange: &Exchange<'_>, password: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn a_card_that_knows_another_password_is_found_out() {
+fn a_card_that_has_another_password_is_found_out() {
     for suite in Suite::ALL {
         let exchange = exchange(suite);
         assert!(matches!(exchange.message_2(&message_2(&exchange, b"secret"), 3), Some(Ok(Some(_)))));

@@ -20,7 +20,7 @@ fn packets_that_overtook_each_other_are_let_in_and_old_ones_are_not() {
 }
 
 #[test]
-fn numbers_go_on_after_their_largest() {
+fn numbers_continue_after_their_largest() {
     assert_eq!(admitted(&[u32::MAX - 1, u32::MAX, 1, 2, u32::MAX]), [u32::MAX - 1, u32::MAX, 1, 2]);
     assert_eq!(after(u32::MAX), 1, "0 is for packets outside a session");
 }

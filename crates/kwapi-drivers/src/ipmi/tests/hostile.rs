@@ -1,4 +1,4 @@
-//! Cards, and whoever answers in their place, that offer less than was asked for, never end, or keep what they granted.
+//! Cards, and whoever responds in their place, that offer less than was requested, never end, or keep what they granted.
 
 use kwapi_simulators::ipmi::{CardOptions, Dcmi, Offer, SensorRecord};
 use tokio::net::UdpSocket;
@@ -43,7 +43,7 @@ async fn a_suite_that_is_configured_is_not_traded_for_a_weaker_one() {
 }
 
 #[tokio::test]
-async fn whoever_reports_that_a_card_speaks_1_5_only_gets_no_password_and_does_not_hide_2_0() {
+async fn whoever_reports_that_a_card_supports_1_5_only_gets_no_password_and_does_not_hide_2_0() {
     let card =
         card(CardOptions { offer: Offer::LegacyWithoutAuthentication, ..CardOptions::default() }).await;
     // Nothing but "no authentication" is offered, which the configuration would have to allow.
@@ -79,7 +79,7 @@ async fn answers_without_end_that_fit_no_question_are_a_lost_link_in_time() {
         answer.extend([0x81, 0x1C, 0x63, 0x20, 0, 0x38, 0, 1, 0x80, 4, 2, 0, 0, 0, 0, 0]);
         for number in (0..=u8::MAX).cycle() {
             if let Some(sequence) = answer.get_mut(18) {
-                // Every number but the one that was asked with.
+                // Every number but the one that was used in the request.
                 *sequence = if number << 2 == request[..length][18] {
                     number.wrapping_add(1) << 2
                 } else {
@@ -99,7 +99,7 @@ async fn answers_without_end_that_fit_no_question_are_a_lost_link_in_time() {
 }
 
 #[tokio::test]
-async fn a_good_bye_that_is_lost_is_sent_again() {
+async fn a_close_session_that_is_lost_is_sent_again() {
     let card = card(CardOptions::default()).await;
     let meter = open(&keys(&card)).await.unwrap();
     // Each other datagram is lost from here on, and it is the good-bye's turn.
@@ -118,8 +118,9 @@ async fn a_good_bye_that_is_lost_is_sent_again() {
     assert_eq!(card.sessions(), 0);
 }
 
-/// A card that has a K-g and does not say so takes our refusal of its proof for the end (IPMI 2.0, 13.22). One that does not
-/// keeps the session until it has been silent for a minute: we have no key to close it with, and do not try again before.
+/// A card that has a K-g and does not report that takes our refusal of its proof for the end (IPMI 2.0, 13.22). One
+/// that does not keeps the session until it has been silent for a minute: we have no key to close it with, and do not
+/// try again before.
 #[tokio::test]
 async fn a_hidden_card_key_costs_one_session_and_is_refused_so_that_it_is_not_tried_again_soon() {
     let card_key = Some(b"its own".to_vec());

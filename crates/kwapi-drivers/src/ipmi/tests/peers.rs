@@ -1,4 +1,4 @@
-//! Against `ipmi_sim` (`OpenIPMI`) and pyghmi, with `ipmitool` and `FreeIPMI` as referees of what the cards say.
+//! Against `ipmi_sim` (`OpenIPMI`) and pyghmi, with `ipmitool` and `FreeIPMI` as referees of what the cards report.
 
 use std::process::Command;
 use std::time::Duration;
@@ -170,7 +170,7 @@ async fn closed_sessions_leave_room_for_others() {
 }
 
 #[tokio::test]
-async fn ipmi_1_5_is_spoken_with_cards_that_know_no_better() {
+async fn ipmi_1_5_is_used_with_cards_that_support_nothing_newer() {
     if !need(&["ipmi_sim", "ipmitool", "gcc", "sdrcomp"]) {
         return;
     }

@@ -59,12 +59,13 @@ async fn an_account_of_any_privilege_is_read_and_the_card_reports_when_it_is_too
         let card = card(CardOptions { privilege_max, ..CardOptions::default() }).await;
         check(&reading_text(&keys(&card)).await, "236 W");
     }
-    let card = card(CardOptions { privilege_max: 2, dcmi: Dcmi::Wants(3), ..CardOptions::default() }).await;
+    let card =
+        card(CardOptions { privilege_max: 2, dcmi: Dcmi::Requires(3), ..CardOptions::default() }).await;
     let wanted = IpmiConfig { privilege: Some(Privilege::Operator), ..keys(&card) };
     check(&reading_text(&wanted).await, "is not allowed privilege \"operator\"");
     let only_dcmi = IpmiConfig { source: SourceWanted::Dcmi, ..keys(&card) };
     check(&reading_text(&only_dcmi).await, "set privilege to \"operator\" or \"administrator\"");
-    // Its sensors ask for no more than "user".
+    // Its sensors require no more than "user".
     check(&reading_text(&keys(&card)).await, "236 W");
 }
 
@@ -176,7 +177,7 @@ async fn a_restarted_card_is_a_lost_link_and_opens_again() {
 }
 
 #[tokio::test]
-async fn a_session_that_was_silent_for_long_is_opened_anew_before_the_reading() {
+async fn a_session_that_was_silent_for_long_is_reopened_before_the_reading() {
     let card = card(CardOptions::default()).await;
     let mut meter = open(&impatient_keys(&card)).await.unwrap();
     // A card closes what was silent for a minute.
@@ -224,7 +225,7 @@ async fn a_card_slower_than_the_first_repetition_opens() {
     drop(meter);
     let wrong = card.wrong_proofs();
     Ipmi::open(&impatient_keys(&card), &outlets(), &shared).await.unwrap();
-    assert_eq!(card.wrong_proofs(), wrong, "known as slow, it is asked once");
+    assert_eq!(card.wrong_proofs(), wrong, "known as slow, it gets each request once");
 }
 
 #[tokio::test]

@@ -65,7 +65,7 @@ async fn a_card_that_ignores_dcmi_is_read_by_its_sensor_at_the_second_attempt() 
     ));
     let mut meter = Ipmi::open(&impatient_keys(&card), &outlets(), &shared).await.unwrap();
     assert_eq!(read(&mut meter).await.unwrap(), Ok(Reading::watts(236.0)));
-    // And not asked again in the same session, which that would cost.
+    // And not queried again in the same session, which that would cost.
     pass(&mut meter, 630).await;
     assert_eq!(read(&mut meter).await.unwrap(), Ok(Reading::watts(236.0)));
 }
@@ -187,7 +187,7 @@ async fn one_bad_record_costs_no_other() {
         (third().refusing(0, 0xC9), "472 W (estimated)"),
         (third().refusing(0, 0xC3), "472 W (estimated)"),
         (third().refusing(5, 0xC3), "472 W (estimated)"),
-        // It says more bytes than it has, and reads beyond them are refused, or short.
+        // It declares more bytes than it has, and reads beyond them are refused, or short.
         (third().too_long_by(5).refusing(0xFF, 0xC9), "472 W"),
         (third().too_long_by(5), "472 W"),
         // It leads back, or to itself, or to a record that is none.
@@ -201,7 +201,7 @@ async fn one_bad_record_costs_no_other() {
         let card = card_with_sensors(supplies.into_iter().chain([bad.clone()]).collect()).await;
         assert_eq!(reading_text(&keys(&card)).await, expected, "{bad:?}");
     }
-    // A supply's own record that says too many bytes.
+    // A supply's own record that declares too many bytes.
     let long = SensorRecord::watts(2, "PS1 Input Power", 2).too_long_by(5).refusing(0xFF, 0xC9);
     assert_eq!(reading_text(&keys(&card_with_sensors(vec![long]).await)).await, "236 W");
 }
@@ -247,7 +247,7 @@ async fn a_lost_reservation_is_renewed() {
 }
 
 #[tokio::test]
-async fn the_repository_is_read_once_and_goes_on_where_it_was_interrupted() {
+async fn the_repository_is_read_once_and_continues_where_it_was_interrupted() {
     let whole = card_with_sensors(supplies()).await;
     check(&reading_text(&keys(&whole)).await, "472 W");
 

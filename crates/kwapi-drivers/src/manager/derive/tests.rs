@@ -42,7 +42,7 @@ fn nonsense_is_implausible_and_never_zero() {
     check(&Reading::default(), &none, "not available: the meter reports neither power, current nor energy");
 }
 
-/// Feeds a counter of `resolution` millijoules every second with the true energy at `watts`; when and what it tells.
+/// Feeds a counter of `resolution` millijoules every second with the true energy at `watts`; when and what it yields.
 fn derived(watts: u64, resolution: u64, seconds: u64) -> Vec<(u64, f64, Quality)> {
     let mut power = CounterPower::default();
     let mut samples = Vec::new();
@@ -66,7 +66,7 @@ fn a_fine_counter_reports_power_every_second() {
 
 #[test]
 fn a_coarse_counter_waits_and_never_spikes() {
-    // 1 Wh ticks at 1 kW: 3.6 s each; ten of them tell power to a tenth.
+    // 1 Wh ticks at 1 kW: 3.6 s each; ten of them give power to a tenth.
     for (_, watts, quality) in derived(1000, 3_600_000, 600) {
         assert!((watts - 1000.0).abs() <= 100.0, "{watts}");
         assert_eq!(quality, Quality::Measured);

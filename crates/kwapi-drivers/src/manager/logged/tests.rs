@@ -56,7 +56,7 @@ fn a_register_reports_the_energy_and_its_digits_how_fine_it_is() {
 }
 
 #[test]
-fn the_next_log_goes_on_where_this_one_ended() {
+fn the_next_log_continues_where_this_one_ended() {
     let row = |printed| LogRow { power: Some(360.0), register: Some(printed) };
     let mut log = meter(Vec::new());
     for (second, printed) in [(0, "100"), (10, "101"), (20, "102"), (30, "103")] {

@@ -1,4 +1,4 @@
-//! One round of a meter: what each outlet said is taken, told to the state where it must be, and published.
+//! One round of a meter: what each outlet reported is taken, recorded in the state where it must be, and published.
 
 use kwapi_core::{Energy, Keep, MeterFacts, NoReading, ProbeId, Reading};
 
@@ -14,8 +14,8 @@ use crate::manager::status::Visible;
 pub(super) const PROBES_MAX: usize = 65_536;
 
 impl MeterTask {
-    /// Publishes what a round has brought `now`; whether anything was heard at all. An outlet that comes more than once, with a
-    /// block of values, has each of them published before the next one is taken.
+    /// Publishes what a round has returned `now`; whether anything was reported at all. An outlet that comes more than
+    /// once, with a block of values, has each of them published before the next one is taken.
     pub(super) async fn round(&mut self, readings: &mut Readings, now: Now<'_>) -> bool {
         if readings.is_empty() {
             return false;
@@ -113,7 +113,7 @@ impl MeterTask {
         }
     }
 
-    /// The number of a probe, which it gets when it is first heard.
+    /// The number of a probe, which it gets when it is first reported.
     fn number(&self, visible: &mut Visible, id: &ProbeId) -> Result<usize, NoReading> {
         let Visible { status, probes, accuracy: _ } = visible;
         if let Some(number) = probes.number(id) {
@@ -128,7 +128,7 @@ impl MeterTask {
         Ok(probes.add(MeterProbe { source, pace: OwnPace::default(), latest: None, problem: None }))
     }
 
-    /// Takes what one outlet said.
+    /// Takes what one outlet reported.
     fn measure(
         &self,
         visible: &mut Visible,
@@ -182,7 +182,8 @@ impl MeterTask {
     }
 }
 
-/// What was taken of a round, no probe twice: by their numbers what is to be published, and the counters that told no power.
+/// What was taken of a round, no probe twice: by their numbers what is to be published, and the counters that gave no
+/// power.
 #[derive(Default)]
 struct RoundPart {
     drafts: Vec<(usize, Draft)>,
@@ -190,11 +191,11 @@ struct RoundPart {
     standing: Vec<(usize, Energy)>,
 }
 
-/// What became of what an outlet said.
+/// What became of what an outlet reported.
 enum ReadingOutcome {
     New(Draft),
-    /// A counter that tells no power now.
+    /// A counter that gives no power now.
     Counted,
-    /// The device has not measured anew, or it is held.
+    /// The device has not measured again, or it is held.
     Nothing,
 }

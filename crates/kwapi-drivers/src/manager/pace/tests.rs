@@ -66,7 +66,7 @@ proptest! {
     }
 }
 
-/// The gap of a probe heard after each of these intervals, in seconds.
+/// The gap of a probe received after each of these intervals, in seconds.
 fn gap_after(intervals: &[u64]) -> u64 {
     let mut pace = OwnPace::default();
     let mut at = Duration::from_secs(100);

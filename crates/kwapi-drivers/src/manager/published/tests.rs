@@ -61,7 +61,7 @@ fn a_probe_reports_how_its_power_came_about_and_whether_its_device_counts() {
     };
     let amperes = Reading { current: Some(Amperes(2.0)), voltage: Some(Volts(230.0)), ..Reading::default() };
     let both = Reading { power: Some(Watts(90.0)), ..counter(70.0) };
-    // A counter that was read once tells no power yet.
+    // A counter that was read once gives no power yet.
     let counted = [counter(500.0), counter(900.0), counter(1_300.0)];
     for (readings, expected) in [
         (vec![], (None, false)),
@@ -90,11 +90,11 @@ fn a_session_counts_its_messages_and_its_energy() {
 }
 
 #[test]
-fn a_clock_set_back_begins_a_session_that_goes_on_where_the_last_ended() {
+fn a_clock_set_back_begins_a_session_that_continues_where_the_last_ended() {
     let mut source = source();
     let before = ledger_of(&mut source, 100, 0, &Reading::watts(100.0));
     let after = ledger_of(&mut source, 101, -50, &Reading::watts(100.0));
-    assert!(after.session > before.timestamp, "a plugin would not know which came first");
+    assert!(after.session > before.timestamp, "a plugin could not determine which came first");
     assert_eq!((after.seq, after.totals.energy.joules()), (0, 100.0));
     let on = ledger_of(&mut source, 102, -50, &Reading::watts(100.0));
     assert_eq!((on.session, on.seq, on.totals.energy.joules()), (after.session, 1, 200.0));

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 const SLOT: usize = 1024;
 /// How much of the file is read at once: a number of slots.
 const READ_BYTES: usize = 256 * SLOT;
-/// What the first line says.
+/// The first line.
 const HEADER: &str = "kwapi-drivers state 1";
 /// The file in the directory.
 const NAME: &str = "sessions";
@@ -70,7 +70,7 @@ pub(super) struct StateFile {
     template: Option<Arc<str>>,
     /// Registers of which several probes are written.
     shared: BTreeSet<String>,
-    /// Those of them that nobody was told of yet.
+    /// Those of them not yet reported.
     newly_shared: Vec<String>,
 }
 
@@ -187,7 +187,7 @@ impl StateFile {
         }
     }
 
-    /// The probes of each register that several have begun to share since this was asked last; and of all such registers.
+    /// The probes of each register that several have begun to share since the last call; and of all such registers.
     pub(super) fn shared(&mut self) -> (Vec<Vec<Sharer>>, Vec<Vec<Sharer>>) {
         let newly = std::mem::take(&mut self.newly_shared);
         (
@@ -202,7 +202,7 @@ impl StateFile {
         slots.map(|(key, template)| (key.probe.clone(), template.clone())).collect()
     }
 
-    /// Deletes every other entry of the key's probe, and every entry of its register under another probe; says which.
+    /// Deletes every other entry of the key's probe, and every entry of its register under another probe; returns which.
     pub(super) fn keep_alone(&mut self, key: &StateKey) -> io::Result<Vec<StateKey>> {
         let of_probe = self.by_probe.get(&key.probe).into_iter().flat_map(Indices::iter);
         let of_path = self.by_path.get(&key.path).into_iter().flat_map(Indices::iter);
@@ -210,7 +210,7 @@ impl StateFile {
         self.delete(others, |other, _| other != key)
     }
 
-    /// Deletes the entries of which `is_wanted` says no; says which those were.
+    /// Deletes the entries of which `is_wanted` returns false; returns which those were.
     pub(super) fn retain(
         &mut self,
         is_wanted: impl Fn(&ProbeId, Option<&str>) -> bool,

@@ -8,7 +8,7 @@ use kwapi_core::{
 
 use super::file::{StateEntry, decode, encode};
 
-/// Reads a slot, or the entry in it, and goes on with the session it is of.
+/// Reads a slot, or the entry in it, and continues the session it is of.
 pub(crate) fn exercise_entry(bytes: &[u8]) {
     let of_slot = decode(bytes).ok().flatten();
     // A slot is guarded by its checksum; see what the session makes of one that is not.

@@ -12,15 +12,15 @@ use tokio::time::{Instant, sleep};
 use super::file::{StateContents, StateError, StateFile, StateKey};
 use super::{Pending, Shared};
 
-/// What was told is written no later than this.
+/// What was recorded is written no later than this.
 const WRITE_EVERY: Duration = Duration::from_secs(1);
 /// What was written is synced no later than this.
 const SYNC_EVERY: Duration = Duration::from_secs(60);
-/// A manager that is just being stopped lets go of the file within this.
+/// A manager that is just being stopped releases the file within this.
 const LOCK_MAX: Duration = Duration::from_secs(3);
 const LOCK_RETRY: Duration = Duration::from_millis(50);
 
-/// Reads the file, then writes what is told, until aborted.
+/// Reads the file, then writes what is recorded, until aborted.
 pub(super) async fn run(shared: Arc<Shared>, directory: PathBuf) {
     let mut file = match open(&directory).await {
         Ok((file, found)) => {
@@ -99,7 +99,7 @@ async fn open(directory: &Path) -> Result<(StateFile, StateContents), StateError
 }
 
 impl Shared {
-    /// Told once, until it changes.
+    /// Reported once, until it changes.
     fn report(&self, trouble: Option<String>) {
         let mut seen = self.seen.lock();
         if seen.trouble == trouble {
@@ -137,7 +137,7 @@ impl Shared {
         (unkept, trouble)
     }
 
-    /// Notes which registers several probes are read from; tells of those that are new.
+    /// Notes which registers several probes are read from; reports those that are new.
     fn report_shared(&self, file: &mut StateFile) {
         let (new, all) = file.shared();
         *self.shared.lock() = all;

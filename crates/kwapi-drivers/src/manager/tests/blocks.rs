@@ -146,7 +146,7 @@ async fn what_a_thread_reads_is_each_published_once_and_what_it_missed_is_counte
     assert!(all.windows(2).all(|pair| pair[0].1 < pair[1].1 && pair[0].0 < pair[1].0), "each once, in order");
     // A tick is due every two milliseconds: each was read or is counted. The last block's are counted once it is published.
     let due = |until: usize| (all[until].0 - all[0].0 + 100) / 2_000 + 1;
-    assert!(due(499) >= 499, "{} due: it reads no more often than it is told to", due(499));
+    assert!(due(499) >= 499, "{} due: it reads no more often than configured", due(499));
     let whole = 499 - 2 * 25;
     assert!(due(whole) <= whole as u64 + 1 + status.ticks_missed, "{} due, {status:?}", due(whole));
     assert!(status.last_latency.is_some() && status.state == MeterState::Running);

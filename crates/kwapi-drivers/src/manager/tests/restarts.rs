@@ -1,4 +1,4 @@
-//! A manager that ends and begins again, beside a meter whose register goes on.
+//! A manager that ends and starts again, beside a meter whose register continues.
 
 mod site;
 
@@ -17,9 +17,9 @@ fn stands_at(accounting: &Accounting) -> f64 {
     begin + accounting.totals.energy.joules()
 }
 
-/// The curve goes on over a stop, and what it tells is the truth to within two ticks.
+/// The curve continues over a stop, and what it gives is the truth to within two ticks.
 #[track_caller]
-fn goes_on(messages: &[Accounting], runs: u32) {
+fn continues(messages: &[Accounting], runs: u32) {
     let (first, last) = (messages.first().unwrap(), messages.last().unwrap());
     assert_eq!(last.curve.expect("a curve").id, first.curve.expect("a curve").id);
     assert_eq!(last.curve.unwrap().run, runs, "{last:?}");
@@ -29,12 +29,12 @@ fn goes_on(messages: &[Accounting], runs: u32) {
     assert!(messages.iter().all(|message| message.totals.is_sound()));
 }
 
-/// What a stop costs where it is not bridged: nothing of it is told, and nothing twice.
+/// What a stop costs where it is not bridged: nothing of it is counted, and nothing twice.
 #[track_caller]
 fn check_afresh(messages: &[Accounting]) {
     let (first, last) = (messages.first().unwrap(), messages.last().unwrap());
-    let (begun, anew) = (first.curve.expect("a curve").id, last.curve.expect("a curve"));
-    assert!(anew.id > begun && anew.run == 1 && anew.begin == Energy::ZERO, "{last:?}");
+    let (begun, fresh) = (first.curve.expect("a curve").id, last.curve.expect("a curve"));
+    assert!(fresh.id > begun && fresh.run == 1 && fresh.begin == Energy::ZERO, "{last:?}");
     assert!(last.totals.energy.joules() <= WATTS * 60.0 + TICK, "{last:?}");
 }
 
@@ -48,11 +48,11 @@ async fn an_hour_without_the_manager_is_bridged_by_the_register() {
     sleep(HOUR).await;
     site.run(vec![reader("p", "stopped")], 60).await;
     assert_eq!(site.not_bridged("p"), None);
-    goes_on(&site.of("p"), 2);
+    continues(&site.of("p"), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_manager_that_is_killed_again_and_again_goes_on_each_time() {
+async fn a_manager_that_is_killed_again_and_again_continues_each_time() {
     let mut site = Site::new("killed");
     for _ in 0..20 {
         site.run(vec![reader("p", "killed")], 33).await;
@@ -60,7 +60,7 @@ async fn a_manager_that_is_killed_again_and_again_goes_on_each_time() {
         sleep(300 * SECOND).await;
     }
     site.run(vec![reader("p", "killed")], 30).await;
-    goes_on(&site.of("p"), 21);
+    continues(&site.of("p"), 21);
 }
 
 #[tokio::test(start_paused = true)]
@@ -71,7 +71,7 @@ async fn a_reboot_of_the_host_is_bridged_and_not_for_a_register_in_it() {
     site.boot("second");
     sleep(HOUR).await;
     site.run(vec![reader("p", "booted")], 60).await;
-    goes_on(&site.of("p"), 2);
+    continues(&site.of("p"), 2);
     site.kill().await;
     change("booted", |device| device.is_in_host = true);
     site.boot("third");
@@ -80,8 +80,8 @@ async fn a_reboot_of_the_host_is_bridged_and_not_for_a_register_in_it() {
     check_afresh(&site.of("p"));
 }
 
-/// What happens to the device in a stop of an hour that must not be bridged, and what the manager says of it.
-async fn anew(device: &str, happens: impl FnOnce(&mut Device), expected: NotBridged) {
+/// What happens to the device in a stop of an hour that must not be bridged, and what the manager reports of it.
+async fn fresh(device: &str, happens: impl FnOnce(&mut Device), expected: NotBridged) {
     let mut site = Site::new(device);
     change(device, |device| device.serial = Some("SN-0417".to_owned()));
     site.run(vec![reader("p", device)], 60).await;
@@ -94,16 +94,16 @@ async fn anew(device: &str, happens: impl FnOnce(&mut Device), expected: NotBrid
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_the_same_register_or_did_not_go_on_begins_anew() {
-    anew("reset", |device| device.offset -= 380_000.0, NotBridged::Fell).await;
-    anew("swapped", |device| device.serial = Some("SN-2233".to_owned()), NotBridged::AnotherMeter).await;
-    anew("moved", |device| device.path = Some("outlet 9".to_owned()), NotBridged::NoState).await;
-    anew("jumped", |device| device.offset += 60_000.0, NotBridged::Jumped).await;
+async fn what_is_not_the_same_register_or_did_not_continue_starts_afresh() {
+    fresh("reset", |device| device.offset -= 380_000.0, NotBridged::Fell).await;
+    fresh("swapped", |device| device.serial = Some("SN-2233".to_owned()), NotBridged::AnotherMeter).await;
+    fresh("moved", |device| device.path = Some("outlet 9".to_owned()), NotBridged::NoState).await;
+    fresh("jumped", |device| device.offset += 60_000.0, NotBridged::Jumped).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn within_the_bound_a_swapped_meter_without_a_serial_number_cannot_be_detected() {
-    // The manual says so: a tenth over the largest watts seen, times the stop and an interval, and a tick.
+    // As in the manual: a tenth over the largest watts seen, times the stop and an interval, and a tick.
     let most = WATTS * 1.1 * 3_602.0 + TICK;
     for (device, excess, expected) in [
         ("below", most - WATTS * 3_600.0 - 300.0, None),
@@ -120,7 +120,7 @@ async fn within_the_bound_a_swapped_meter_without_a_serial_number_cannot_be_dete
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_its_state_a_manager_begins_anew() {
+async fn without_its_state_a_manager_starts_afresh() {
     let mut site = Site::new("lost");
     site.run(vec![reader("p", "lost")], 60).await;
     site.stop().await;
@@ -152,7 +152,7 @@ async fn a_probe_renamed_and_back_shares_no_joule_with_the_other() {
     let of_x = site.of("x");
     let curves: std::collections::BTreeSet<_> =
         of_x.iter().map(|message| message.curve.unwrap().id).collect();
-    assert_eq!(curves.len(), 2, "the second x does not go on where the first ended");
+    assert_eq!(curves.len(), 2, "the second x does not continue where the first ended");
     assert!(of_x.last().unwrap().totals.energy.joules() <= WATTS * 60.0 + TICK);
 }
 
@@ -171,7 +171,7 @@ async fn two_probes_of_one_register_are_named_until_one_is_gone() {
     assert_eq!(site.shared(), named);
     let has_gone_on = |probe: &&str| site.of(probe).last().unwrap().curve.unwrap().run == 2;
     assert_eq!(["a", "b"].iter().filter(|probe| has_gone_on(probe)).count(), 1, "only one is bridged");
-    goes_on(&site.of("c"), 2);
+    continues(&site.of("c"), 2);
     site.manager.as_ref().unwrap().apply(vec![reader("b", "shared"), reader("c", "of its own")]);
     assert_eq!(site.shared(), []);
     sleep(60 * SECOND).await;
@@ -209,22 +209,22 @@ async fn a_clock_that_is_wrong_after_a_boot_holds_the_first_message_and_shows_it
     );
     site.offset.store(0, Ordering::Relaxed);
     sleep(60 * SECOND).await;
-    goes_on(&site.of("p"), 2);
+    continues(&site.of("p"), 2);
     assert!(site.manager.as_ref().unwrap().troubles().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reload_that_restarts_a_meter_goes_on_with_its_curve() {
+async fn a_reload_that_restarts_a_meter_continues_with_its_curve() {
     let mut site = Site::new("reloaded");
     site.run(vec![reader("p", "reloaded")], 60).await;
     let slower = MeterSpec { interval: 2 * SECOND, ..reader("p", "reloaded") };
     site.manager.as_ref().unwrap().apply(vec![slower]);
     sleep(60 * SECOND).await;
-    goes_on(&site.of("p"), 2);
+    continues(&site.of("p"), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sum_goes_on_over_a_stop_only_if_all_its_parts_do() {
+async fn a_sum_continues_over_a_stop_only_if_all_its_parts_do() {
     let mut site = Site::new("feed one");
     let other = Device { ..DEVICES.lock()["feed one"].clone() };
     DEVICES.lock().insert("feed two".to_owned(), other);
@@ -255,7 +255,7 @@ async fn a_sum_goes_on_over_a_stop_only_if_all_its_parts_do() {
     site.manager.as_ref().unwrap().apply_virtual(vec![sum()]).unwrap();
     site.manager.as_ref().unwrap().apply(meters());
     sleep(60 * SECOND).await;
-    let anew = *site.of("sum").last().unwrap();
-    assert_eq!((anew.curve.unwrap().run, anew.curve.unwrap().begin), (1, Energy::ZERO));
-    assert!(anew.totals.energy.joules() <= 2.0 * WATTS * 62.0 + 5.0 * TICK, "{anew:?}");
+    let fresh = *site.of("sum").last().unwrap();
+    assert_eq!((fresh.curve.unwrap().run, fresh.curve.unwrap().begin), (1, Energy::ZERO));
+    assert!(fresh.totals.energy.joules() <= 2.0 * WATTS * 62.0 + 5.0 * TICK, "{fresh:?}");
 }

@@ -107,7 +107,7 @@ pub(super) struct Sending(Scripted);
 
 impl Driver for Sending {
     const NAME: &'static str = "sending";
-    const SUMMARY: &'static str = "follows a script, unasked";
+    const SUMMARY: &'static str = "follows a script, by itself";
     const CADENCE: crate::driver::Cadence = crate::driver::Cadence::Pushed;
     const KEYS: &'static [DriverKey] = &[DriverKey::required("script", "what it does")];
     type Config = Config;
@@ -146,7 +146,7 @@ impl Driver for Sending {
     }
 }
 
-/// The same, read by a thread at each tick of a short interval; it says how often it was read before.
+/// The same, read by a thread at each tick of a short interval; it reports how often it was read before.
 pub(super) struct Sampled(Scripted);
 
 impl Driver for Sampled {

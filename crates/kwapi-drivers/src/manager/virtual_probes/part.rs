@@ -1,4 +1,4 @@
-//! One part of a sum: what it has last said, by a measurement or by a counter that tells no power.
+//! One part of a sum: what it last reported, by a measurement or by a counter that gives no power.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use crate::manager::pace::OwnPace;
 pub(super) struct SumPart {
     pub(super) id: ProbeId,
     pub(super) latest: Option<Latest>,
-    /// How often it is heard: a part may be read slowly, or told only when its counter has advanced.
+    /// How often it is received: a part may be read slowly, or reported only when its counter has advanced.
     pub(super) pace: OwnPace,
 }
 
-/// What a part has last said.
+/// What a part last reported.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Latest {
     /// The latest there was, and when.
@@ -25,14 +25,14 @@ pub(super) struct Latest {
     pub(super) session: Timestamp,
     pub(super) curve: Option<CurvePoint>,
     pub(super) energy: Energy,
-    /// What its register advances by, as far as it matters: one that tells power at each reading has none here.
+    /// What its register advances by, as far as it matters: one that gives power at each reading has none here.
     pub(super) tick: Energy,
     pub(super) unknown_ms: u64,
     pub(super) received_at: Duration,
     pub(super) is_new: bool,
 }
 
-/// What a part has just said.
+/// What a part has just reported.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::manager) struct PartReport<'a> {
     pub(super) probe: &'a ProbeId,
@@ -55,19 +55,19 @@ impl<'a> PartReport<'a> {
         })
     }
 
-    /// A counter of this tick that tells no power now.
+    /// A counter of this tick that gives no power now.
     pub(in crate::manager) fn standing(probe: &'a ProbeId, accounting: Accounting, tick: Energy) -> Self {
         Self { probe, power: None, current: None, accounting, tick: Some(tick) }
     }
 }
 
 impl SumPart {
-    /// One that has said nothing yet.
+    /// One that has reported nothing yet.
     pub(super) fn new(id: &ProbeId) -> Self {
         Self { id: id.clone(), latest: None, pace: OwnPace::default() }
     }
 
-    /// Takes what it has said; whether its total went on from what it said before.
+    /// Takes what it has reported; whether its total continued from what it reported before.
     pub(super) fn take(&mut self, report: &PartReport<'_>, now: Duration) -> bool {
         let PartReport { power, current, accounting, tick, .. } = report;
         let before = self.latest;
@@ -92,7 +92,7 @@ impl SumPart {
 }
 
 impl Latest {
-    /// Whether the part's total went on from `self` to `later`.
+    /// Whether the part's total continued from `self` to `later`.
     fn is_comparable(&self, later: &Self) -> bool {
         let is_of_one = match (self.curve, later.curve) {
             (Some(before), Some(after)) => before.id == after.id,

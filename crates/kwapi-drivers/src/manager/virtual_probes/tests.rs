@@ -15,7 +15,7 @@ fn sums(specs: Vec<VirtualSpec>) -> Result<VirtualProbes, VirtualError> {
     VirtualProbes::new(specs, &mut VirtualProbes::default())
 }
 
-/// `probe` says `watts` at `milliseconds`, having used `joules` in its session.
+/// `probe` reports `watts` at `milliseconds`, having used `joules` in its session.
 fn part(probe: &str, milliseconds: u64, watts: f64, joules: u64) -> (Measurement, Now<'static>) {
     let wall = Timestamp::from_micros(1_800_000_000_000_000 + milliseconds * 1000);
     let totals = Totals { energy: Energy::from_millijoules(joules * 1000), ..Totals::default() };
@@ -39,7 +39,7 @@ fn part(probe: &str, milliseconds: u64, watts: f64, joules: u64) -> (Measurement
     (measurement, Now { wall, monotonic, boottime: monotonic, boot: "boot" })
 }
 
-/// What the sums say to a row of parts: when, watts and joules.
+/// What the sums make of a row of parts: when, watts and joules.
 fn feed(sums: &VirtualProbes, parts: &[(Measurement, Now<'static>)]) -> Vec<(u128, f64, f64)> {
     parts
         .iter()
@@ -64,7 +64,7 @@ fn two_feeds_read_once_a_second_give_one_sum_a_second_with_their_energy() {
         part("b", 700, 50.0, 0),
         part("a", 1_200, 110.0, 110),
         part("c", 1_300, 1e6, 5_000),
-        part("b", 1_700, 60.0, 57), // its own counter says so, rather than 60
+        part("b", 1_700, 60.0, 57), // its own counter shows it, rather than 60
         part("a", 2_200, 100.0, 210),
         part("b", 2_700, 50.0, 107),
     ];
@@ -151,7 +151,7 @@ fn a_reload_leaves_an_unchanged_sum_its_account_and_a_wrong_one_changes_nothing(
 /// One tick of the counters below: 1 Wh.
 const TICK: Energy = Energy::from_millijoules(3_600_000);
 
-/// A counter that has advanced by `ticks` since its curve began and tells no power.
+/// A counter that has advanced by `ticks` since its curve began and gives no power.
 fn standing(probe: &str, milliseconds: u64, ticks: u64) -> (ProbeId, Accounting, Now<'static>) {
     let (measurement, now) = part(probe, milliseconds, 0.0, 3_600 * ticks);
     let accounting = measurement.accounting.unwrap();
@@ -185,7 +185,7 @@ fn a_sum_of_two_tariffs_is_reported_by_their_registers_though_one_stands_still()
     let (first, ..) = *outputs.first().expect("a sum");
     assert!((60..=120).contains(&first), "{outputs:?}");
     for (second, watts, quality, joules) in &outputs {
-        // 1 Wh in 10 s, as far as two ticks tell.
+        // 1 Wh in 10 s, as far as two ticks show.
         assert!((watts - 360.0).abs() <= 130.0, "{second}: {watts} W, {quality:?}");
         let used = 360.0 * *second as f64;
         assert!((used - joules).abs() <= 2.0 * TICK.joules(), "{second}: {joules} J of {used}");

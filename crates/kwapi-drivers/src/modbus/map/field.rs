@@ -28,7 +28,7 @@ pub enum WordOrder {
     Little,
 }
 
-/// What a map says of all its fields, where they do not say otherwise.
+/// What a map states of all its fields, unless they state otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Defaults {
     pub(crate) function: u8,
@@ -75,18 +75,18 @@ pub struct RegisterField {
     /// How it is written.
     #[serde(rename = "type")]
     pub kind: NumberFormat,
-    /// What one count is worth; negative where the meter tells what is used as negative.
+    /// What one count is worth; negative where the meter reports consumption as negative.
     #[serde(default = "one")]
     pub scale: f64,
     /// The register that holds the power of ten to multiply by, as the meter likes (`SunSpec`).
     pub scale_register: Option<u16>,
-    /// Registers whose numbers it is multiplied by: the ratios of transformers, where a meter tells what it measures
+    /// Registers whose numbers it is multiplied by: the ratios of transformers, where a meter reports what it measures
     /// behind them.
     #[serde(default)]
     pub ratios: Vec<Ratio>,
-    /// 3 or 4, if not as the map says.
+    /// 3 or 4, if not as in the map.
     pub function: Option<u8>,
-    /// If not as the map says.
+    /// If not as in the map.
     pub word_order: Option<WordOrder>,
     /// Counts, before any scale, that mean "not available", beside those every meter has.
     #[serde(default)]
@@ -127,7 +127,7 @@ impl RegisterField {
         numbers.chain(self.factors().map(move |at| (function, at, 1)))
     }
 
-    /// The registers that say what to multiply by.
+    /// The registers that hold what to multiply by.
     fn factors(&self) -> impl Iterator<Item = u16> + '_ {
         self.scale_register.into_iter().chain(self.ratios.iter().map(|ratio| ratio.at))
     }
@@ -171,7 +171,7 @@ impl RegisterField {
             .then(|| "scale must be a number other than 0".to_owned())
     }
 
-    /// What the registers say; `None` where they have no number now.
+    /// What the registers hold; `None` where they have no number now.
     pub(super) fn read(&self, registers: &RegisterValues, defaults: Defaults) -> Option<FoundNumber> {
         let function = self.function.unwrap_or(defaults.function);
         let order = self.word_order.unwrap_or(defaults.word_order);
@@ -185,7 +185,7 @@ impl RegisterField {
         }
         let mut ratio = 1.0;
         for Ratio { at, scale } in &self.ratios {
-            // 0: not set yet, and nothing can be told.
+            // 0: not set yet, and nothing can be derived.
             let count = registers.get(&(function, *at)).filter(|count| **count != 0)?;
             ratio *= f64::from(*count) * scale;
         }

@@ -11,7 +11,7 @@ fn words_of<const BYTES: usize>(bytes: [u8; BYTES]) -> Vec<u16> {
     bytes.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect()
 }
 
-/// What an outlet of a map says of registers given as `address: words`.
+/// What an outlet of a map reads from registers given as `address: words`.
 #[track_caller]
 fn check(map: &Map, outlet: &str, words: &[(u16, &[u16])], expected: &str) {
     let registers = words.iter().flat_map(|(at, words)| {
@@ -132,7 +132,7 @@ fn a_field_may_have_a_function_and_an_order_of_its_own() {
 }
 
 #[test]
-fn a_meter_that_feeds_back_goes_on_by_its_import_counter() {
+fn a_meter_that_feeds_back_continues_by_its_import_counter() {
     let text = "name = \"m\"\nfunction = 3\n[outlets.total]\npower = { at = 1, type = \"i16\" }\n\
         energy = { at = 2, type = \"u16\", unit = \"Wh\", resolution = 1.0 }";
     let map = Map::parse(text).expect("a map");

@@ -2,8 +2,8 @@
 
 use super::*;
 
-/// A meter that answers each request for registers by a rule: the words, an exception, or nothing. With what it was
-/// asked for.
+/// A meter that answers each request for registers by a rule: the words, an exception, or nothing. With the registers
+/// requested from it.
 struct Scripted {
     port: u16,
     requests: Arc<parking_lot::Mutex<Vec<(u8, u16, u16)>>>,
@@ -52,7 +52,7 @@ impl Scripted {
         open(&keys, &one(), &Arc::default()).await.expect("open")
     }
 
-    /// The registers asked for since the last call.
+    /// The registers requested since the last call.
     fn requests(&self) -> Vec<u16> {
         self.requests
             .lock()
@@ -147,7 +147,7 @@ async fn an_answer_that_trickles_is_given_up_and_the_next_is_read_on_a_new_conne
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
     tokio::spawn(async move {
-        // The first connection says a header that promises 250 bytes, and one of them each second.
+        // The first connection sends a header that declares 250 bytes, and one of them each second.
         let (mut stream, _) = listener.accept().await.expect("a client");
         let mut request = [0; 12];
         stream.read_exact(&mut request).await.expect("a request");

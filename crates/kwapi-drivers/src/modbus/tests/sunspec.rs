@@ -62,7 +62,7 @@ async fn a_sunspec_meter_is_found_in_its_chain() {
     assert_eq!(sunspec(&METER).await, "A: 640 W, 32400 J");
     let none = "refused: 127.0.0.1:PORT: unit 1 has SunSpec models [1], but none of [201, 202, 203, 204]";
     assert_eq!(sunspec(&[0x5375, 0x6e53, 1, 0, 0xffff, 0]).await, none);
-    // A chain that goes on for ever ends.
+    // A chain that continues for ever ends.
     assert!(sunspec(&ENDLESS).await.contains("but none of"));
     let other = "refused: 127.0.0.1:PORT: unit 1 does not support SunSpec; no marker at [40000, 0, 50000]";
     assert_eq!(sunspec(&[1, 2, 3]).await, other);

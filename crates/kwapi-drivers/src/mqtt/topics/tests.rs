@@ -56,7 +56,7 @@ fn a_topic_with_control_characters_is_no_probe_and_its_neighbours_are_read() {
 
 #[test]
 fn what_a_message_reports_reaches_no_terminal_as_it_came() {
-    // One probe of a fixed name, whose messages say anything.
+    // One probe of a fixed name, whose messages may be anything.
     let keys = "broker = 'b'\ntopic = 'plugs/#'\nvalues = { power = '/w' }";
     let config: MqttConfig = toml::from_str(keys).expect("a configuration");
     let outlets = Outlets::by_position([ProbeId::new("a").ok()]);

@@ -4,7 +4,7 @@ use super::super::contradiction::contradiction;
 use super::super::variables::parse_variable;
 use super::*;
 
-/// Reads `name=value` pairs as variables and says what `key` draws.
+/// Reads `name=value` pairs as variables and returns what `key` draws.
 #[track_caller]
 fn rated(variables: &[&str], key: &str, rating: &Rating, expected: &str) {
     let mut read = Variables::default();
@@ -107,7 +107,7 @@ fn nothing_is_nothing_where_nothing_contradicts_it() {
 fn a_rating_reported_as_watts_is_no_measurement() {
     let rating = ["ups.realpower=2700", "output.voltage=229", "output.current=0.3"];
     check(&rating, "total", "output.voltage × output.current: 229 V, 0.3 A");
-    // Three phases, told with the line voltage and the amperes of one of them.
+    // Three phases, reported with the line voltage and the amperes of one of them.
     check(
         &["output.realpower=4100", "output.voltage=230", "output.current=6.1"],
         "total",
@@ -138,7 +138,7 @@ fn a_bank_is_an_outlet_and_the_group_of_all_is_the_whole() {
 }
 
 #[test]
-fn what_the_operator_knows_makes_an_estimate_of_a_load() {
+fn what_the_operator_configures_makes_an_estimate_of_a_load() {
     let watts = Rating { nominal_watts: Some(480.0), power_factor: None };
     rated(
         &["ups.load=25", "ups.realpower.nominal=5"],
@@ -218,7 +218,7 @@ fn volts_times_amperes_far_from_the_volt_amperes_reported_are_not_used() {
 fn watts_a_tenth_of_what_the_amperes_report_are_scaled_wrongly() {
     let tenth = ["output.realpower=21.5", "output.voltage=231", "output.current=1.1"];
     check(&tenth, "total", "output.voltage × output.current: 231 V, 1.1 A");
-    // Volts that are scaled wrongly say nothing of the watts.
+    // Volts that are scaled wrongly are no evidence about the watts.
     let volts = ["ups.realpower=231", "output.voltage=41216.0", "output.current=1.3"];
     check(&volts, "total", "ups.realpower: 231 W, 1.3 A");
     check(
@@ -244,7 +244,7 @@ fn a_load_of_255_percent_is_a_placeholder() {
 fn a_rating_below_that_of_any_ups_is_none() {
     // 600 W, cut to its low byte.
     check(&["ups.load=22", "ups.realpower.nominal=88"], "total", "no source");
-    // The operator knows better.
+    // The operator's setting decides.
     let watts = Rating { nominal_watts: Some(36.0), power_factor: None };
     rated(&["ups.load=50", "ups.realpower.nominal=36"], "total", &watts, "ups.load × 36 W: 18 W (estimated)");
 }
@@ -264,7 +264,7 @@ fn an_output_without_its_voltage_is_taken_at_the_nominal_one() {
         "total",
         "output.voltage.nominal × output.current: 120 V, 2 A",
     );
-    // The volts of a battery, or ten times the mains: what is missing is said.
+    // The volts of a battery, or ten times the mains: what is missing is reported.
     for nominal in ["output.voltage.nominal=43", "output.voltage.nominal=2300"] {
         check(&["output.current=2.0", nominal], "total", "output.current: 2 A");
     }

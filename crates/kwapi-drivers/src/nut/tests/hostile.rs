@@ -1,4 +1,5 @@
-//! Servers that never end an answer, let it trickle, say more than there can be, or put into it what no terminal should see.
+//! Servers that never end an answer, let it trickle, send more than there can be, or put into it what no terminal
+//! should see.
 
 use super::*;
 use crate::registry;

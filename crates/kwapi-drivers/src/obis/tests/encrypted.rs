@@ -41,7 +41,7 @@ fn with_own_tag() -> Vec<u8> {
     frame
 }
 
-/// What a meter with these keys says of the telegrams in `bytes`, in pieces.
+/// What a meter with these keys reads from the telegrams in `bytes`, in pieces.
 fn opened(keys: Option<TelegramKeys>, bytes: &[u8]) -> String {
     read_through(LineBuffer::new(Expects::P1, keys), bytes, &["total", "export"])
 }

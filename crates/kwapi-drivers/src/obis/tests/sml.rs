@@ -137,7 +137,7 @@ fn power_is_signed_in_any_number_of_bytes() {
         (signed(&[0xFF, 0xFE, 0x0C]), "total: 0 W; export: 500 W"),
         (signed(&[0, 1, 0xF4]), "total: 500 W; export: 0 W"),
     ] {
-        // An import register that counts says that what is negative flows back.
+        // An import register that counts shows that what is negative flows back.
         let entries = [entry([16, 7, 0], 27, 0, value), entry([1, 8, 0], 30, 0, unsigned(&[9]))];
         let outcome = read_text(Expects::Any, &frame(&file(&SERVER, &entries)), &["total", "export"]);
         assert_eq!(outcome.replace(", 32400 J", ""), expected);

@@ -74,7 +74,7 @@ fn of_several_power_controls_the_first_is_the_chassis() {
         {"MemberId": "1", "Name": "CPU Sub-system Power", "PowerConsumedWatts": 87.0},
         {"MemberId": "2", "Name": "Memory Sub-system Power", "PowerConsumedWatts": 19.0}]});
     check(place("Power"), &power, "231 W");
-    // An iDRAC that has just started says null; what comes after is no machine.
+    // An iDRAC that has just started reports null; what comes after is no machine.
     let starting = json!({"PowerControl": [
         {"Name": "System Power Control", "PowerConsumedWatts": null, "PowerMetrics": {"AverageConsumedWatts": null}},
         {"Name": "CPU Sub-system Power", "PowerConsumedWatts": 87.0}]});

@@ -148,7 +148,7 @@ async fn a_place_without_its_property_is_waited_for_and_a_new_place_is_found() {
 }
 
 #[tokio::test]
-async fn zero_gives_way_to_a_place_that_knows_better() {
+async fn zero_gives_way_to_a_place_with_a_number() {
     let supplies = json!({"PowerControl": [{"PowerConsumedWatts": 0}],
         "PowerSupplies": [{"PowerInputWatts": 17}, {"PowerInputWatts": 15}]});
     assert_eq!(Changing::one(json!({"Power": supplies})).await.reading().await, "web1: 32 W (estimated)");
@@ -321,7 +321,7 @@ async fn a_counter_is_known_by_its_property_and_by_the_serial_number_of_its_chas
         assert_eq!((registers[0].serial.as_deref(), registers[0].path.as_deref()), (serial, path));
         assert!(Arc::ptr_eq(&registers[0], &registers[1]), "made once");
     }
-    // Without a counter there is nothing to know.
+    // Without a counter there is nothing to look up.
     let card = Changing::one(json!({"Power": consumed(&json!(120))})).await;
     let mut driver = card.open().await;
     let mut readings = Readings::default();

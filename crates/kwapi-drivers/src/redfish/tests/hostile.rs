@@ -21,7 +21,7 @@ async fn a_card_that_leads_on_and_on_is_left() {
                 let next = format!("/redfish/v1/c{number}");
                 HttpAnswer::ok(json!({"Members": members, "Members@odata.nextLink": next}).to_string())
             }
-            // Each chassis has sensors by the thousand, none of which says anything.
+            // Each chassis has sensors by the thousand, none of which holds anything.
             _ => HttpAnswer::ok(json!({"Id": "x", "Sensors": link("c"), "Power": link("p")}).to_string()),
         }
     })

@@ -2,7 +2,7 @@
 //!
 //! A request is repeated while there is no answer, since datagrams are lost. An agent that is slow answers each copy in
 //! turn, so that copies make the next answer late, which is repeated in turn (net-snmp/net-snmp#194). Such an agent is
-//! asked once and given the whole time.
+//! queried once and given the whole time.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ impl Patience {
         self.attempts
     }
 
-    /// Waits until the agent is free, at most as long as for an answer, and says when that was.
+    /// Waits until the agent is free, at most as long as for an answer, and returns when that was.
     pub(super) async fn before(&mut self) -> Instant {
         if let Some(busy_until) = self.busy_until.take() {
             sleep_until(busy_until.min(Instant::now() + self.timeout)).await;
@@ -46,7 +46,7 @@ impl Patience {
         Instant::now()
     }
 
-    /// Learns from an answer that took so long; whether it is to be asked in another way from now on.
+    /// Learns from an answer that took so long; whether it is to be queried in another way from now on.
     pub(super) fn answered(&mut self, took: Duration) -> bool {
         let pause = self.timeout / self.attempts;
         if self.attempts == 1 || took <= pause {
@@ -65,8 +65,8 @@ impl Patience {
         true
     }
 
-    /// Learns from silence; whether it is to be asked in another way from now on. An agent whose last answer came just after
-    /// a copy was as slow as that, and has yet to answer the copy.
+    /// Learns from silence; whether it is to be queried in another way from now on. An agent whose last answer came
+    /// just after a copy was as slow as that, and has yet to answer the copy.
     pub(super) fn silent(&mut self) -> bool {
         if self.attempts == 1 || self.late == 0 {
             return false;

@@ -6,7 +6,7 @@ use crate::driver::DriverError;
 
 use super::{Agent, Failure, halves};
 
-/// How many tables are looked for in one request: of an unknown agent, less is asked at once.
+/// How many tables are looked for in one request: of an unknown agent, less is requested at once.
 const TABLES_AT_ONCE: usize = 10;
 
 impl Agent {
@@ -38,7 +38,7 @@ impl Agent {
                                     .any(|other| is_within(&other.oid) && !other.value.is_exception());
                         }
                     }
-                    // An answer cut short: what it left out is asked for by itself.
+                    // An answer cut short: what it left out is requested by itself.
                     let left_out = places.get(answer.varbinds.len()..).unwrap_or_default();
                     waiting.extend(self.retry(places.len(), left_out.to_vec()));
                     continue;
@@ -60,8 +60,8 @@ impl Agent {
         Ok(present)
     }
 
-    /// Whether an error is about an object that was asked for (the end of an SNMP v1 agent's objects, one it cannot tell)
-    /// and not about who asks.
+    /// Whether an error is about an object that was requested (the end of an SNMP v1 agent's objects, one it cannot
+    /// report) and not about the requester.
     pub(super) fn is_one_objects(error: &Error) -> bool {
         matches!(
             error.exchange_source(),

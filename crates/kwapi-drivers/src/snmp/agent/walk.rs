@@ -1,7 +1,8 @@
 //! Listing what lies below an object, of agents that cannot do what they should.
 //!
 //! GETBULK fails in many ways: some agents answer it with an error, some not at all above a number of rows
-//! (`prometheus/snmp_exporter` issues 13, 31 and 1080). What one did not take is asked for by GETNEXT, and for fewer rows after.
+//! (`prometheus/snmp_exporter` issues 13, 31 and 1080). What one did not take is requested by GETNEXT, and for fewer
+//! rows after.
 
 use async_snmp::{ErrorKind, Oid, VarBind};
 
@@ -11,8 +12,8 @@ use super::super::config::SnmpVersion;
 use super::super::value::ObjectValue;
 use super::{Agent, Failure};
 
-/// An agent that failed so many rows at once is asked for the fourth part, and below two by GETNEXT: two failures of two
-/// seconds each until it is read, not five.
+/// An agent that failed so many rows at once is queried for the fourth part, and below two by GETNEXT: two failures of
+/// two seconds each until it is read, not five.
 const FEWER: u32 = 4;
 
 /// What lies below an object.
@@ -96,7 +97,7 @@ impl Agent {
         self.after(sent, answer.as_ref().err().map(|error| &**error)).await;
         match answer {
             Ok(answer) => Ok(answer.varbinds.into_iter().take(1).collect()),
-            // The end of an SNMP v1 agent's objects, or one that it cannot tell.
+            // The end of an SNMP v1 agent's objects, or one that it cannot report.
             Err(error) if Self::is_one_objects(&error) => Ok(Vec::new()),
             Err(error) => Err(Failure::of(error)),
         }

@@ -66,7 +66,7 @@ fn the_end_of_a_field_and_an_empty_value_are_no_measurement() {
         let text = ObjectValue::Text(empty.into());
         check("eaton_epdu", &[(Field::Power, text)], "not available: power reads \"\"");
     }
-    // A counter passes the end of 16 bits by right; one that says nothing leaves the watts.
+    // A counter passes the end of 16 bits by right; one without a value leaves the watts.
     check("eaton_epdu", &[(Field::Power, integer(9)), (Field::Energy, integer(65_535))], "9 W, 235926000 J");
     check("eaton_epdu", &[(Field::Power, integer(9)), (Field::Energy, integer(2_147_483_647))], "9 W");
 }

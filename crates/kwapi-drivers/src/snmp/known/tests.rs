@@ -66,7 +66,7 @@ fn what_a_device_was_read_by_stays_unless_it_has_something_better() {
         Known::after(Some(known_outlets(now)), inlet(Usefulness::Watts), now).kind(),
         ProfileKind::Outlet
     );
-    // One that says nothing of its outlets for an hour is read by what it has.
+    // One that reports nothing of its outlets for an hour is read by what it has.
     assert_eq!(
         Known::after(Some(known_outlets(now)), inlet(Usefulness::Watts), now + KEPT).kind(),
         ProfileKind::Inlet

@@ -1,5 +1,6 @@
-//! Which of a device's tables is read: by what they say, not by being there. A table of -1 hides the one with the truth
-//! (an APC AP7900B), outlets that have names and no sensors hide the inlet that is measured (Raritan's 1000 series).
+//! Which of a device's tables is read: by what they report, not by being there. A table of -1 hides the one with the
+//! truth (an APC AP7900B), outlets that have names and no sensors hide the inlet that is measured (Raritan's 1000
+//! series).
 
 use std::sync::Arc;
 
@@ -17,8 +18,8 @@ use super::super::profile::{Field, Profile, ProfileKind, Section};
 /// A column whose index stands in the middle of its OIDs is walked with its neighbours: a dozen a row.
 const WALKED_MAX: usize = 16 * ROWS_MAX;
 
-/// Looks at all kinds of things that these profiles know until one has watts, and chooses the most useful: outlets
-/// before inlets, and of two profiles the first, where they are equally so. Also tells what was passed over, and why.
+/// Looks at all kinds of things that these profiles have until one has watts, and chooses the most useful: outlets
+/// before inlets, and of two profiles the first, where they are equally so. Also returns what was skipped, and why.
 pub(super) async fn all(
     config: &SnmpConfig,
     profiles: &[Arc<Profile>],
@@ -106,7 +107,7 @@ async fn survey(
     })
 }
 
-/// Whether a device says something of a row, if only that it cannot measure now.
+/// Whether a device reports something of a row, if only that it cannot measure now.
 pub(in crate::snmp) fn is_reported(reading: &Result<Reading, NoReading>) -> bool {
     !matches!(reading, Err(NoReading::NoSuchOutlet(_)))
 }
@@ -140,7 +141,7 @@ async fn list(
     Ok(Vec::new())
 }
 
-/// The section as the device has it of whose these rows are, and what they say.
+/// The section as the device has it of whose these rows are, and what they report.
 pub(super) async fn adapt(
     section: &Section,
     indexes: &[Vec<u32>],
@@ -162,7 +163,7 @@ pub(super) async fn adapt(
         let readings: Vec<_> = rows.iter().map(|row| interpret::reading(section, row)).collect();
         let usefulness = Usefulness::of(&readings);
         if usefulness == Usefulness::Zeros && section.current.is_some() {
-            // A column that the firmware never fills looks like an idle device: its amperes know better.
+            // A column that the firmware never fills looks like an idle device: its amperes show otherwise.
             let by_current = Section { power: None, energy: None, line_current: None, ..section.clone() };
             let reported = read(&by_current, indexes, |_| true, agent).await?;
             let readings: Vec<_> = reported.iter().map(|row| interpret::reading(&by_current, row)).collect();

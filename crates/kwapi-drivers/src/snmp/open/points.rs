@@ -98,8 +98,8 @@ pub(super) async fn named(
     }
 }
 
-/// Reads the points' rows once, to measure each by what its device says of it. How many say watts or energy; half of
-/// one for each that says amperes alone.
+/// Reads the points' rows once, to measure each by what its device reports of it. Returns how many report watts or
+/// energy; half of one for each that reports amperes alone.
 async fn as_on_device(
     config: &SnmpConfig,
     points: &mut [Point],
@@ -206,7 +206,7 @@ pub(super) async fn all(
 /// Why a row has no probe.
 const LEFT_OUT: &str = "the probe template gives no unique probe id for its name";
 
-/// What is worth telling of a row: that it is not read, is read by another name than it has, or has vanished.
+/// What is worth reporting of a row: that it is not read, is read by another name than it has, or has vanished.
 fn finding(key: &str, row: &KnownRow, now: Instant) -> Option<Finding> {
     let why = match (&row.probe, &row.label) {
         (None, _) => LEFT_OUT.to_owned(),

@@ -15,8 +15,8 @@ use super::super::profile::{Field, Profile};
 /// A longer serial number is cut here.
 const SERIAL_CHARS_MAX: usize = 100;
 
-/// Reads the serial numbers of the devices whose registers these points have: one request, if the profile knows where. A
-/// device that does not say goes by its address alone.
+/// Reads the serial numbers of the devices whose registers these points have: one request, if the profile states where. A
+/// device that does not report it goes by its address alone.
 pub(super) async fn identify(
     profile: Option<&Profile>,
     points: &mut [Point],

@@ -135,7 +135,7 @@ impl ProfileCatalogue {
         self.0.values()
     }
 
-    /// The profiles a device with this sysObjectID may have, best first; all of them where it tells nothing.
+    /// The profiles a device with this sysObjectID may have, best first; all of them where it shows nothing.
     pub(crate) fn candidates(&self, sys_object_id: Option<&Oid>) -> Vec<Arc<Profile>> {
         let fits = |profile: &Profile| {
             let longest = |id: &Oid| {

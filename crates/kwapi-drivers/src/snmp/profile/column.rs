@@ -27,7 +27,7 @@ impl Column {
     /// Reads an OID with at most one `{index}`.
     ///
     /// # Errors
-    /// A sentence that says what is wrong.
+    /// A sentence that states what is wrong.
     pub fn parse(text: &str) -> Result<Self, String> {
         let Some((before, after)) = text.split_once(INDEX) else {
             return Ok(Self { before: parse_oid(text)?, after: None });
@@ -90,7 +90,7 @@ impl<'de> Deserialize<'de> for Column {
 /// Reads `1.3.6.1` or `.1.3.6.1`.
 ///
 /// # Errors
-/// A sentence that says what is wrong.
+/// A sentence that states what is wrong.
 pub(crate) fn parse_oid(text: &str) -> Result<Oid, String> {
     let dotted = text.trim().trim_start_matches('.');
     match Oid::parse(dotted) {

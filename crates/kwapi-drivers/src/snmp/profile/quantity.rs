@@ -17,7 +17,7 @@ pub struct PowerColumn {
     pub oid: Column,
     /// Watts per count.
     pub watts: f64,
-    /// Where the device says how many decimal digits the count has.
+    /// Where the device reports how many decimal digits the count has.
     pub digits: Option<Column>,
     /// Counts that mean: not measured.
     pub not_available: Vec<i64>,
@@ -31,9 +31,9 @@ pub struct CounterColumn {
     pub oid: Column,
     /// Watt-hours per count.
     pub watt_hours: f64,
-    /// Where the device says how many decimal digits the count has.
+    /// Where the device reports how many decimal digits the count has.
     pub digits: Option<Column>,
-    /// Where it starts again from zero, in counts, if the device says.
+    /// Where it starts again from zero, in counts, if the device states it.
     pub range_counts: Option<u64>,
     /// Counts that mean: not measured.
     pub not_available: Vec<i64>,
@@ -47,7 +47,7 @@ pub struct Voltage {
     pub oid: Column,
     /// Volts per count.
     pub volts: f64,
-    /// Where the device says how many decimal digits the count has.
+    /// Where the device reports how many decimal digits the count has.
     pub digits: Option<Column>,
     /// Counts that mean: not measured.
     pub not_available: Vec<i64>,
@@ -61,7 +61,7 @@ pub struct Current {
     pub oid: Column,
     /// Amperes per count.
     pub amperes: f64,
-    /// Where the device says how many decimal digits the count has.
+    /// Where the device reports how many decimal digits the count has.
     pub digits: Option<Column>,
     /// Counts that mean: not measured.
     pub not_available: Vec<i64>,

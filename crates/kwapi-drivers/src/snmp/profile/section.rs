@@ -38,8 +38,8 @@ pub struct Section {
     pub voltage: Option<Voltage>,
     /// Current (RMS).
     pub current: Option<Current>,
-    /// Current (RMS) of the line that feeds it, where a device does not say that of the thing itself. It is told alone: of
-    /// three lines each is part of two phases, and line amperes times volts between lines is 73 % too much.
+    /// Current (RMS) of the line that feeds it, where a device does not report that of the thing itself. It is reported
+    /// alone: of three lines each is part of two phases, and line amperes times volts between lines is 73 % too much.
     pub line_current: Option<Current>,
 }
 
@@ -121,7 +121,7 @@ impl Section {
         [power, current, line_current, energy].into_iter().flatten()
     }
 
-    /// The section as it stands for a unit of a daisy chain; `None` where it tells no units apart.
+    /// The section as it stands for a unit of a daisy chain; `None` where it does not distinguish units.
     #[must_use]
     pub(in crate::snmp) fn of_unit(&self, unit: u32) -> Option<Self> {
         let mut section = self.clone();
@@ -183,7 +183,7 @@ impl Section {
     }
 }
 
-/// What a column says.
+/// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Field {
     /// The operator's name on the device.

@@ -45,7 +45,7 @@ async fn answers_cut_short_are_requested_again() {
     for fault in [AgentFault::CutShort(2), AgentFault::CutShort(1)] {
         assert_eq!(all_with(fault, "").await.unwrap(), ALL, "{fault:?}");
     }
-    // One that says nothing in answer to anything.
+    // One that returns nothing in response to anything.
     let message = all_with(AgentFault::CutShort(0), "").await.unwrap_err();
     assert!(message.contains("matches no known profile"), "{message}");
 }
@@ -67,7 +67,7 @@ async fn a_name_as_long_as_a_datagram_makes_no_probe() {
     rack.set_fault(Some(AgentFault::Oversized));
     let mut driver = open(&rack, "", &Outlets::all("p.{outlet}")).await.unwrap();
     assert_eq!(read(&mut driver).await.unwrap().len(), 2);
-    // As a name it is cut; two that begin alike are told apart.
+    // As a name it is cut; two that begin alike are distinguished.
     let mut driver = open(&rack, "", &Outlets::all("p.{label}")).await.unwrap();
     let lines = read(&mut driver).await.unwrap();
     assert!(lines.len() == 2 && lines.iter().all(|line| line.len() < 200), "{lines:?}");

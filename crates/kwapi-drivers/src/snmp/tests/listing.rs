@@ -77,7 +77,7 @@ async fn an_outlet_that_was_known_is_missed_by_the_next_session_and_read_as_soon
     assert!(!finding.is_used && finding.why.contains("no longer listed by the device"), "{finding:?}");
     rack.restore_outlets();
     assert_eq!(lines(&mut driver).await, [FIRST, SECOND]);
-    // Who comes to know the device now knows nothing of it.
+    // A session that begins now has nothing of it.
     rack.remove_outlet(2);
     let mut driver = session(&rack, "p.{outlet}", &Arc::new(SnmpShared::default())).await;
     assert_eq!(lines(&mut driver).await, [FIRST]);

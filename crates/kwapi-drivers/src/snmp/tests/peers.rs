@@ -1,6 +1,6 @@
 //! The driver against agents we did not write: Net-SNMP's snmpd, and snmpsim with walks of several families.
 
-#![allow(clippy::disallowed_methods, reason = "a test starts the agents it talks to")]
+#![allow(clippy::disallowed_methods, reason = "a test starts the agents it uses")]
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -60,7 +60,7 @@ fn snmpd() -> Snmpd {
 fn once(port: u16, more: &str, wanted: &Outlets) -> Result<Vec<String>, String> {
     let more = format!("{more}\nprofile = 'raritan_px1'");
     let config = config(loopback(port), &more);
-    // A loaded machine: Net-SNMP asks its pass_persist script for one object at a time.
+    // A loaded machine: Net-SNMP queries its pass_persist script for one object at a time.
     let config = SnmpConfig { timeout_seconds: 3.0, ..config };
     runtime().block_on(async {
         let shared = Arc::new(SnmpShared::default());
@@ -160,7 +160,7 @@ fn an_agent_that_was_replaced_is_found_again() {
         assert_eq!(read(&mut driver).await.unwrap(), ["1: 101 W"]);
         drop(peer);
         read(&mut driver).await.unwrap_err();
-        // Another engine at the same address: its keys are others, and its clock begins anew.
+        // Another engine at the same address: its keys are others, and its clock starts afresh.
         std::fs::remove_dir_all(lab.join("snmpd/var")).unwrap();
         let _peer = devices::snmpd(&lab, port);
         _ = read(&mut driver).await;
@@ -169,7 +169,7 @@ fn an_agent_that_was_replaced_is_found_again() {
     });
 }
 
-/// The simulated rack is judged by Net-SNMP's tools: what our driver reads of it says nothing if both err alike.
+/// The simulated rack is judged by Net-SNMP's tools: what our driver reads of it proves nothing if both err alike.
 #[test]
 fn net_snmp_reads_the_simulated_rack() {
     if !need(&["snmpget", "snmpbulkwalk"]) {

@@ -10,7 +10,7 @@ use super::super::back_up;
 use super::*;
 use crate::journal::Position;
 
-/// A state directory whose records say `what`, with those of an import and, if `has_api`, of an API alone.
+/// A state directory whose records contain `what`, with those of an import and, if `has_api`, of an API alone.
 fn records(state: &Path, what: &str, has_api: bool) {
     for (folder, name) in [
         ("history/journal", "0000000000000001.journal"),
@@ -27,7 +27,7 @@ fn records(state: &Path, what: &str, has_api: bool) {
     }
 }
 
-/// All files that are records, and what they say.
+/// All files that are records, and their contents.
 fn files(state: &Path) -> BTreeMap<PathBuf, String> {
     let mut files = BTreeMap::new();
     let mut folders: Vec<PathBuf> = [HISTORY, IMPORT, BILLS, API].map(|name| state.join(name)).into();

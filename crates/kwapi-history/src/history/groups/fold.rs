@@ -1,8 +1,8 @@
 //! The power of groups, second by second, folded from the journal's records as they come.
 //!
-//! A second is open until no member's sample can tell of it any more: then each group's power in it is told, that of its
-//! meter where that has measured, else the sum of what is below, and the share of the members at the ends of paths that is
-//! in it. So each joule counts once along a path.
+//! A second is open until no member's sample can cover it any more: then each group's power in it is written, that of its
+//! meter where that has measured, otherwise the sum of what is below, and the share of the members at the ends of paths
+//! that is in it. So each joule counts once along a path.
 
 mod open_seconds;
 
@@ -19,20 +19,20 @@ use crate::journal::Credited;
 
 /// A publisher may be ahead by as many seconds before it is refused (docs/manual/bus.md, `future`).
 const AHEAD_SECONDS: u64 = 60;
-/// What is waited for besides: messages under way.
+/// What is waited for besides: messages in flight.
 const SLACK_SECONDS: u64 = 5;
-/// So long after a sample the seconds that it may tell of are open, whatever the gaps are.
+/// So long after a sample the seconds that it may cover are open, whatever the gaps are.
 pub(super) const WAITED_SECONDS: u64 = AHEAD_SECONDS + SLACK_SECONDS;
-/// Samples further apart than this do not tell of groups, whatever the gaps are.
+/// Samples further apart than this do not count for groups, whatever the gaps are.
 const GAP_MAX: Duration = Duration::from_secs(3_600);
 /// Groups at most…
 const GROUPS_MAX: usize = 8_192;
 /// …and of their open seconds so many in all: 16 MB.
 const CELLS_MAX: usize = 1 << 20;
-/// When the clock was set back, so much time must have come since before that is believed.
+/// When the clock was set back, so much time must have come since before that is accepted.
 const BACK_SPAN_MIN: Duration = Duration::from_secs(10);
 
-/// The groups' power that has been told up to some second, and what is known of those after it.
+/// The groups' power that has been written up to some second, and what is known of those after it.
 #[derive(Debug)]
 pub(in super::super) struct GroupFold {
     gaps: Gaps,
@@ -60,23 +60,23 @@ pub(in super::super) struct GroupFold {
 pub(in super::super) struct Reached {
     newest: u64,
     times_set_back: u64,
-    /// The first second that had not been told.
+    /// The first second that had not been written.
     open_from: u64,
-    /// The last that can depend on what had been taken. Who begins to read after that does not know since when the first
-    /// sample of a member held: that may be `max_gap`.
+    /// The last that can depend on what had been taken. Who begins to read after that cannot determine since when the
+    /// first sample of a member held: that may be `max_gap`.
     last_dependent: u64,
 }
 
 impl Reached {
-    /// Whether each second that depends on what had been taken `earlier` has been told.
+    /// Whether each second that depends on what had been taken `earlier` has been written.
     pub(in super::super) fn has_completed(&self, earlier: Self) -> bool {
         self.times_set_back > earlier.times_set_back || self.open_from > earlier.last_dependent
     }
 }
 
 impl GroupFold {
-    /// Nothing yet. Members' samples that are further apart than `gaps` says have unknown time between them; `sums` of others
-    /// are members of nothing.
+    /// Nothing yet. Members' samples that are further apart than `gaps` allows have unknown time between them; `sums`
+    /// of others are members of nothing.
     pub(in super::super) fn new(gaps: Gaps, sums: HashSet<ProbeId>) -> Self {
         let max_gap = gaps.longest_configured().min(GAP_MAX);
         let window = window_of(max_gap);
@@ -85,7 +85,7 @@ impl GroupFold {
         Self { late_samples: Some(LateSamples::default()), ..Self::of(gaps, max_gap, window, tree) }
     }
 
-    /// One of the same settings that has heard nothing.
+    /// One of the same settings that has received nothing.
     pub(in super::super) fn emptied(&self) -> Self {
         Self::of(self.gaps.clone(), self.max_gap, self.window, self.tree.emptied())
     }
@@ -105,7 +105,7 @@ impl GroupFold {
         }
     }
 
-    /// How much of the journal before a second must be read for it to be told as it was.
+    /// How much of the journal before a second must be read for it to be written as it was.
     pub(in super::super) fn lag(&self) -> Duration {
         Duration::from_secs(self.window) + self.max_gap
     }
@@ -115,17 +115,17 @@ impl GroupFold {
         self.max_gap
     }
 
-    /// The first second that has not been told.
+    /// The first second that has not been written.
     pub(in super::super) fn open_from(&self) -> u64 {
         self.base
     }
 
-    /// Forgets the late samples: of those that are read again at a start nobody knows whether they are in the files.
+    /// Forgets the late samples: of those that are read again at a start it is unknown whether they are in the files.
     pub(in super::super) fn forget_late(&mut self) {
         self.late_samples.iter_mut().for_each(LateSamples::forget);
     }
 
-    /// How many late samples were left out since it was last asked, each for each file.
+    /// How many late samples were left out since the last call, each for each file.
     pub(in super::super) fn take_left_out(&mut self) -> usize {
         self.late_samples.as_mut().map_or(0, LateSamples::take_left_out)
     }
@@ -143,7 +143,7 @@ impl GroupFold {
         chosen
     }
 
-    /// One of the same settings that has heard nothing yet of the members that there were so many seconds ago.
+    /// One of the same settings that has received nothing yet of the members that there were so many seconds ago.
     pub(super) fn of_the_same_members(&self, seconds: u64) -> Self {
         let (mut fold, before) = (self.emptied(), self.base.saturating_sub(seconds));
         for member in self.tree.members.iter().filter(|member| member.since <= before) {
@@ -163,7 +163,7 @@ impl GroupFold {
         }
     }
 
-    /// Notes who was heard at `at`, before what will be taken.
+    /// Notes which members were received at `at`, before what will be taken.
     pub(in super::super) fn note_recent(&mut self, probes: &[ProbeId], at: Timestamp) {
         for probe in probes {
             let place = self.tree.member(probe, at);
@@ -193,7 +193,7 @@ impl GroupFold {
         self.tree.members.iter_mut().for_each(|member| member.is_after_loss = true);
     }
 
-    /// The groups that have come up since it was last asked.
+    /// The groups that have come up since the last call.
     pub(in super::super) fn take_added(&mut self) -> Vec<NewGroup> {
         std::mem::take(&mut self.tree.added)
     }
@@ -266,7 +266,7 @@ impl GroupFold {
         gap.min(self.max_gap)
     }
 
-    /// Notes a sample that tells of a second that has been told, or comes after a newer one of its member.
+    /// Notes a sample that covers a second that has been written, or comes after a newer one of its member.
     fn note_late(&mut self, record: &Credited) {
         if let Some(late) = self.late_samples.as_mut().filter(|_| self.tree.is_in_groups(&record.probe)) {
             late.note(record);
@@ -274,7 +274,8 @@ impl GroupFold {
     }
 
     /// Whether a sample is not long before the newest; it is of now, too, once all have been long before for a while: the
-    /// clock was set back. What goes on in its member's own order says nothing of a clock: it has waited somewhere.
+    /// clock was set back. What continues in its member's own order is no evidence about a clock: it has waited
+    /// somewhere.
     fn is_of_now(&mut self, record: &Credited, rows: &mut Vec<Credited>) -> bool {
         let at = record.at;
         if Timestamp::from_micros(self.newest).since(at) < AHEAD_MIN {
@@ -299,7 +300,7 @@ impl GroupFold {
         true
     }
 
-    /// Notes the newest sample, and tells of the seconds that are no longer open.
+    /// Notes the newest sample, and writes the seconds that are no longer open.
     fn advance(&mut self, newest: u64, rows: &mut Vec<Credited>) {
         let minute = 60 * SECOND;
         if newest / minute != self.newest / minute {
@@ -317,10 +318,10 @@ impl GroupFold {
         self.base = base;
     }
 
-    /// Tells of a second, and makes room for another in its place.
+    /// Writes a second, and makes room for another in its place.
     fn close(&mut self, second: u64, rows: &mut Vec<Credited>) {
         let groups = self.groups_in(second);
-        // What nobody says anything of is no news of any group.
+        // A second that nobody has measured is no news of any group.
         if groups.iter().any(|of| of.is_known) {
             for (place, (node, of)) in self.tree.nodes.iter().zip(&groups).enumerate() {
                 if of.is_known {
@@ -339,7 +340,7 @@ impl GroupFold {
     }
 }
 
-/// How many seconds are open where samples tell of so long a time.
+/// How many seconds are open where samples cover so long a time.
 fn window_of(gap: Duration) -> u64 {
     gap.as_secs() + 1 + WAITED_SECONDS
 }
@@ -358,7 +359,7 @@ fn row(id: &ProbeId, second: u64, value: f64) -> Credited {
     record_of(id, end_of(second), Watts(value))
 }
 
-/// A record that says no more than a power.
+/// A record that has no more than a power.
 pub(in super::super) fn record_of(probe: &ProbeId, at: Timestamp, power: Watts) -> Credited {
     let (voltage, current, accounting, taken) = (None, None, None, None);
     Credited { probe: probe.clone(), at, power, voltage, current, accounting, taken }

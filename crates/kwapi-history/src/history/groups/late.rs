@@ -18,7 +18,7 @@ pub(super) struct LateSamples {
     left_out: usize,
 }
 
-/// A sample that came when a second that it tells of had been told, or after a newer one of its member.
+/// A sample that came when a second that it covers had been written, or after a newer one of its member.
 #[derive(Clone, Debug)]
 pub(super) struct LateSample {
     pub(super) member: ProbeId,
@@ -37,18 +37,18 @@ pub(in super::super) struct ChosenLate {
     pub(super) before: Vec<LateSample>,
     /// …and that are from now on.
     pub(super) after: Vec<LateSample>,
-    /// So many seconds before the last that was told begins what they change.
+    /// So many seconds before the last that was written begins what they change.
     pub(super) seconds: u64,
 }
 
 /// How much a late sample changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) enum LateReach {
-    /// Something that has not been told yet.
+    /// Something that has not been written yet.
     NotYet,
     /// What is too far back to be made again.
     Never,
-    /// So many seconds that have been told.
+    /// So many seconds that have been written.
     Seconds(u64),
 }
 
@@ -69,7 +69,7 @@ impl LateSamples {
         self.samples.clear();
     }
 
-    /// How many were left out since it was last asked, each for each file.
+    /// How many were left out since the last call, each for each file.
     pub(super) fn take_left_out(&mut self) -> usize {
         std::mem::take(&mut self.left_out)
     }

@@ -1,4 +1,4 @@
-//! A member of groups: what its samples say of each second.
+//! A member of groups: what its samples hold for each second.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::store::{self, FileSample};
 /// A second, in microseconds.
 pub(super) const SECOND: u64 = 1_000_000;
 
-/// A probe, and the second that it is in the midst of. A sample says what held since the one before, as in its own RRD
+/// A probe, and the second that it is in the midst of. A sample states what held since the one before, as in its own RRD
 /// file; after a gap, in the last second.
 #[derive(Debug)]
 pub(super) struct Member {
@@ -18,7 +18,7 @@ pub(super) struct Member {
     pub(super) group: Option<usize>,
     /// The group that it is the meter of.
     pub(super) meter_of: Option<usize>,
-    /// The second since which it is a member, and in which it was last heard, in Unix time.
+    /// The second since which it is a member, and in which it was last received, in Unix time.
     pub(super) since: u64,
     pub(super) received_at: u64,
     /// Its newest sample, in Unix microseconds; 0 before the first.
@@ -51,7 +51,7 @@ impl Member {
     }
 
     /// Takes a sample and hands over each second of which at least half is known now, with its mean power, from `base` on.
-    /// Says since when it held, in microseconds, if it is newer than those before.
+    /// Returns since when it held, in microseconds, if it is newer than those before.
     pub(super) fn take(
         &mut self,
         at: Timestamp,
@@ -97,7 +97,7 @@ impl Member {
             self.pace = spacing;
             return self.newest;
         }
-        // Not for the usual interval: who begins to read in the midst of a pause does not know that.
+        // Not for the usual interval: who begins to read in the midst of a pause has not seen that.
         let held = Duration::from_micros(SECOND);
         store::first_second(&FileSample { at, watts: 0.0, held, is_after_loss }).saturating_mul(SECOND)
     }

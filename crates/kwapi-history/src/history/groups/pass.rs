@@ -38,7 +38,7 @@ impl PassFolds {
         Self { as_it_was, corrected }
     }
 
-    /// Takes a record of the journal. Answers the rows that are told by it, as they were and as they are to be.
+    /// Takes a record of the journal. Returns the rows that follow from it, as they were and as they are to be.
     pub(in super::super) fn take(&mut self, record: &Credited) -> [Vec<Credited>; 2] {
         [&mut self.as_it_was, &mut self.corrected].map(|fold| fold.take(record))
     }

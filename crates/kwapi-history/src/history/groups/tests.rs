@@ -70,7 +70,7 @@ fn append(journal: &Journal, records: Vec<Credited>) {
     }
 }
 
-/// What is told of a group in the seconds that end so long after the start: watts and the share known.
+/// What is written of a group in the seconds that end so long after the start: watts and the share known.
 fn course_of(groups: &Groups, group: &str, now: u64) -> Vec<(Option<f64>, Option<f64>)> {
     groups.history.catch_up();
     let at = Timestamp::from_seconds(START + now);
@@ -254,7 +254,7 @@ fn a_damaged_file_is_made_again_from_the_journal() {
     assert_eq!(groups.counters().files.files_set_aside, 1);
 }
 
-/// Nobody tells of a group's last seconds before the next sample comes.
+/// A group's last seconds are not written before the next sample comes.
 #[test]
 fn a_process_that_is_killed_after_a_long_silence_makes_the_same_files() {
     let world = [("lyon.a", 60.0), ("lyon.rack.b", 40.0)];
@@ -286,8 +286,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     /// Members at any pace, in any phase, with pauses: second by second a group is the sum of what its members' own RRD files
-    /// have, and a process that is killed at any moment and goes on makes the same files. Each is heard in the first second: who
-    /// joins a group minutes before a kill counts in the share of the rows that are made again.
+    /// have, and a process that is killed at any moment and continues makes the same files. Each is received in the
+    /// first second: who joins a group minutes before a kill counts in the share of the rows that are made again.
     #[test]
     fn a_group_is_the_sum_of_its_members_files_and_a_kill_changes_nothing(
         members in prop::collection::vec((1_u64..40, 0_u64..1_000, 1.0..500.0, 1_u64..600, 0_u64..400), 1..5),
@@ -307,7 +307,7 @@ proptest! {
             }
         }
         records.sort_by_key(|record| record.at);
-        // So long after the others that all of theirs is told.
+        // So long after the others that all of theirs is written.
         let closing = sample("lyon.a", 1_500_000_000, 1.0);
         let of = |from: u64, until: u64| -> Vec<Credited> {
             let within = |record: &&Credited| {
@@ -363,7 +363,7 @@ proptest! {
         prop_assert!((of_group - of_all).abs() < 60.0 * parts.len() as f64 + 1e-3 * of_all, "{} {}", of_group, of_all);
         append(&whole_journal, vec![closing.clone()]);
         let expected = files(&whole);
-        // …and with kills. Who was heard before is known from the ledger.
+        // …and with kills. Who was received before is known from the ledger.
         let recent = |until: u64| -> Vec<ProbeId> {
             names.into_iter().take(if until > 0 { members.len() } else { 0 }).map(probe).collect()
         };

@@ -6,7 +6,7 @@ use kwapi_core::{ProbeId, Succession, Timestamp, groups_of};
 
 use super::member::Member;
 
-/// A probe that was not heard for longer is no member any more, as for `/v2/groups/`.
+/// A probe that was not received for longer is no member any more, as for `/v2/groups/`.
 const MEMBER_AGE_MAX_SECONDS: u64 = 86_400;
 /// What stands before a group's path in the name space of its files: that of its power…
 const POWER: &str = "group:";
@@ -36,7 +36,7 @@ pub(super) fn group_of_known_share(id: &ProbeId) -> Option<&str> {
 /// What is known of a group in one second.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct GroupCell {
-    /// Of the members directly in it; what its own meter says, where that has said something.
+    /// Of the members directly in it; what its own meter reports, where that has reported something.
     pub(super) watts: f64,
     /// How many of those that stand at the end of their path.
     pub(super) ends: u32,
@@ -128,7 +128,7 @@ impl GroupTree {
         has_groups && !self.sums.contains(probe)
     }
 
-    /// The place of a probe among the members, heard at `at`; it is put there when it is new.
+    /// The place of a probe among the members, received at `at`; it is put there when it is new.
     pub(super) fn member(&mut self, probe: &ProbeId, at: Timestamp) -> usize {
         let guessed = self.succession.guess();
         let is_guessed = self.members.get(guessed as usize).is_some_and(|member| member.probe == *probe);
@@ -162,7 +162,7 @@ impl GroupTree {
         }
     }
 
-    /// Lets go who was not heard for long.
+    /// Removes members not received for long.
     pub(super) fn look_after(&mut self, now: u64) {
         if self.members.iter().any(|member| !is_recent(member, now)) {
             self.make_again(now);

@@ -16,7 +16,7 @@ pub(super) const ROW_SECONDS: [u64; 5] = [21_600, 7_200, 900, 10, 1];
 pub(super) struct Around {
     /// Samples that are further apart have unknown time between them.
     pub(super) gap: Duration,
-    /// So many seconds before rows tell what held in them.
+    /// So many seconds before rows state what held in them.
     pub(super) before: u64,
 }
 

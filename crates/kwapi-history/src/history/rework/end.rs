@@ -16,8 +16,8 @@ use crate::rrd::{self, Rrd, RrdFileError};
 use crate::store::Known;
 
 impl History {
-    /// Makes the rows of a probe again; all that its files have been told up to `end` has been read by now. Hands back what
-    /// has to wait for the next tick.
+    /// Makes the rows of a probe again; all that its files have received up to `end` has been read by now. Hands back
+    /// what has to wait for the next tick.
     pub(super) fn end_rework(&self, rework: Rework, end: Position) -> Result<Option<Rework>, RrdFileError> {
         match &self.fold {
             Some(fold) => self.end_rework_of_group(fold, rework, end),
@@ -26,7 +26,7 @@ impl History {
     }
 
     /// The same for a group. Of seconds in which nobody in it was known its file has no rows. Where the file ends in them,
-    /// what is known of them by now follows, as if it had been told in time.
+    /// what is known of them by now follows, as if it had been written in time.
     fn end_rework_of_group(
         &self,
         fold: &Mutex<GroupFold>,
@@ -34,7 +34,7 @@ impl History {
         end: Position,
     ) -> Result<Option<Rework>, RrdFileError> {
         let probe = Arc::clone(&rework.probe);
-        // What is told meanwhile would be in front of it.
+        // What is written meanwhile would be in front of it.
         let follows = !self.following(fold, &rework)?.is_empty();
         let mut reading = follows.then(|| self.reading.lock());
         if reading.as_ref().is_some_and(|reading| reading.reader.position() != end) {
@@ -43,7 +43,7 @@ impl History {
         let following = if follows { self.following(fold, &rework)? } else { Vec::new() };
         self.flush_probe(&probe)?;
         let until = self.last_written(&probe)?;
-        // Rows of groups have been told in order, and both are told up to the same.
+        // Rows of groups have been written in order, and both up to the same.
         for rows in [&mut rework.samples, &mut rework.as_it_was] {
             rows.retain(|(at, _)| until.is_some_and(|until| *at <= until));
         }
@@ -59,7 +59,7 @@ impl History {
         Ok(None)
     }
 
-    /// The rows of a group after all that its file has been told, up to the second to which others have been told.
+    /// The rows of a group after all that its file has received, up to the second to which others have been written.
     fn following(&self, fold: &Mutex<GroupFold>, rework: &Rework) -> Result<Vec<Credited>, RrdFileError> {
         let Rework { probe, samples, .. } = rework;
         if probe.has_behind() {
@@ -71,8 +71,8 @@ impl History {
         Ok(rows.map(|(at, power)| record_of(&probe.id, *at, *power)).collect())
     }
 
-    /// The newest that the file of a probe has been told, by an earlier process where this one told nothing; `None` where
-    /// there is no file.
+    /// The newest that the file of a probe has received, from an earlier process where this one wrote nothing; `None`
+    /// where there is no file.
     fn last_written(&self, probe: &ProbeFiles) -> Result<Option<Timestamp>, RrdFileError> {
         if let Some((newest, _)) = probe.newest() {
             return Ok(Some(newest));
@@ -138,7 +138,7 @@ impl History {
     }
 }
 
-/// An empty file that begins at `from`, told `samples` in order of their stamps.
+/// An empty file that begins at `from`, updated with `samples` in order of their stamps.
 fn file_of(
     probe: &ProbeFiles,
     which: Which,
@@ -154,7 +154,7 @@ fn file_of(
             _ = scratch.keep(&record_of(&probe.id, *at, *power), 0, max_gap);
         }
         let (mut samples, gone) = scratch.waiting();
-        // What held at its begin is not known, unless a sample from before tells.
+        // What held at its begin is not known, unless a sample from before shows it.
         if let Some(first) = samples.first_mut().filter(|_| std::mem::take(&mut is_first)) {
             first.is_after_loss |= first.at.seconds() >= from;
         }

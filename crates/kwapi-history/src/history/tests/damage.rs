@@ -1,4 +1,4 @@
-//! Damage and loss: told as what they are, never shown as if there were nothing.
+//! Damage and loss: reported as what they are, never shown as if there were nothing.
 
 use super::*;
 use crate::rrd::RrdFileError;

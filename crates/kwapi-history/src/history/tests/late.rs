@@ -54,8 +54,8 @@ fn rework(history: &History) {
     panic!("rows are being made again for ever");
 }
 
-/// Records `messages`, those of which `round_of` says so in later rounds, each before one of the last three, and compares the
-/// files with those of a history that was told all in order.
+/// Records `messages`, those that `round_of` picks in later rounds, each before one of the last three, and
+/// compares the files with those of a history that received all in order.
 #[track_caller]
 fn check(messages: &[Measurement], round_of: impl Fn(usize) -> u32) {
     let (ours, in_order) = (Lab::empty(), Lab::empty());
@@ -105,7 +105,7 @@ proptest! {
             return Ok(());
         }
         let messages = course(first, first + 199);
-        // The first tells when the file begins.
+        // The first determines when the file begins.
         check(&messages, |at| if at == 0 { 0 } else { late[at] });
     }
 }
@@ -128,7 +128,7 @@ proptest! {
         history.late.lock().limits.tick_bytes_max = tick_bytes_max;
         for (turn, is_flushed) in is_flushed.into_iter().enumerate() {
             let turn_of = |at: usize| match at {
-                // The first tells when the file begins, and the last where it ends.
+                // The first determines when the file begins, and the last where it ends.
                 0 | 399 => at / 20,
                 // A thousand seconds late it waits for one that is not.
                 1..280 => at / 20 + late[at],

@@ -1,4 +1,4 @@
-//! Damage: at most the one block it hits, told, counted and kept aside; a torn end is something else.
+//! Damage: at most the one block it hits, reported, counted and kept aside; a torn end is something else.
 
 use super::*;
 
@@ -98,7 +98,7 @@ fn damage_in_a_batch_of_several_blocks_costs_the_one_block() {
     drop(journal);
     let path = segment::path(&folder(&lab), 0);
     let bytes = std::fs::read(&path).unwrap();
-    let at = bytes.len() - 10; // In the last block, which says that the batch is whole.
+    let at = bytes.len() - 10; // In the last block, which marks that the batch is whole.
     for at in [at, at / 2, HEADER_BYTES as usize + 10] {
         let mut damaged = bytes.clone();
         damaged[at] ^= 1;

@@ -8,7 +8,7 @@ fn what_was_appended_is_read_in_order_even_after_a_kill() {
     let batches: Vec<Vec<Credited>> =
         (0..5).map(|n| vec![credited("A", n, 97.25), credited("nœud-é", n, 0.1 + 0.2)]).collect();
     for (n, batch) in batches.iter().enumerate() {
-        let journal = open(&lab); // Each time another process; none says goodbye.
+        let journal = open(&lab); // Each time another process; none shuts down cleanly.
         append(&journal, batch);
         assert_eq!(journal.end().segment, n as u64);
     }

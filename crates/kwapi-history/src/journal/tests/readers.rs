@@ -1,9 +1,9 @@
-//! Readers: woken, served from memory or disk, going on where they were, and none in another's way.
+//! Readers: woken, served from memory or disk, continuing where they were, and none in another's way.
 
 use super::*;
 
 #[test]
-fn a_reader_gets_each_batch_once_and_goes_on_where_it_has_committed() {
+fn a_reader_gets_each_batch_once_and_continues_where_it_has_committed() {
     let lab = Lab::empty();
     let journal = open(&lab);
     append(&journal, &[credited("A", 0, 1.0)]);

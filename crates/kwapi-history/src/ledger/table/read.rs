@@ -1,5 +1,5 @@
-//! Files of the ledger as they are read: of each the groups that may have what is asked for, and of these the columns
-//! that say anything.
+//! Files of the ledger as they are read: of each the groups that may have what is requested, and of these the columns
+//! that hold anything.
 
 use std::io;
 use std::ops::{Range, RangeInclusive};
@@ -15,7 +15,7 @@ use crate::columns::{Wanted, doubles, each_text, extent, guarded, integers, shor
 /// A file with more rows is not one of ours.
 const ROWS_MAX: usize = 1 << 25;
 
-/// Begins of rows that are asked for, in Unix milliseconds: ranges in order, apart from each other.
+/// Begins of rows that are requested, in Unix milliseconds: ranges in order, apart from each other.
 #[derive(Clone, Debug)]
 pub(in super::super) struct Begins(Vec<Range<u64>>);
 
@@ -32,7 +32,7 @@ pub(in super::super) struct ReadRow {
 #[derive(Debug)]
 pub(in super::super) struct FileRows {
     groups: Vec<GroupRows>,
-    /// The begins of all its rows lie between these; `None` where it does not say.
+    /// The begins of all its rows lie between these; `None` where it does not state it.
     pub(in super::super) extent: Option<RangeInclusive<u64>>,
     /// Rows of the groups that were read.
     pub(in super::super) rows_read: u64,
@@ -41,7 +41,7 @@ pub(in super::super) struct FileRows {
 /// A group of rows, by columns.
 #[derive(Debug)]
 struct GroupRows {
-    /// Whose the rows are up to which, one after the other; `None` of one that is not asked for.
+    /// Whose the rows are up to which, one after the other; `None` of one that is not requested.
     probes: Vec<(Option<ProbeId>, usize)>,
     /// In the order of [`NUMBERS`].
     numbers: [Numbers; NUMBERS.len()],
@@ -74,7 +74,7 @@ impl Begins {
         Self(apart)
     }
 
-    /// Whether a row that begins then is asked for.
+    /// Whether a row that begins then is requested.
     pub(in super::super) fn has(&self, begin: u64) -> bool {
         self.range_after(begin).is_some_and(|range| range.start <= begin)
     }
@@ -100,7 +100,7 @@ impl Numbers {
 }
 
 impl FileRows {
-    /// Hands over the rows that were asked for, those of a probe in a group one after the other.
+    /// Hands over the rows that were requested, those of a probe in a group one after the other.
     pub(in super::super) fn each(&self, begins: &Begins, mut take: impl FnMut(&ProbeId, ReadRow)) {
         for group in &self.groups {
             let mut first = 0;
@@ -133,7 +133,7 @@ impl GroupRows {
     }
 }
 
-/// How many rows a file says it has.
+/// How many rows a file states that it has.
 ///
 /// # Errors
 /// `InvalidData`: it is no file of the ledger, or damaged.
@@ -141,7 +141,7 @@ pub(in super::super) fn count(file: impl ChunkReader + 'static) -> io::Result<us
     guarded(|| rows_of(SerializedFileReader::new(file)?.metadata()))
 }
 
-/// The rows of a file that are asked for; all of them can be read, or none is told.
+/// The rows of a file that are requested; all of them can be read, or none is returned.
 ///
 /// # Errors
 /// `InvalidData`: it is no file of the ledger, or damaged.
@@ -215,7 +215,7 @@ impl Places {
         whole
     }
 
-    /// Whether a group may have anything that is asked for.
+    /// Whether a group may have anything that is requested.
     fn may_have(&self, group: &RowGroupMetaData, wanted: Wanted<'_>, begins: &Begins) -> bool {
         let names = group.column(self.probe).statistics();
         let has_probe = names
@@ -224,7 +224,7 @@ impl Places {
         has_probe && self.extent_of_group(group).is_none_or(|extent| begins.may_have(&extent))
     }
 
-    /// Reads a group; `None` where none of its probes is asked for.
+    /// Reads a group; `None` where none of its probes is requested.
     fn read(
         &self,
         group: &dyn RowGroupReader,

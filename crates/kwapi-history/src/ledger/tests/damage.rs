@@ -27,7 +27,7 @@ fn a_spoiled_snapshot_is_made_again_from_the_one_before() {
 }
 
 #[test]
-fn a_journal_that_was_lost_goes_on_after_what_the_ledger_has() {
+fn a_journal_that_was_lost_continues_after_what_the_ledger_has() {
     let (lab, world) = (Lab::empty(), World::of_a_day());
     let position = {
         let journal = journal(&lab);
@@ -96,14 +96,14 @@ fn a_file_that_cannot_be_read_is_left_out_of_merges_and_the_others_become_one() 
     let (before, _) = everything(&ledger);
     assert!((0..10).all(|_| ledger.merge_one(wall(28 * HOUR))));
     let count = |step| first_day(&lab, step).len();
-    // The newest parts may be told again by the next start, and stay.
+    // The newest parts may be derived again by the next start, and stay.
     assert!((2..=4).contains(&count("minute")) && count("quarter") <= 3 && count("day") <= 3);
     assert_eq!(std::fs::read(&spoiled).unwrap(), b"PAR1 no, it is not PAR1");
     assert_eq!(ledger.counters().files_damaged, 2);
     assert!(ledger.counters().merges >= 2, "{:?}", ledger.counters());
     let (after, seen) = everything(&ledger);
     assert_eq!((after.len(), seen.unreadable.len()), (before.len(), 2));
-    // What was told is told again by the next process, and it merges what comes.
+    // What was derived is derived again by the next process, and it merges what comes.
     drop(ledger);
     let again = open(&journal);
     assert!((0..10).all(|_| again.merge_one(wall(28 * HOUR))));
@@ -155,6 +155,6 @@ fn bytes_that_are_no_file_of_rows_are_reported_and_never_end_the_process() {
         assert!(decoded(bytes[..at].to_vec(), table::Wanted::All).is_err(), "cut at {at}");
         let mut spoiled = bytes.clone();
         spoiled[at] ^= 0x55;
-        _ = decoded(spoiled, table::Wanted::All); // Told or not, it returns.
+        _ = decoded(spoiled, table::Wanted::All); // Reported or not, it returns.
     }
 }

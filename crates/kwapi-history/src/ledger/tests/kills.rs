@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::*;
 use crate::tree::tests::gate;
 
-/// Takes all of a world in batches, writing after each and merging; says whether it came to the end.
+/// Takes all of a world in batches, writing after each and merging; returns whether it came to the end.
 fn live(ledger: &Ledger, journal: &Journal, world: &World, from: usize) -> bool {
     for (n, records) in world.records.chunks(180).enumerate() {
         if n >= from {

@@ -4,7 +4,7 @@ use super::*;
 
 const PROBES: usize = 24;
 
-/// A day and three hours of a rack whose machines rest and work, told every half minute to a tenth of a watt.
+/// A day and three hours of a rack whose machines rest and work, reported every half minute to a tenth of a watt.
 fn rack() -> World {
     let mut world = World::default();
     let mut state: u64 = 7;

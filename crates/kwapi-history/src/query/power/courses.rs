@@ -1,4 +1,4 @@
-//! The power that samples tell, as even stretches: a bounded number of samples at a time.
+//! The power that samples show, as even stretches: a bounded number of samples at a time.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -76,7 +76,7 @@ impl PowerCourses<'_> {
                 self.window(middle, last, (from, to), beside, each);
             } else {
                 let middle = from.midpoint(to);
-                // Whose samples are this dense is heard often.
+                // Whose samples are this dense is received often.
                 let beside = beside.min(self.longest_gap(first..last).max(WINDOW_MIN_US));
                 self.window(first, last, (from, middle), beside, each);
                 self.window(first, last, (middle, to), beside, each);

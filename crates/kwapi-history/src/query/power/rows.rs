@@ -1,4 +1,4 @@
-//! The power that a probe's RRD files tell, as even stretches: at each instant by the finest rows that reach back to it.
+//! The power that a probe's RRD files show, as even stretches: at each instant by the finest rows that reach back to it.
 
 use kwapi_core::{Period, ProbeId, Series, Timestamp};
 
@@ -14,8 +14,8 @@ pub(super) struct RrdPower {
 }
 
 impl RrdPower {
-    /// Reads the rows of a probe that tell of the time between two instants (Unix microseconds); what cannot be read is not
-    /// there, which its page tells.
+    /// Reads the rows of a probe that cover the time between two instants (Unix microseconds); what cannot be read is not
+    /// there, which its page reports.
     pub(super) fn read(history: &History, probe: &ProbeId, (from, to): (u64, u64), now: Timestamp) -> Self {
         let begin =
             |period: &Period| now.seconds().saturating_sub(period.seconds()).saturating_mul(1_000_000);

@@ -35,7 +35,7 @@ pub(in crate::query) fn unsteady(name: &str, to: u64) -> Vec<Credited> {
     all
 }
 
-/// Millijoules between two instants, told by the records alone: even between two stamps.
+/// Millijoules between two instants, derived from the records alone: even between two stamps.
 fn truth(records: &[Credited], from: u64, to: u64) -> f64 {
     let total = |record: &Credited| record.taken.unwrap().register.energy.millijoules() as f64;
     let ms = |record: &Credited| record.at.since(at(0)).as_micros() as f64 / 1e3;
@@ -88,7 +88,7 @@ fn between_any_two_instants_it_is_what_the_samples_report() {
 
 #[test]
 fn a_stop_in_a_row_leaves_the_energy_beside_it_where_it_was() {
-    // Forty seconds without a reading, of which the register tells the energy.
+    // Forty seconds without a reading, of which the register gives the energy.
     let mut records = unsteady("a", 8_000);
     let total = |record: &Credited| record.taken.unwrap().register;
     let (before, after) = (total(&records[396]), total(&records[400]));

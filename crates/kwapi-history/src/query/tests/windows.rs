@@ -34,7 +34,7 @@ impl Watched {
         self.ledger.catch_up(at(0));
     }
 
-    /// Compares each window with the question asked anew.
+    /// Compares each window with the same query from scratch.
     #[track_caller]
     fn check(&self, now: u64) -> WindowsAnswer {
         let (probes, windows) = (self.query.probes(), windows(now));
@@ -86,7 +86,7 @@ fn a_window_shows_what_the_question_repeated_does_with_late_messages_and_restart
 }
 
 #[test]
-fn what_goes_on_in_a_window_is_reported_without_reading_files() {
+fn what_happens_in_a_window_is_reported_without_reading_files() {
     let watched = Watched::new();
     watched.take(&records("a", 0, 90_000, 40));
     watched.ledger.write(at(0)).unwrap();
@@ -101,14 +101,14 @@ fn what_goes_on_in_a_window_is_reported_without_reading_files() {
         watched.windows.energy(&[probe("a")], &windows(now)[2..3], Timestamp::from_seconds(now + 500));
     let WindowEnergy::Ledger(then) = before.windows[2][0] else { panic!("{before:?}") };
     assert_eq!(after.windows[0][0], WindowEnergy::Ledger(then + 500 * 40 * 1_000));
-    // Of another window the files are asked.
+    // Another window is read from the files.
     let later = windows(now + 3_600);
     let after = watched.windows.energy(&[probe("a")], &later[2..3], Timestamp::from_seconds(now + 3_600));
     assert_eq!(after.windows[0][0], WindowEnergy::Unreadable);
 }
 
 #[test]
-fn a_probe_that_the_ledger_does_not_know_has_no_total_and_no_energy() {
+fn a_probe_that_the_ledger_does_not_have_has_no_total_and_no_energy() {
     let watched = Watched::new();
     watched.take(&records("a", 0, 100, 40));
     let answer = watched.windows.energy(&[probe("b"), probe("a")], &windows(at(100).seconds()), at(100));
@@ -122,7 +122,7 @@ fn a_probe_that_the_ledger_does_not_know_has_no_total_and_no_energy() {
 }
 
 impl Watched {
-    /// Compares how sure the stretches of each window are with the question asked anew.
+    /// Compares how sure the stretches of each window are with the same query from scratch.
     #[track_caller]
     fn check_statuses(&self, now: u64) {
         for probe in self.query.probes() {
@@ -162,7 +162,7 @@ fn stretches_report_what_the_question_repeated_does_and_those_that_are_over_are_
     assert!(watched.ledger.counters().corrections > 10, "{:?}", watched.ledger.counters());
     let kept = watched.windows.settled_count();
     assert!(kept > 100, "{kept}");
-    // Asked again, it has no more: what left a window is forgotten.
+    // Queried again, it has no more: what left a window is forgotten.
     watched.check_statuses(newest);
     assert_eq!(watched.windows.settled_count(), kept);
     let unknown = ProbeId::new("nobody").unwrap();
@@ -189,12 +189,12 @@ fn stretches_that_are_over_are_reported_without_reading_files() {
     let after = statuses(now).unwrap();
     assert_eq!(after[..95], before[..95]);
     assert_eq!(after[95].known.ms[0], before[95].known.ms[0] + 500_000);
-    // What was not asked before is not told as if nothing were in it.
+    // What was not queried before is not reported as if nothing were in it.
     assert_eq!(watched.windows.statuses(&probe("a"), windows(now)[3], quarter, at(90_001)), None);
 }
 
 impl Watched {
-    /// Compares how sure the stretches of the sum of all probes are with the question asked anew.
+    /// Compares how sure the stretches of the sum of all probes are with the same query from scratch.
     #[track_caller]
     fn check_sums(&self, now: u64) {
         let probes = self.query.probes();

@@ -3,7 +3,7 @@ use kwapi_core::Timestamp;
 
 /// It shows what a file shows that was never ahead.
 #[test]
-fn a_rewound_file_has_the_rows_from_before_and_goes_on() {
+fn a_rewound_file_has_the_rows_from_before_and_continues() {
     let definition = Definition {
         source: "w",
         step: 1,

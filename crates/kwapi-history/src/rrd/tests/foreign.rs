@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// What `rrdtool create` is told.
+/// What `rrdtool create` is given.
 const CREATED: &[&str] = &[
     "-s 1 DS:one:GAUGE:20:U:U DS:two:GAUGE:12:-10:2000 RRA:LAST:0.1:1:7 RRA:AVERAGE:0.3:4:5 RRA:MIN:0:3:9 \
      RRA:MAX:0.99:7:3 RRA:LAST:0.5:6:4 RRA:AVERAGE:0.5:12:100",

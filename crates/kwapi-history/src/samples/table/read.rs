@@ -25,7 +25,7 @@ pub(in super::super) enum SampleColumns {
     Energy,
 }
 
-/// How many rows a file says it has.
+/// How many rows a file states that it has.
 ///
 /// # Errors
 /// `InvalidData`: it is no file of samples, or damaged.

@@ -36,7 +36,7 @@ fn with_no_place_at_all_the_journals_own_is_good_enough() {
 }
 
 #[test]
-fn a_journal_that_was_lost_goes_on_after_what_the_samples_have() {
+fn a_journal_that_was_lost_continues_after_what_the_samples_have() {
     for has_places in [true, false] {
         let (lab, world) = (Lab::empty(), World::of_some_hours());
         {
@@ -76,7 +76,7 @@ fn files_that_cannot_be_read_are_named_and_the_others_answer() {
             page.unreadable.iter().filter(|file| file.cause.contains(all[0].to_str().unwrap())).count();
         assert_eq!((named, page.unreadable.len()), (1, 1), "{:?}", page.unreadable);
         assert!(!page.samples.is_empty() && page.samples.len() < before);
-        // Such a file is left alone, and merging goes on with the others.
+        // Such a file is left alone, and merging continues with the others.
         assert!((0..10).all(|_| samples.merge_one(wall(9 * HOUR))));
         assert_eq!(std::fs::read(&all[0]).unwrap(), spoiled);
     }
@@ -108,7 +108,7 @@ fn the_others_of_an_hour_are_merged_without_those_that_are_damaged_or_gone() {
     assert!((0..20).all(|_| samples.merge_one(wall(2 * HOUR + 1_200))));
     assert_eq!(list(folder).len(), 2, "the damaged one, and the others as one");
     assert_eq!(std::fs::read(&all[1]).unwrap(), b"PAR1 no, it is not PAR1");
-    assert_eq!(samples.counters().files_damaged, 2, "told once each");
+    assert_eq!(samples.counters().files_damaged, 2, "reported once each");
     let after = page();
     assert_eq!((after.samples, after.unreadable.len()), (before.samples, 2));
 }
@@ -145,6 +145,6 @@ fn bytes_that_are_no_file_of_samples_are_reported_and_never_end_the_process() {
         assert_eq!(error.kind(), io::ErrorKind::InvalidData, "cut at {at}");
         let mut spoiled = bytes.clone();
         spoiled[at] ^= 0x55;
-        _ = read(&spoiled); // Told or not, it returns.
+        _ = read(&spoiled); // Reported or not, it returns.
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::*;
 use crate::tree::tests::gate;
 
-/// Takes all of a world in batches, writing after each and merging; says whether it came to the end.
+/// Takes all of a world in batches, writing after each and merging; returns whether it came to the end.
 fn live(samples: &Samples, journal: &Journal, world: &World, is_appended: bool) -> bool {
     for records in world.records.chunks(250) {
         if !is_appended {

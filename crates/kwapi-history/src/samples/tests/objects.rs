@@ -149,7 +149,7 @@ fn what_is_not_uploaded_stays_whatever_the_limits_are() {
     samples.write(wall(0)).unwrap();
     samples.retain(wall(400 * 86_400));
     assert_eq!((samples.counters().hours_removed, samples.counters().files), (0, 3));
-    // An hour that is not over, or may be written anew by the next start, does not go.
+    // An hour that is not over, or may be rewritten by the next start, does not go.
     assert_eq!(samples.next_upload(much_later()).unwrap(), None);
     settle(&samples, &journal);
     let upload = samples.next_upload(much_later()).unwrap().unwrap();
@@ -324,7 +324,8 @@ fn kill_from(first: i64) {
     assert!(steps > 100, "too easy: {steps} steps on the disk");
 }
 
-/// Takes all of a world in batches, writing, merging, uploading and removing after each; says whether it came to the end.
+/// Takes all of a world in batches, writing, merging, uploading and removing after each; returns whether it came to the
+/// end.
 fn live(samples: &Samples, journal: &Journal, world: &World, shelf: &Shelf, is_appended: bool) -> bool {
     for records in world.records.chunks(250) {
         if !is_appended {

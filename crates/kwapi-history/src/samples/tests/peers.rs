@@ -45,7 +45,7 @@ fn duckdb_pandas_and_polars_read_the_tree_as_it_lies() {
         samples.write(wall(0)).unwrap();
     }
     samples.merge_one(wall(5 * HOUR));
-    // The first of a probe in each file has its total; the largest of these is what a file tells at a glance.
+    // The first of a probe in each file has its total; the largest of these is what a file shows at once.
     let mut totals: BTreeMap<ProbeId, u64> = BTreeMap::new();
     for path in parts(&lab) {
         let mut last = None;

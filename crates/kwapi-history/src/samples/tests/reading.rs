@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_page_names_where_it_goes_on() {
+fn a_page_names_where_it_continues() {
     let (lab, world) = (Lab::empty(), World::of_some_hours());
     let journal = journal(&lab);
     append(&journal, &world.records);

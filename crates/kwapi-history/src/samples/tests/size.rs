@@ -8,8 +8,8 @@ fn chance(state: &mut u64) -> f64 {
     (*state >> 33) as f64 / f64::from(1_u32 << 31)
 }
 
-/// An hour of a PDU at 1 Hz, as its driver stamps it: all outlets are told in one answer, some milliseconds after the
-/// tick. Each machine rests and works for a while, and its power is told to a tenth of a watt.
+/// An hour of a PDU at 1 Hz, as its driver stamps it: all outlets are reported in one response, some milliseconds after
+/// the tick. Each machine rests and works for a while, and its power is reported to a tenth of a watt.
 fn pdu(outlets: usize, seconds: u64, step: f64) -> World {
     let mut world = World::default();
     let mut state = 7;
@@ -106,7 +106,7 @@ fn a_sample_of_a_pdu_takes_less_than_three_bytes() {
     }
 }
 
-/// The PDUs of a published measurement (racks of a supercomputer, a register each), as a driver would tell them.
+/// The PDUs of a published measurement (racks of a supercomputer, a register each), as a driver would report them.
 fn published(folder: &Path) -> World {
     use parquet::file::reader::{FileReader as _, SerializedFileReader};
 

@@ -28,7 +28,7 @@ fn duckdb_and_pandas_agree_to_the_millijoule_while_the_ledger_is_written() {
     let wall = Timestamp::from_seconds(BEGIN);
     let (journal, _) = Journal::open(lab.path(), JournalConfig::default(), wall).unwrap();
     let ledger = Arc::new(Ledger::open(LedgerConfig::default(), &journal).unwrap());
-    // One that draws an odd number of watts, heard every seven seconds, over three hours.
+    // One that draws an odd number of watts, received every seven seconds, over three hours.
     let step = 7_000;
     let records: Vec<Credited> = (0..1_543)
         .map(|seq| {

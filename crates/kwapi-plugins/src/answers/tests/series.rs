@@ -141,23 +141,23 @@ import sys, duckdb, pandas, numpy
 root, answer = sys.argv[1], sys.argv[2]
 gap = 60_000_000
 apart = duckdb.execute(f"""
-    with heard as (select probe, epoch_us("time") as stamp, power_w, lag(epoch_us("time")) over (partition by probe order by "time") as earlier
+    with samples as (select probe, epoch_us("time") as stamp, power_w, lag(epoch_us("time")) over (partition by probe order by "time") as earlier
             from read_parquet('{root}/*/*/*.parquet')),
-        told as (select probe, epoch_us("start"::timestamptz) as begins, epoch_us("end"::timestamptz) as ends,
+        answered as (select probe, epoch_us("start"::timestamptz) as begins, epoch_us("end"::timestamptz) as ends,
             watts_min, watts_mean, watts_max, watts_known_share from read_csv('{answer}')),
-        pieces as (select told.*, power_w, case when stamp is not null then least(stamp, ends) - greatest(earlier, begins) end as length from told left join heard
-            on heard.probe = told.probe and earlier < ends and stamp > begins and stamp - earlier <= {gap}),
+        pieces as (select answered.*, power_w, case when stamp is not null then least(stamp, ends) - greatest(earlier, begins) end as length from answered left join samples
+            on samples.probe = answered.probe and earlier < ends and stamp > begins and stamp - earlier <= {gap}),
         made as (select probe, begins, ends, watts_min, watts_mean, watts_max, watts_known_share, sum(power_w * length) / sum(length) as mean,
             min(power_w) as lowest, max(power_w) as highest, coalesce(sum(length), 0) / (ends - begins) as share from pieces
             group by probe, begins, ends, watts_min, watts_mean, watts_max, watts_known_share)
     select count(*), count(mean), max(abs(mean - watts_mean)) < 1e-9, max(abs(lowest - watts_min)) = 0, max(abs(highest - watts_max)) = 0,
         max(abs(share - watts_known_share)) < 1e-9, count(*) filter ((mean is null) <> (watts_mean is null)) from made""").fetchone()
 print(*apart)
-told = pandas.read_csv(answer)
-heard = pandas.read_parquet(root).sort_values(["probe", "time"])
+answered = pandas.read_csv(answer)
+samples = pandas.read_parquet(root).sort_values(["probe", "time"])
 rows = known = wrong = 0
-for probe, of in told.groupby("probe"):
-    mine = heard[heard["probe"].astype(str) == probe]
+for probe, of in answered.groupby("probe"):
+    mine = samples[samples["probe"].astype(str) == probe]
     at = mine["time"].astype("datetime64[us, UTC]").astype("int64").to_numpy()
     at, before, w = at[1:], at[:-1], mine["power_w"].to_numpy()[1:]
     at, before, w = at[(k := at - before <= gap)], before[k], w[k]

@@ -149,7 +149,7 @@ async fn a_group_that_is_partly_another_s_is_no_group_at_all() {
     // To choose probes by their path is another thing: that is answered of the caller's own.
     let own = as_of("part", "/v2/energy?group=lyon&by=total").await;
     assert!(own.body.contains("\"probes\":2"), "{}", own.body);
-    // Who does not see everything is told no position.
+    // Who does not see everything gets no position.
     let rack: Value = serde_json::from_str(&as_of("rack", "/v2/groups/lyon.r3/").await.body).unwrap();
     assert_eq!((&rack["rests"]["position"], &rack["energy"]["position"]), (&Value::Null, &Value::Null));
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::auth::AuthError;
 
-/// `[api.auth.keystone]`: where Keystone is, and as whom we ask it.
+/// `[api.auth.keystone]`: where Keystone is, and as which user we query it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeystoneConfig {
@@ -30,12 +30,12 @@ pub struct KeystoneConfig {
     /// The project's domain, by id.
     #[serde(default = "default_domain")]
     pub project_domain_id: String,
-    /// PEM file of the authority that signed Keystone's certificate, if the system does not know it.
+    /// PEM file of the authority that signed Keystone's certificate, if the system does not have it.
     pub ca_file: Option<PathBuf>,
-    /// How long a valid token is believed without asking again: a revoked one works for so long.
+    /// How long a valid token is accepted without another query: a revoked one works for so long.
     #[serde(default = "one_minute")]
     pub cache_seconds: u64,
-    /// How long a refused token is refused without asking again.
+    /// How long a refused token is refused without another query.
     #[serde(default = "five")]
     pub refusal_cache_seconds: u64,
     /// How many tokens are remembered; beyond, the least used are forgotten.

@@ -15,7 +15,7 @@ enum Piece {
 /// Source: keystonemiddleware, `_path_matches`; but a dot of the pattern is a dot.
 pub(crate) fn path_matches(pattern: &str, path: &str) -> bool {
     let pieces = pieces(pattern);
-    // Every way through at once: at each character, which pieces may come next. A segment that has begun may go on.
+    // Every way through at once: at each character, which pieces may come next. A segment that has begun may continue.
     let end = pieces.len();
     let mut at = vec![false; end + 1];
     let mut within = vec![false; end + 1];

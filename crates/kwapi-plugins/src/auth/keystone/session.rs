@@ -1,4 +1,4 @@
-//! Talking to Keystone: two requests, one to get a token of our own, one to ask about a caller's.
+//! Requests to Keystone: one to get a token of our own, one to look up a caller's.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub(in crate::auth) enum PasswordLogin {
     Token(Secret),
     /// Keystone does not let them in.
     Refused,
-    /// Which of these projects they want has to be told; none, where they have none.
+    /// Which of these projects they choose has to be given; none, where they have none.
     Project(Vec<String>),
 }
 
@@ -53,7 +53,7 @@ pub(super) struct KeystoneLogin {
 }
 
 impl KeystoneConfig {
-    /// Reads what it names, the password and the authority's certificates; asks nobody.
+    /// Reads what it names, the password and the authority's certificates; sends no request.
     ///
     /// # Errors
     /// With the key at fault.
@@ -70,11 +70,11 @@ impl KeystoneLogin {
         _ = rustls::crypto::ring::default_provider().install_default();
         let mut client = Client::builder()
             .timeout(timeout)
-            // A redirect or a proxy would be told tokens.
+            // A redirect or a proxy would receive tokens.
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             // Keystone closes idle connections when it likes (gunicorn: after 2 s), and a request that meets the
-            // close is lost. What is remembered is not asked, so there is little to gain from keeping one.
+            // close is lost. What is cached is not requested, so there is little to gain from keeping one.
             .pool_max_idle_per_host(0)
             .user_agent(concat!("kwapi/", env!("CARGO_PKG_VERSION")));
         if let Some(path) = &config.ca_file {
@@ -105,7 +105,7 @@ impl KeystoneLogin {
         self.own_token(None).await.map(drop)
     }
 
-    /// Asks about a caller's token. One with access rules is asked about again, with its catalogue: the rules are for
+    /// Looks up a caller's token. One with access rules is looked up again, with its catalogue: the rules are for
     /// services of that. Few tokens have any, and catalogues are large.
     pub(super) async fn validate(
         &self,
@@ -119,7 +119,7 @@ impl KeystoneLogin {
         }
     }
 
-    /// Asks once. When our own token is refused, gets another and asks once more.
+    /// Sends the request once. When our own token is refused, gets another and sends it once more.
     async fn fetch(
         &self,
         token: &str,

@@ -1,4 +1,4 @@
-//! What a real Keystone is not easily brought to do; the rest is tried with one, in `tests/it/keystone.rs`.
+//! What a real Keystone does not easily do; the rest is tried with one, in `tests/it/keystone.rs`.
 
 use axum::Router;
 use axum::http::{StatusCode, Uri};

@@ -1,4 +1,4 @@
-//! What Keystone says of a token, read from its JSON.
+//! What Keystone reports of a token, read from its JSON.
 
 use kwapi_core::Timestamp;
 use serde::Deserialize;
@@ -22,7 +22,7 @@ pub(in crate::auth) struct Identity {
     pub expires_at: Timestamp,
     /// What an application credential may be used for; `None`: anything its roles allow.
     pub access_rules: Option<Vec<AccessRule>>,
-    /// Types of the services in its catalogue; none where the catalogue was not asked for.
+    /// Types of the services in its catalogue; none where the catalogue was not requested.
     pub services: Vec<String>,
 }
 

@@ -46,7 +46,7 @@ impl Attempts {
         Ok(())
     }
 
-    /// Takes back an attempt that did not fail, or of which nobody can say.
+    /// Takes back an attempt that did not fail, or whose outcome is unknown.
     pub(super) fn forgive(&self, address: IpAddr, name: &str) {
         let mut all = self.0.lock();
         for who in whos(address, name) {
@@ -61,7 +61,7 @@ impl Attempts {
 }
 
 fn whos(address: IpAddr, name: &str) -> [Who; 2] {
-    /// A name is long enough to be told from others by so many characters.
+    /// A name is long enough to be distinguished from others by so many characters.
     const CHARS_MAX: usize = 100;
     let address = network(address);
     let name = name.chars().take(CHARS_MAX).flat_map(char::to_lowercase).collect();

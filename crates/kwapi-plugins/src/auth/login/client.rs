@@ -1,4 +1,5 @@
-//! Who sends a request: its connection, or what a trusted proxy says in its headers. From anybody else those are removed.
+//! Who sends a request: its connection, or what a trusted proxy states in its headers. From anybody else those are
+//! removed.
 
 use std::net::IpAddr;
 
@@ -6,7 +7,7 @@ use axum::http::{HeaderMap, HeaderName, header};
 
 use crate::http::ClientConnection;
 
-/// What a proxy says of whom it speaks for.
+/// What a proxy states of the client it forwards.
 const FORWARDED: [&str; 7] = [
     "forwarded",
     "x-forwarded-for",
@@ -21,7 +22,7 @@ const COOKIE: &str = "__Host-kwapi-session";
 /// …and take no cookie of that name without TLS, not even from this machine.
 const PLAIN_COOKIE: &str = "kwapi-session";
 
-/// Proxies that are believed.
+/// Proxies that are trusted.
 #[derive(Clone, Debug)]
 pub(super) struct TrustedProxies {
     pub(super) addresses: Vec<IpAddr>,
@@ -53,7 +54,7 @@ enum Channel {
 }
 
 impl Client {
-    /// The sender of a request with these headers. What a proxy would say is removed from them.
+    /// The sender of a request with these headers. What a proxy would state is removed from them.
     pub(super) fn take(
         headers: &mut HeaderMap,
         connection: Option<ClientConnection>,
@@ -76,7 +77,7 @@ impl Client {
             client.user = last(headers, &trusted.user_header).filter(|user| !user.is_empty());
             client.channel = match forwarded("x-forwarded-proto") {
                 Some(scheme) if scheme.eq_ignore_ascii_case("https") => Channel::Encrypted,
-                // A proxy that says nothing has forwarded somebody's request all the same.
+                // A proxy that states nothing has forwarded a client's request nevertheless.
                 Some(_) | None => Channel::Clear,
             };
         }

@@ -1,4 +1,4 @@
-//! `[rrd.auth]`: the pages ask who looks at them.
+//! `[rrd.auth]`: the pages require a login.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -20,7 +20,8 @@ pub struct LoginConfig {
     pub idle_hours: u32,
     /// A login ends after so long, however much it is used.
     pub hours_max: u32,
-    /// Addresses of proxies that are believed what they say of a client: its address, whether it came over TLS, and its user.
+    /// Addresses of proxies whose statements about a client are trusted: its address, whether it came over TLS, and its
+    /// user.
     pub trusted_proxies: Vec<IpAddr>,
     /// The header in which they name the user; from anybody else it is removed.
     pub user_header: String,
@@ -69,7 +70,7 @@ impl ProxyUser {
 }
 
 impl LoginConfig {
-    /// Checks what can be told of it. `has_other_ways` is whether `[api.auth]` lets anybody in.
+    /// Validates it as far as possible. `has_other_ways` is whether `[api.auth]` lets anybody in.
     ///
     /// # Errors
     /// With the key at fault.
@@ -104,7 +105,7 @@ impl LoginConfig {
     /// # Errors
     /// When it is none, or one that means something else.
     pub(super) fn header(&self) -> Result<HeaderName, AuthError> {
-        /// What a client's own request says.
+        /// What a client's own request holds.
         const TAKEN: [&str; 4] = ["cookie", "host", "authorization", "x-auth-token"];
         let failed = || AuthError::Login {
             key: "user_header",

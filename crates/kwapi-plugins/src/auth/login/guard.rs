@@ -34,7 +34,8 @@ struct LoginGuard {
     routes: &'static dyn ServerRoutes,
 }
 
-/// Puts `router`, which serves `routes`, behind logins. What it serves asks [`caller_of`](crate::auth::caller_of) who looks.
+/// Puts `router`, which serves `routes`, behind logins. What it serves gets the caller from
+/// [`caller_of`](crate::auth::caller_of).
 pub(crate) fn behind_login(router: Router, logins: Logins, routes: &'static dyn ServerRoutes) -> Router {
     router.layer(from_fn_with_state(LoginGuard { logins, routes }, admit))
 }
@@ -77,7 +78,7 @@ async fn admit(State(guard): State<LoginGuard>, mut request: Request, next: Next
     private(response)
 }
 
-/// The sender of a request that is answered for long, to be asked for again while it is.
+/// The sender of a request that is answered for long, to be checked again while it is.
 #[derive(Clone, Debug)]
 pub(crate) struct LastingCaller {
     logins: Logins,
@@ -100,7 +101,7 @@ impl LastingCaller {
     }
 
     /// Who they are now; `None` once the request would not be let through: the login was ended, its token was revoked, has
-    /// expired or lost its roles, or Keystone cannot say.
+    /// expired or lost its roles, or Keystone cannot decide.
     pub(crate) async fn caller(&self) -> Option<Caller> {
         let settings = self.logins.0.settings.load_full();
         let credentials = Judged {

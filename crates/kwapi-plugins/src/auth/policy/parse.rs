@@ -138,7 +138,7 @@ fn parse_string(text: &str) -> Result<Check, String> {
         return Ok(Check::Always);
     }
     let spaced = text.replace('(', " ( ").replace(')', " ) ");
-    // `%(target)s` was torn apart by the spaces; say what is wrong rather than "unexpected (".
+    // `%(target)s` was torn apart by the spaces; report what is wrong rather than "unexpected (".
     if spaced.contains("% (") || text.contains("%(") {
         return Err(format!("{text:?} compares with a target, but read requests have none"));
     }

@@ -1,4 +1,4 @@
-//! What a publisher says of its probe, beside what is configured.
+//! A publisher's description of its probe, beside what is configured.
 
 use kwapi_core::{Accounting, Description, Gaps, Pattern, ProbeId, Shares};
 
@@ -14,8 +14,8 @@ fn labels(all: &[(&str, &str)]) -> Labels {
     all.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-/// A directory at [`NOW`] that heard of two probes, `age` seconds ago, that they are physics' and may be silent for
-/// `max_gap` seconds. Of `own`, the configuration says that it is biology's.
+/// A directory at [`NOW`] that received of two probes, `age` seconds ago, that they are physics' and may be silent for
+/// `max_gap` seconds. Of `own`, the configuration states that it is biology's.
 fn described(age: u64, max_gap: u64) -> Directory {
     let wall = WallClock::new(|| Timestamp::from_seconds(NOW));
     let clock = MonotonicClock::new(|| Duration::from_secs(NOW));

@@ -218,7 +218,7 @@ async fn a_client_that_does_not_read_is_left() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// Whatever comes, the server ends, and says nothing that is no answer.
+    /// Whatever comes, the server ends, and sends nothing that is not a response.
     #[test]
     fn noise_is_answered_with_one_refusal_or_an_answer(noise in prop_oneof![
         prop::collection::vec(any::<u8>(), 1..200),

@@ -29,7 +29,7 @@ fn listen(connections_max: usize) -> Listen {
     }
 }
 
-/// An answer that goes on for ever without a word.
+/// An answer that lasts for ever without a byte.
 struct Endless;
 
 impl axum::body::HttpBody for Endless {
@@ -160,7 +160,7 @@ fn write_pair(lab: &std::path::Path, serial: u64) -> ServerTls {
     tls
 }
 
-/// Connects and believes the certificate that is in the file now.
+/// Connects and trusts the certificate that is in the file now.
 async fn connect(address: SocketAddr, tls: &ServerTls) -> io::Result<TlsStream<TcpStream>> {
     use rustls_pki_types::pem::PemObject as _;
     let mut roots = rustls::RootCertStore::empty();

@@ -1,4 +1,4 @@
-//! When a certificate begins and ends to be valid: the one thing of X.509 that rustls does not tell.
+//! When a certificate begins and ends to be valid: the one thing of X.509 that rustls does not report.
 //!
 //! Source: RFC 5280, sections 4.1 (structure) and 4.1.2.5 (times); ITU-T X.690, section 8.1 (tag, length, value).
 

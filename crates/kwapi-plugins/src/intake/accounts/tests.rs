@@ -117,7 +117,7 @@ fn a_process_killed_before_its_first_snapshot_has_its_accounts_from_the_journal(
 }
 
 #[test]
-fn accounts_of_the_version_before_are_taken_over_once_and_go_on() {
+fn accounts_of_the_version_before_are_taken_over_once_and_continue() {
     let lab = kwapi_peers::Lab::empty();
     let mut former = AccountsWriter::file();
     let mut account = Account::default();

@@ -1,4 +1,4 @@
-//! When the journal takes nothing: nothing is lost, nothing counts twice, and what is shown says what it is.
+//! When the journal takes nothing: nothing is lost, nothing counts twice, and what is shown is marked as what it is.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;

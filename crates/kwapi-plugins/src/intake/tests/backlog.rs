@@ -6,7 +6,7 @@ use super::*;
 const LATER: u64 = 3_600;
 
 impl Bench {
-    /// A stored message: it counts as heard when it was measured, `ago` seconds before now.
+    /// A stored message: it counts as received when it was measured, `ago` seconds before now.
     fn read_stored(&self, probe: &str, seq: u64, joules: u64, ago: u64) {
         let mut batch = self.batch(probe, seq, joules);
         for received in &mut batch.measurements {

@@ -102,7 +102,7 @@ fn a_day_of_losses_gaps_and_restarts_ends_within_a_thousandth_of_the_truth() {
             published = total;
         }
         if second % 21_000 == 20_999 {
-            // The publisher says its last, and is back in 20 s.
+            // The publisher sends its last, and is back in 20 s.
             for message in underway.drain(..) {
                 bench.receive_message("A", 100.0, Some(message));
             }

@@ -58,8 +58,8 @@ fn view(live: &Live) -> Option<crate::live::ProbeView> {
     live.probe("A").map(|(_, view)| view)
 }
 
-/// What waits is held by the intake's watcher within its bound, and dropped and counted beyond it; what is shown says what
-/// it is, and with the disk's answer all is as if it had come at once.
+/// What waits is held by the intake's watcher within its bound, and dropped and counted beyond it; what is shown is
+/// marked as what it is, and with the disk's answer all is as if it had come at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_append_that_hangs_holds_up_no_live_value_and_loses_nothing_within_the_bound() {
     let lab = kwapi_peers::Lab::empty();
@@ -93,7 +93,7 @@ async fn an_append_that_hangs_holds_up_no_live_value_and_loses_nothing_within_th
     };
 
     wait_until("the first message", PATIENCE, || {
-        publisher.publish(measurement(0, 10.0)); // It is heard once the subscription is there; more copies are duplicates.
+        publisher.publish(measurement(0, 10.0)); // Received once the subscription is there; more copies are duplicates.
         view(&live)
     });
     disk.set(true);

@@ -33,7 +33,7 @@ fn what_was_shown_is_on_record_without_any_interval_passing() {
         bench.receive("B", 2, 90);
         bench.live.probe("B").unwrap();
     }
-    // The publisher died too, and its new session knows nothing of the old one's energy.
+    // The publisher was killed too, and its new session has nothing of the old one's energy.
     let bench = Bench::in_directory(directory.path());
     for probe in ["A", "B"] {
         let accounting = Accounting {
@@ -136,7 +136,7 @@ fn a_kill_at_any_moment_takes_back_nothing_that_was_published() {
             list.split(", ").map(|line| line.split(' ').nth(3).unwrap().parse().unwrap()).collect()
         };
         let bench = Bench::in_directory(&directory);
-        // A publisher that restarted as well: all we shall ever know of the old session is on record.
+        // A publisher that restarted as well: all that will ever be known of the old session is on record.
         for probe in ["A", "B", "C"] {
             let far = Timestamp::from_seconds(1_000_000_000);
             let (timestamp, session, totals) = (far, far, Totals::default());

@@ -8,7 +8,7 @@ fn records(probes: &[&str]) -> Vec<u8> {
     records.bytes().to_vec()
 }
 
-/// Opens the directory and says which probes it has.
+/// Opens the directory and returns which probes it has.
 fn probes(directory: &Path) -> Vec<String> {
     let mut accounts = Vec::new();
     AccountsFile::open(directory, &mut accounts);
@@ -17,7 +17,7 @@ fn probes(directory: &Path) -> Vec<String> {
     names
 }
 
-/// A record made anew.
+/// A recreated record.
 fn begun(directory: &Path) -> AccountsFile {
     let mut store = AccountsFile::open(directory, &mut Vec::new());
     store.compact(&AccountsWriter::file()).unwrap();
@@ -72,7 +72,7 @@ fn opening_writes_nothing_so_that_a_full_disk_prevents_no_start() {
     let before = fs::metadata(directory.path().join(NAME)).unwrap().modified().unwrap();
     assert_eq!(probes(directory.path()), ["A"]);
     assert_eq!(fs::metadata(directory.path().join(NAME)).unwrap().modified().unwrap(), before);
-    // Nothing can be written below a file: it starts, and says so when it is to record.
+    // Nothing can be written below a file: it starts, and reports it when it is to record.
     let file = directory.path().join("file");
     fs::write(&file, b"").unwrap();
     let mut store = AccountsFile::open(&file.join("below"), &mut Vec::new());
@@ -80,7 +80,7 @@ fn opening_writes_nothing_so_that_a_full_disk_prevents_no_start() {
 }
 
 #[test]
-fn a_record_of_a_version_before_is_written_anew_before_it_is_appended_to() {
+fn a_record_of_a_version_before_is_rewritten_before_it_is_appended_to() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join(NAME), b"kwapi accounts 2\n").unwrap();
     let mut store = AccountsFile::open(directory.path(), &mut Vec::new());

@@ -86,12 +86,12 @@ fn a_flipped_bit_costs_the_one_record_it_hits_and_is_reported() {
         if !flipped.starts_with(b"kwapi accounts 1\n") && !flipped.starts_with(b"kwapi accounts 2\n") {
             assert_eq!(text, expected, "bit {bit}");
         }
-        assert!(contents != AccountsContents::default(), "bit {bit} is not told");
+        assert!(contents != AccountsContents::default(), "bit {bit} is not reported");
     }
 }
 
 #[test]
-fn a_version_this_program_does_not_know_is_reported_and_kept() {
+fn a_version_this_program_does_not_support_is_reported_and_kept() {
     let mut later = file(&[("A", 1.0)]);
     let mut unknown = AccountsWriter::default();
     unknown.record(9, |payload| payload.extend_from_slice(b"who knows"));

@@ -9,7 +9,7 @@ fn probe(number: u16) -> ProbeId {
     ProbeId::new(format!("hall.n{number}")).unwrap()
 }
 
-/// Where an account stands that has heard the messages of a session up to `seq`; of a session of `begin` seconds.
+/// Where an account stands that has received the messages of a session up to `seq`; of a session of `begin` seconds.
 fn standing(begin: u64, seq: u64) -> Standing {
     let mut account = Account::default();
     for seq in [0, seq] {
@@ -39,7 +39,7 @@ fn digests(of: &[(ProbeId, Standing)], like: &Digests) -> Digests {
     digests
 }
 
-/// What a peer with the accounts `theirs` tells to who asks with `requested`.
+/// What a peer with the accounts `theirs` returns to a request with `requested`.
 fn answer(theirs: &[(ProbeId, Standing)], requested: &Digests) -> Vec<(ProbeId, Standing)> {
     let own = digests(theirs, requested);
     theirs.iter().filter(|(probe, _)| own.differs(requested, own.bucket(probe))).cloned().collect()
@@ -77,7 +77,7 @@ fn what_an_instance_has_alone_is_reported_once() {
     assert_eq!(answer(&all, &requested), []);
     compared.note(own.clone(), &requested, &[], std::iter::empty());
     assert_eq!(answer(&all, &compared.request(&own)), []);
-    // A change here has its bucket told again, and one there as well.
+    // A change here has its bucket sent again, and one there as well.
     let mut changed = both.clone();
     changed[7].1 = standing(200, 3);
     let own = digests(&changed, &own);
@@ -86,8 +86,8 @@ fn what_an_instance_has_alone_is_reported_once() {
 }
 
 proptest! {
-    /// Whatever either has heard, and whatever was compared before: what differs and has not been compared as it stands is told,
-    /// and what is wanted is told again until it is taken.
+    /// Whatever either has received, and whatever was compared before: what differs and has not been compared as it
+    /// stands is sent, and what is requested is sent again until it is taken.
     #[test]
     fn what_differs_is_reported(
         rounds in prop::collection::vec(
@@ -116,7 +116,7 @@ proptest! {
             for (probe, theirs) in &others {
                 let theirs = theirs.constant().unwrap();
                 let is_known = of_ours(probe) == Some(theirs) || settled.contains(&(of_ours(probe), theirs, probe.clone()));
-                prop_assert!(is_known || standings.iter().any(|(standings, _)| standings == probe), "{probe} is not told");
+                prop_assert!(is_known || standings.iter().any(|(standings, _)| standings == probe), "{probe} is not sent");
             }
             let wanted: Vec<ProbeId> = standings.iter().map(|(probe, _)| probe.clone()).filter(|_| is_wanted).collect();
             if wanted.is_empty() {

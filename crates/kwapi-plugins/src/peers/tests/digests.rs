@@ -1,4 +1,4 @@
-//! How much two instances exchange that agree, and with one that does not know of digests.
+//! How much two instances exchange that agree, and with one that does not support digests.
 
 use super::*;
 
@@ -7,7 +7,7 @@ fn hall(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("hall.rack{}.node-{}", number / 40, number % 40)).collect()
 }
 
-/// A server that answers as one of before: it does not know of digests.
+/// A server that answers as one of an earlier version: it does not support digests.
 fn of_before(server: PeerServer) -> Router {
     Router::new().fallback(async move |request: Request<Body>| {
         let body = to_bytes(request.into_body(), usize::MAX).await.unwrap();
@@ -45,7 +45,7 @@ async fn of_a_hundred_thousand_probes_that_agree_a_few_bytes_are_exchanged() {
         instance.receive(&names, 0, 0);
         instance.receive(&names, 5, 50);
     }
-    // They are never asked at the same message.
+    // They are never queried at the same message.
     one.receive(&names[..60_000], 6, 61);
     let keys = [Key::new("api", SECRET)];
     let sizes = async |question: PeerRequest| {
@@ -56,7 +56,7 @@ async fn of_a_hundred_thousand_probes_that_agree_a_few_bytes_are_exchanged() {
         let opened = keys.open(&answer, SealedKind::Answer, Timestamp::from_seconds(NOW)).unwrap();
         let standings = read_standings(opened.payload, 200_000).unwrap();
         println!(
-            "asked {request_bytes} bytes, told {} bytes, {} standings, {:?}",
+            "requested {request_bytes} bytes, received {} bytes, {} standings, {:?}",
             answer.len(),
             standings.len(),
             begun.elapsed()
@@ -73,7 +73,7 @@ async fn of_a_hundred_thousand_probes_that_agree_a_few_bytes_are_exchanged() {
     assert!(whole > 3_000_000 && standings.len() == 100_000, "{whole}");
     let (request_bytes, answered, standings) = sizes(digests()).await;
     assert!(request_bytes < 12_000 && answered < 300 && standings.is_empty(), "{request_bytes} {answered}");
-    // One of them loses the end of a session of three probes: three buckets are told.
+    // One of them loses the end of a session of three probes: three buckets are sent.
     for (instance, joules) in [(&one, 70), (&other, 61)] {
         instance.receive(&names[..3], 7, joules);
         instance.receive_session(&names[..3], 300, 0, 0);

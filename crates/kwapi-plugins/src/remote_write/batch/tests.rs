@@ -82,10 +82,10 @@ fn a_probe_that_fell_silent_before_the_start_ends_where_it_was() {
     batch.add(&[record("lyon.here", 20_000, 1)], END, &mut tracker);
     let probe = |name: &str| ProbeId::new(name).unwrap();
     let before = [("lyon.here", 500), ("lyon.gone", 1_000), ("lyon.back", 15_000), ("paris.gone", 1_000)];
-    tracker.go_on(before.map(|(name, at_ms)| (probe(name), now(at_ms))).to_vec(), now(21_000));
+    tracker.resume(before.map(|(name, at_ms)| (probe(name), now(at_ms))).to_vec(), now(21_000));
     assert_eq!(text(&[tracker.silent(now(21_000))]), "lyon.gone@1001 end end\n");
     assert_eq!(tracker.silent(now(21_000)), Piece::new(), "once");
-    // One that is heard in time has gone on, and one that comes back later is in order.
+    // One that is received in time has continued, and one that comes back later is in order.
     let mut batch = Batch::default();
     batch.add(&[record("lyon.back", 22_000, 2), record("lyon.gone", 23_000, 3)], END, &mut tracker);
     assert_eq!(text(&batch.pieces), "lyon.back@22000 2 2, lyon.gone@23000 3 3\n");
@@ -95,12 +95,12 @@ fn a_probe_that_fell_silent_before_the_start_ends_where_it_was() {
 fn what_ended_long_before_the_start_is_not_touched() {
     let mut tracker = tracker();
     let probe = ProbeId::new("a").unwrap();
-    tracker.go_on(vec![(probe, now(0))], now(3_000_000));
+    tracker.resume(vec![(probe, now(0))], now(3_000_000));
     assert_eq!(tracker.silent(now(3_000_000)), Piece::new());
 }
 
 #[test]
-fn a_silent_probe_ends_once_and_goes_on() {
+fn a_silent_probe_ends_once_and_continues() {
     let (mut batch, mut tracker) = (Batch::default(), tracker());
     batch.add(&[record("a", 0, 1), record("a", 1_000, 1), record("b", 9_000, 2)], END, &mut tracker);
     assert_eq!(text(&[tracker.silent(now(11_000))]), "\n");
@@ -109,7 +109,7 @@ fn a_silent_probe_ends_once_and_goes_on() {
     let mut batch = Batch::default();
     batch.add(&[record("a", 1_001, 4), record("a", 30_000, 3)], END, &mut tracker);
     assert_eq!(text(&batch.pieces), "a@30000 3 3\n", "1001 is the marker's");
-    // Forgotten after a day, and begun anew.
+    // Forgotten after a day, and started afresh.
     assert_eq!(text(&[tracker.silent(now(86_400_000))]).lines().count(), 1);
     tracker.silent(now(2 * 86_400_000));
     assert!(tracker.probes.is_empty());

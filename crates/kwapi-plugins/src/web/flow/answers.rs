@@ -15,16 +15,16 @@ use super::super::overview::Seen;
 use super::super::range::Range;
 use super::FlowProbe;
 
-/// A probe that was not heard for longer is not of the present.
+/// A probe that was not received for longer is not of the present.
 const PRESENT_AGE_MAX: Duration = Duration::from_secs(86_400);
-/// Asking all probes may take at most one part in so many of the time…
+/// Querying all probes may take at most one part in so many of the time…
 const REST: u32 = 9;
 /// …unless it is done as quickly as this.
 const CHEAP: Duration = Duration::from_millis(50);
 /// As many answers are kept that took longer: one has some 200 bytes a probe. Full: the oldest is dropped.
 const KEPT_MAX: usize = 2;
 
-/// The time whose energy is asked for.
+/// The time whose energy is requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) enum FlowTime {
     Period(Period),
@@ -53,7 +53,7 @@ pub(in super::super) struct FlowAnswer {
     pub(in super::super) unreadable: Vec<String>,
 }
 
-/// Answers that took long to make. They are of everything: what a scope shows is asked for each time.
+/// Answers that took long to make. They are of everything: what a scope shows is queried each time.
 #[derive(Debug, Default)]
 pub(in super::super) struct FlowAnswers(Mutex<VecDeque<KeptAnswer>>);
 
@@ -83,7 +83,7 @@ pub(in super::super) fn read(
     if let Some(kept) = all.iter().find(|kept| kept.time == time) {
         return Ok(Arc::clone(&kept.answer));
     }
-    // Whoever asks meanwhile waits for this answer.
+    // Requests meanwhile wait for this answer.
     let made = Instant::now();
     let answer = Arc::new(FlowAnswer::read(site, seen, time, now)?);
     if all.len() >= KEPT_MAX {

@@ -59,7 +59,7 @@ pub(super) fn paths(parts: &[ProbeId]) -> Option<Vec<&str>> {
         let paths: Vec<&str> = parts.iter().filter_map(|probe| probe.as_str().get(..path(probe))).collect();
         let distinct: HashSet<&str> = paths.iter().copied().collect();
         match paths.first() {
-            // One path is above all: what tells them apart is below it.
+            // One path is above all: what distinguishes them is below it.
             Some(first) if distinct.len() == 1 && first.len() + 1 > start => start = first.len() + 1,
             _ if distinct.len() == parts.len() || paths.len() != parts.len() => return None,
             _ => return Some(paths),

@@ -13,7 +13,7 @@ use crate::groups::GroupMembers;
 
 /// Up to so many probes are added up themselves.
 const PARTS_MIN: usize = 1_000;
-/// A group's history may begin so many seconds, or two rows, after that of its probes: they are not all heard at once.
+/// A group's history may begin so many seconds, or two rows, after that of its probes: they are not all received at once.
 const LATE_SECONDS: u64 = 30;
 
 /// A band of a sum that a group stands for.
@@ -30,7 +30,7 @@ pub(super) struct GroupBand {
     pub(super) tops: usize,
 }
 
-/// What is gathered of a band before its group is asked.
+/// What is gathered of a band before its group is queried.
 #[derive(Debug, Default)]
 struct Gathered {
     probes: usize,

@@ -46,7 +46,7 @@ impl Rests {
         below.add(power, probes as f64, |row| shares.get(row).copied().unwrap_or_default());
     }
 
-    /// Adds the `probes` that `is_wanted` says by their places, once all groups are there.
+    /// Adds the `probes` that `is_wanted` selects by their places, once all groups are there.
     pub(super) fn add_probes(
         &mut self,
         probes: &[ProbeId],

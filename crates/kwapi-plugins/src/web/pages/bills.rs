@@ -27,7 +27,7 @@ const REFRESH_SECONDS_MIN: u64 = 60;
 /// Labels that are offered, those of so many probes.
 const LABELS_MAX: usize = 12;
 const LABELLED_MAX: usize = 10_000;
-/// The longest name of a label that is asked for.
+/// The longest name of a label that is requested.
 const LABEL_LENGTH_MAX: usize = 200;
 
 #[derive(Debug, Template)]

@@ -1,4 +1,4 @@
-//! Groups and nodes of the tree as streams tell them: in the words of their pages.
+//! Groups and nodes of the tree as streams send them: in the words of their pages.
 
 use kwapi_core::Timestamp;
 use kwapi_graph::{cost_text, watts_text};

@@ -20,7 +20,7 @@ pub(super) struct Facet {
     pub(super) values: Vec<(String, String)>,
 }
 
-/// Labels that tell some of `probes` from others and are not selected yet; `address`: where a selection is shown.
+/// Labels that distinguish some of `probes` and are not selected yet; `address`: where a selection is shown.
 pub(super) fn facets(
     directory: &Directory,
     probes: &[ProbeId],

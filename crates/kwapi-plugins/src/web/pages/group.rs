@@ -22,7 +22,7 @@ use crate::http::percent::encode;
 
 /// Rows of a table on one page.
 const PAGE_SIZE: usize = 100;
-/// The periods of which the table of members says the energy.
+/// The periods of which the table of members shows the energy.
 const PERIODS: [Period; 3] = [Period::Day, Period::Week, Period::Month];
 
 #[derive(Debug, Template)]
@@ -135,7 +135,7 @@ fn beside_text(watts: f64) -> String {
     format!("{} {than} than the probes below it", signed_watts(watts.abs()))
 }
 
-/// Whether `/groups/` is asked for as a list, and not as a tree.
+/// Whether `/groups/` is requested as a list, and not as a tree.
 pub(super) fn is_list(query: &FormFields) -> bool {
     query.get("as") == Some("list") || query.get("after").is_some_and(|after| !after.is_empty())
 }
@@ -298,7 +298,7 @@ mod tests {
         // Before the first and after the last row there is no group, or no row yet.
         check(&[None, Some(1.0), None, None, Some(1.0), None], Some(0.5));
         check(&[Some(0.0)], Some(0.0));
-        // Nothing is heard of it now: until when is not for the rows to say.
+        // Nothing is received of it now: until when is not for the rows to decide.
         assert_eq!(mean_share(&[None, Some(1.0), None, None, None], true), Some(0.25));
         assert_eq!(mean_share(&[None; 3], true), None);
     }

@@ -25,7 +25,7 @@ pub(in super::super) struct Layout {
     pub(super) periods: [Period; 6],
     /// Whether probes are in groups that have pages.
     pub(super) has_groups: bool,
-    /// What to say when probes are simulated.
+    /// What to show when probes are simulated.
     pub(super) demonstration: Option<&'static str>,
     pub(super) readme: &'static str,
     /// Who has logged in, to be let out.
@@ -73,7 +73,7 @@ impl Layout {
 /// However long the rows of its graphs are, a page that shows live numbers renews the rest as often as this, in seconds.
 const REFRESH_LIVE_MAX: u64 = 60;
 
-/// How many meters are not read, where that is the caller's to know.
+/// How many meters are not read, where that is the caller's to see.
 fn troubled(site: &Site, seen: &Seen) -> usize {
     let meters = site.directory.meters().filter(|_| seen.is_everything).unwrap_or_default();
     meters.iter().filter(|meter| meter.health == MeterHealth::Troubled).count()
@@ -82,7 +82,7 @@ fn troubled(site: &Site, seen: &Seen) -> usize {
 /// Where a page sends those who want to measure servers of their own.
 const README: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "#a-real-wattmeter");
 
-/// What a page says when probes are simulated: nobody takes a demonstration for their servers.
+/// What a page shows when probes are simulated: nobody takes a demonstration for their servers.
 fn demonstration(probes: &[ProbeId]) -> Option<&'static str> {
     let simulated = probes.iter().filter(|probe| view::is_simulated(probe)).count();
     match simulated {

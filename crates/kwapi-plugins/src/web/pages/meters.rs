@@ -1,5 +1,5 @@
-//! `/meters/`: which meters are ill, since when, and what to try; to who does not see everything, which of their own probes are
-//! silent, since what a meter is called and why it fails tells of others (ADR 0017).
+//! `/meters/`: which meters have a problem, since when, and what to try; to who does not see everything, which of their
+//! own probes are silent, since what a meter is called and why it fails discloses others (ADR 0017).
 
 use std::fmt::Write as _;
 
@@ -14,7 +14,7 @@ use super::super::words;
 use super::{Layout, PageRequest, probe_path, render};
 use crate::directory::{MeterHealth, MeterNow};
 
-/// Meters that are ill or worth a look, on a page; silent probes as well.
+/// Meters that have a problem or are worth a look, on a page; silent probes as well.
 const ILL_MAX: usize = 100;
 /// Of the others, on a page.
 const PAGE_SIZE: usize = 100;
@@ -105,7 +105,7 @@ pub(super) fn answer(request: &PageRequest<'_>, query: &FormFields) -> Response 
     render(&page, StatusCode::OK, None, conditions)
 }
 
-/// Those that fell silent last come first: somebody may still know what was done then.
+/// Those that fell silent last come first: somebody may still remember what was done then.
 fn silent_probes(
     silent: &[(&ProbeId, Timestamp)],
     now: Timestamp,

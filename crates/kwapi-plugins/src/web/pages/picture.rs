@@ -20,7 +20,7 @@ pub(super) enum Of<'a> {
     Group(&'a ProbeId, Arc<GroupView>),
 }
 
-/// `/graph/<period>/[<probe>/]`, `/graph/<period>/group/<group>/`: a PNG as ever, unless the request asks for SVG.
+/// `/graph/<period>/[<probe>/]`, `/graph/<period>/group/<group>/`: a PNG as ever, unless the client requests SVG.
 pub(super) fn graph(request: &PageRequest<'_>, period: Period, of: &Of<'_>, query: &FormFields) -> Response {
     let PageRequest { site, seen, now, conditions, headers, .. } = *request;
     let is_svg = match query.get("format") {
@@ -74,7 +74,7 @@ pub(super) fn graph(request: &PageRequest<'_>, period: Period, of: &Of<'_>, quer
     content.answer(StatusCode::OK, conditions)
 }
 
-/// A picture alone, as `scale=` and `theme=` say.
+/// A picture alone, as `scale=` and `theme=` define.
 ///
 /// # Errors
 /// What these must be, where they are something else.

@@ -80,7 +80,7 @@ struct Row {
     known: String,
 }
 
-/// Whether a probe's page is asked for a range.
+/// Whether a probe's page is requested with a range.
 pub(super) fn is_requested(query: &FormFields) -> bool {
     query.get("from").is_some() || query.get("to").is_some()
 }

@@ -9,7 +9,7 @@ use super::super::words;
 pub(super) fn figure(energy: &EnergySpan) -> EnergyFigure {
     let kwh = energy.energy_mj() as f64 / 3.6e9;
     match energy {
-        // What may lack rows, or has no time in it, is not told as if it were all.
+        // What may lack rows, or has no time in it, is not shown as if it were all.
         energy if energy.is_incomplete || energy.known_ms() == 0 => EnergyFigure::Unknown,
         energy if energy.rrd_ms > 0 => EnergyFigure::About(kwh),
         _ => EnergyFigure::Known(kwh),

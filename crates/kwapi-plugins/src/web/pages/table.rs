@@ -1,4 +1,4 @@
-//! `/table/<period>/`: all probes that are seen, a line each, in the order that is asked for.
+//! `/table/<period>/`: all probes that are seen, a line each, in the order that is requested.
 
 use std::cmp::Ordering;
 
@@ -114,7 +114,7 @@ impl Column {
         matches!(self, Self::Name | Self::Age)
     }
 
-    /// Whether lines must know their energy to be ordered.
+    /// Whether lines must have their energy to be ordered.
     const fn is_energy(self) -> bool {
         matches!(self, Self::Energy | Self::Cost)
     }
@@ -140,7 +140,7 @@ impl Column {
     }
 }
 
-/// How the table is ordered, as its address says.
+/// How the table is ordered, as its address states.
 #[derive(Clone, Copy, Debug)]
 struct Order {
     column: Column,
@@ -148,7 +148,7 @@ struct Order {
 }
 
 impl Order {
-    /// `sort=` and `order=`; by watts, the largest first, where they say nothing that is known.
+    /// `sort=` and `order=`; by watts, the largest first, where they have no known value.
     fn of(query: &FormFields) -> Self {
         let wanted = query.get("sort").unwrap_or_default();
         let column = Column::ALL.into_iter().find(|column| column.key() == wanted).unwrap_or(Column::Watts);
@@ -241,7 +241,7 @@ pub(super) fn answer(request: &PageRequest<'_>, period: Period, query: &FormFiel
     render(&page, StatusCode::OK, position(seen, &used), conditions)
 }
 
-/// What a probe used where no ledger is kept: as its graph's legend tells it.
+/// What a probe used where no ledger is kept: as its graph's legend shows it.
 fn of_rows(site: &Site, probe: &ProbeId, period: Period, now: Timestamp) -> EnergyFigure {
     let series = site.directory.fetch(probe, period, now.seconds()).ok().flatten();
     series.map(|series| kwapi_graph::Figures::of(&series, now.seconds()).energy).unwrap_or_default()

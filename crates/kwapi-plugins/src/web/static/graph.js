@@ -1,5 +1,5 @@
 // Reads values off a page's graphs, by pointer and by keyboard, and leads to the range that is chosen on one. What a graph shows
-// stands in its data attributes; a container with data-graph takes keys, and ranges where that says whose.
+// stands in its data attributes; a container with data-graph takes keys, and ranges where that names whose.
 "use strict";
 (() => {
   const zone = document.body.dataset.zone || undefined;
@@ -15,12 +15,12 @@
   document.body.append(spoken);
   let words = "", waits = false;
   // At most four times a second: a held key would fill a reader's queue.
-  const say = (text) => {
+  const announce = (text) => {
     words = text;
     if (waits) return;
     waits = true;
     spoken.textContent = words;
-    setTimeout(() => { waits = false; if (spoken.textContent !== words) say(words); }, 250);
+    setTimeout(() => { waits = false; if (spoken.textContent !== words) announce(words); }, 250);
   };
 
   // Containers are stops of the keyboard, since there the arrow keys mean something.
@@ -61,15 +61,15 @@
   const power = (watts) => watts < 1e5 ? `${watts.toFixed(1)} W` : `${(watts / 1e3).toFixed(1)} kW`;
   const aloud = (watts) => watts < 1e5 ? `${watts.toFixed(1)} watts` : `${(watts / 1e3).toFixed(1)} kilowatts`;
 
-  // What a row says, for eyes and for ears.
+  // What a row holds, as shown and as announced.
   const reading = (rows, row) => {
     const value = (texts) => texts[row] ? Number(texts[row]) : null;
     const [mean, least, most] = [rows.watts, rows.least, rows.most].map(value);
     const span = `${time(rows.from(row), rows.step)} to ${time(rows.to(row), rows.step)}`;
     const bridged = "bridged: its course is not known";
-    if (mean === null && rows.status[row] === "b") return { seen: `bridged · ${time(rows.from(row), rows.step)}`, heard: `${span}, ${bridged}` };
-    if (mean === null && rows.status[row] === "a") return { seen: "no message", heard: `${span}, before the first or after the last message` };
-    if (mean === null) return { seen: `unknown · ${time(rows.from(row), rows.step)}`, heard: `${span}, unknown` };
+    if (mean === null && rows.status[row] === "b") return { seen: `bridged · ${time(rows.from(row), rows.step)}`, announced: `${span}, ${bridged}` };
+    if (mean === null && rows.status[row] === "a") return { seen: "no message", announced: `${span}, before the first or after the last message` };
+    if (mean === null) return { seen: `unknown · ${time(rows.from(row), rows.step)}`, announced: `${span}, unknown` };
     const isEstimated = rows.status[row] === "e";
     // Of a sum, what its power lacks.
     const lacking = { u: "unknown", b: "bridged" }[rows.status[row]];
@@ -77,7 +77,7 @@
     const ends = !isEstimated && least !== null && least < most;
     return {
       seen: `${power(mean)}${ends ? ` (${power(least)} – ${power(most)})` : ""}${isEstimated ? ", estimated" : ""}${lack} · ${time(rows.from(row), rows.step)}`,
-      heard: `${span}, average ${aloud(mean)}${ends ? `, lowest ${aloud(least)}, highest ${aloud(most)}` : ""}${isEstimated ? ", estimated" : ""}${lack}`,
+      announced: `${span}, average ${aloud(mean)}${ends ? `, lowest ${aloud(least)}, highest ${aloud(most)}` : ""}${isEstimated ? ", estimated" : ""}${lack}`,
     };
   };
 
@@ -89,17 +89,17 @@
     svg.append(line);
   };
 
-  // Draws the cursor at a row, and what is chosen from `anchor` on. Returns what it says.
+  // Draws the cursor at a row, and what is chosen from `anchor` on. Returns what to announce.
   const show = (svg, row, anchor, at) => {
     const rows = rowsOf(svg);
-    const said = reading(rows, row);
-    let { seen, heard } = said;
+    const shown = reading(rows, row);
+    let { seen, announced } = shown;
     if (anchor !== null && anchor !== row) {
       const [from, to] = chosen(rows, anchor, row);
       const [left, right] = [rows.x(from), rows.x(to)].map((x) => x.toFixed(1));
       path(svg, "kw-chosen", `M${left} ${rows.top}H${right}V${rows.bottom}H${left}Z`);
       seen = `${time(from, rows.step)} – ${time(to, rows.step)}`;
-      heard = `selected: ${time(from, rows.step)} to ${time(to, rows.step)}`;
+      announced = `selected: ${time(from, rows.step)} to ${time(to, rows.step)}`;
     }
     const x = at ?? rows.x((rows.from(row) + rows.to(row)) / 2);
     path(svg, "kw-cursor", `M${x.toFixed(1)} ${rows.top}V${rows.bottom}`);
@@ -111,7 +111,7 @@
     const box = svg.getBoundingClientRect(), half = note.offsetWidth / 2;
     const pixel = x * box.width / svg.viewBox.baseVal.width;
     note.style.left = `${Math.max(0, Math.min(box.width - 2 * half, pixel - half))}px`;
-    return heard;
+    return announced;
   };
   const chosen = (rows, anchor, row) => [rows.from(Math.min(anchor, row)), rows.to(Math.max(anchor, row))];
 
@@ -150,7 +150,7 @@
     const isBefore = (at) => !rows.watts[at] && rows.to(at) <= Number(graph.dataset.begin || 0);
     let [first, last] = [Math.min(anchor, row), Math.max(anchor, row)];
     while (first < last && isBefore(first)) first++;
-    if (isBefore(last)) return say("nothing measured in this range");
+    if (isBefore(last)) return announce("nothing measured in this range");
     const [from, to] = [rows.from(first), rows.to(last)];
     location.assign(`${graph.dataset.graph}?from=${Math.floor(from)}&to=${Math.ceil(to)}`);
   };
@@ -203,12 +203,12 @@
       const row = Math.max(rows.lowest, Math.min(rows.highest, moved));
       const anchor = event.shiftKey && graph.dataset.graph ? (isNew ? before : held.anchor ?? held.row) : null;
       held = { graph, row, anchor };
-      say(redraw());
+      announce(redraw());
     } else if (event.key === "Enter" && isChoice) {
       go(graph, rows, held.anchor, held.row);
     } else if (event.key === "Escape") {
-      if (isChoice) { held.anchor = null; say(redraw()); }
-      else if (held) { held = null; redraw(); say(""); }
+      if (isChoice) { held.anchor = null; announce(redraw()); }
+      else if (held) { held = null; redraw(); announce(""); }
       else back(graph);
     } else {
       return;

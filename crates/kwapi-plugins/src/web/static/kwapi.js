@@ -1,4 +1,4 @@
-// Renews an open page without flicker: what no stream says of it, such as graphs and which probes there are. The page is whole
+// Renews an open page without flicker: what no stream sends of it, such as graphs and which probes there are. The page is whole
 // without this.
 "use strict";
 (() => {

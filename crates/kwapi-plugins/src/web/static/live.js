@@ -1,4 +1,4 @@
-// Shows in place what the probes of a page measure, as the stream says it (stream.js), and how the connection stands. What to
+// Shows in place what the probes of a page measure, as the stream delivers it (stream.js), and how the connection stands. What to
 // fill in is marked: data-now (the id of a probe), data-node (a group) or data-total on a part of the page, data-value on what changes in it. The
 // words are those of the server, which writes them first.
 "use strict";
@@ -8,9 +8,9 @@
   const spoken = document.getElementById("stale");
   const version = new URL(document.currentScript.src).search;
   // What is known of probes, and how far the server's clock is ahead of this one.
-  let probes = {}, nodes = {}, total = null, ahead = 0, heard = 0;
-  // Since when there is no connection, for whom it is said, and whether it has been.
-  let lost = null, isSaid = false, state = "waiting";
+  let probes = {}, nodes = {}, total = null, ahead = 0, receivedAt = 0;
+  // Since when there is no connection, for whom it is announced, and whether it has been.
+  let lost = null, isAnnounced = false, state = "waiting";
   let worker = null;
   const inView = new Set();
 
@@ -64,7 +64,7 @@
       if (!shown) continue;
       // Probes have come or gone, or fallen silent: the page has more to show than numbers.
       const isOther = name === "reporting" && shown.textContent !== node[name];
-      if (isOther || (name === "watts" && (node.watts === undefined) !== (shown.textContent === (shown.dataset.silent ?? "–")))) ask();
+      if (isOther || (name === "watts" && (node.watts === undefined) !== (shown.textContent === (shown.dataset.silent ?? "–")))) refetch();
       set(shown, node[name] ?? shown.dataset.silent ?? "–");
       if (name === "watts" && shown.dataset.silent) shown.classList.toggle("none", node.watts === undefined);
       if (name === "known") shown.classList.toggle("warn", !node.whole);
@@ -77,7 +77,7 @@
   const showTotal = (part) => {
     if (!total) return;
     // Probes have come or gone: the page has others to show.
-    if (part.dataset.total !== `${total.reporting} ${total.probes}`) ask();
+    if (part.dataset.total !== `${total.reporting} ${total.probes}`) refetch();
     const column = part.closest("[data-column]")?.dataset.column.split(" ").map(Number);
     if (total.w !== null) set(value(part, "watts"), column ? amount(total.w, column) : power(total.w));
   };
@@ -89,7 +89,7 @@
   };
 
   // Has the page renewed by its own script, since more has changed than numbers: soon, or at once.
-  const ask = (isUrgent = false) => document.dispatchEvent(new CustomEvent("kwapi-wanted", { detail: isUrgent }));
+  const refetch = (isUrgent = false) => document.dispatchEvent(new CustomEvent("kwapi-wanted", { detail: isUrgent }));
 
   // How the connection stands: for eyes each second, for ears when it changes. A break of a moment is none.
   const tellState = () => {
@@ -97,24 +97,24 @@
     const isLost = seconds >= 3;
     line.classList.toggle("lost", isLost);
     if (isLost) set(line, `Not connected for ${seconds} s, trying again`);
-    else if (state === "open") set(line, heard ? `Live, ${clock(heard)}` : "Connected, waiting");
-    else if (line.textContent.startsWith("Not") || line.textContent.startsWith("Live")) set(line, `As of ${clock(heard || server())}`);
-    if (isLost !== isSaid) set(spoken, isLost ? "Connection lost, trying again." : "Connected again.");
-    isSaid = isLost;
+    else if (state === "open") set(line, receivedAt ? `Live, ${clock(receivedAt)}` : "Connected, waiting");
+    else if (line.textContent.startsWith("Not") || line.textContent.startsWith("Live")) set(line, `As of ${clock(receivedAt || server())}`);
+    if (isLost !== isAnnounced) set(spoken, isLost ? "Connection lost, trying again." : "Connected again.");
+    isAnnounced = isLost;
   };
 
   const listen = ({ data }) => {
     if (data.type === "state") {
       state = data.state;
       lost = state === "lost" ? data.since : null;
-      if (state !== "open") [probes, nodes, total, heard] = [{}, {}, null, 0];
+      if (state !== "open") [probes, nodes, total, receivedAt] = [{}, {}, null, 0];
       // Whoever has no login any more is led to it.
-      if (state === "ended") ask(true);
+      if (state === "ended") refetch(true);
     } else {
       ahead = data.at - Date.now() / 1000;
-      heard = data.at;
+      receivedAt = data.at;
       const isSilent = (id) => probes[id] !== undefined && Boolean(probes[id].silent) !== Boolean(data.probes[id].silent);
-      if (Object.keys(data.probes).some(isSilent)) ask();
+      if (Object.keys(data.probes).some(isSilent)) refetch();
       Object.assign(probes, data.probes);
       Object.assign(nodes, data.nodes);
       total = data.total ?? total;
@@ -137,7 +137,7 @@
     worker.onmessage = listen;
   };
 
-  // Says what is to be seen of this page; nothing, when nobody sees it. Timers of hidden pages are slow.
+  // Sends what is to be seen of this page; nothing, when nobody sees it. Timers of hidden pages are slow.
   let waits = 0;
   const tellWants = () => {
     const seen = (name) => document.hidden ? [] : [...new Set([...inView].map((part) => part.dataset[name]))].filter((id) => id !== undefined);
@@ -184,7 +184,7 @@
     if (state === "open") showAll();
     tellState();
   }, 1000);
-  // A tab that says nothing is taken to be gone.
+  // A tab that sends nothing is taken to be gone.
   setInterval(() => { if (!document.hidden && worker) want(); }, 5000);
   observe();
 })();

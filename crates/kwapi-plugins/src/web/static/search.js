@@ -1,12 +1,12 @@
-// Shows what matches while one types in the field of the head. Without this the field leads to a page that says the same.
+// Shows what matches while one types in the field of the head. Without this the field leads to a page that shows the same.
 "use strict";
 (() => {
   const form = document.getElementById("find");
   if (!form) return;
-  const input = form.querySelector("input"), list = document.getElementById("found"), said = document.getElementById("found-said");
+  const input = form.querySelector("input"), list = document.getElementById("found"), count = document.getElementById("found-count");
   let turns = 0, timer = 0;
 
-  const hide = () => { turns += 1; list.hidden = true; list.replaceChildren(); said.textContent = ""; };
+  const hide = () => { turns += 1; list.hidden = true; list.replaceChildren(); count.textContent = ""; };
 
   const item = (name, kind, href) => {
     const line = document.createElement("li"), link = document.createElement("a"), what = document.createElement("span");
@@ -26,7 +26,7 @@
     if (turn !== turns) return;
     list.replaceChildren(...found.map(({ name, kind, href }) => item(name, kind, href)));
     if (more > 0) list.append(item(`${more} more`, "probes", `/table/day/?q=${query}`));
-    said.textContent = found.length === 0 ? "Nothing matches" : `${found.length + more} match`;
+    count.textContent = found.length === 0 ? "Nothing matches" : `${found.length + more} match`;
     list.hidden = found.length === 0;
   };
 

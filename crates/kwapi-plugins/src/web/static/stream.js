@@ -1,12 +1,12 @@
-// A worker that holds the one event stream of this browser, for the tabs that are looked at. Each says which probes it shows
-// ("want"); the stream is of those of all tabs together. Tabs are sent what it says ("news"), and how it stands ("state"):
+// A worker that holds the one event stream of this browser, for the tabs that are looked at. Each sends which probes it shows
+// ("want"); the stream is of those of all tabs together. Tabs are sent what it delivers ("news"), and how it stands ("state"):
 // waiting, open, lost since when, refused, or ended with the login. Without SharedWorker each tab has one of its own.
 "use strict";
 
 const PROBES_MAX = 200;
 // Proxies take addresses of 8 KB.
 const QUERY_MAX = 7000;
-// A tab that has not said that it is there for so long is gone; a stream that says nothing for so long is lost.
+// A tab that has sent no sign of life for so long is gone; a stream that sends nothing for so long is lost.
 const GONE_MS = 20000;
 const SILENT_MS = 15000;
 
@@ -16,11 +16,11 @@ let probes = {}, nodes = {}, total = null, at = 0;
 let state = { type: "state", state: "waiting", since: Date.now() };
 let planned = 0;
 
-const tell = (message) => { for (const tab of tabs.keys()) tab.postMessage(message); };
+const broadcast = (message) => { for (const tab of tabs.keys()) tab.postMessage(message); };
 const become = (name, since) => {
   if (state.state === name) return;
   state = { type: "state", state: name, since: since ?? Date.now() };
-  tell(state);
+  broadcast(state);
 };
 
 // What all tabs show, the latest first, as far as it fits into an address.
@@ -62,7 +62,7 @@ const pause = (ms, signal) => new Promise((resume) => {
   signal.addEventListener("abort", () => { clearTimeout(timer); resume(); }, { once: true });
 });
 
-// Keeps one stream until it is stopped. After a break it asks for what has changed since the last event it had.
+// Keeps one stream until it is stopped. After a break it requests what has changed since the last event it had.
 const run = async (address, running) => {
   const stopped = running.signal;
   let last = null, wait = 1000, lost = null;
@@ -71,7 +71,7 @@ const run = async (address, running) => {
     const end = () => attempt.abort();
     stopped.addEventListener("abort", end, { once: true });
     let watch = setTimeout(end, SILENT_MS);
-    const heard = () => {
+    const noteReceived = () => {
       clearTimeout(watch);
       watch = setTimeout(end, SILENT_MS);
       [wait, lost] = [1000, null];
@@ -81,7 +81,7 @@ const run = async (address, running) => {
       const headers = { Accept: "text/event-stream", ...(last ? { "Last-Event-ID": last } : {}) };
       const answer = await fetch(address, { headers, cache: "no-store", signal: attempt.signal });
       if (answer.ok) {
-        await read(answer.body.getReader(), heard, (id, data) => {
+        await read(answer.body.getReader(), noteReceived, (id, data) => {
           if (stopped.aborted) return;
           last = id;
           take(JSON.parse(data));
@@ -105,12 +105,12 @@ const run = async (address, running) => {
   }
 };
 
-const read = async (reader, heard, event) => {
+const read = async (reader, noteReceived, event) => {
   const decoder = new TextDecoder();
   for (let text = ""; ;) {
     const { done, value } = await reader.read();
     if (done) return;
-    heard();
+    noteReceived();
     text += decoder.decode(value, { stream: true });
     for (let end; (end = text.indexOf("\n\n")) >= 0; text = text.slice(end + 2)) {
       const fields = text.slice(0, end).split("\n").map((line) => line.split(/: ?(.*)/s));
@@ -125,19 +125,19 @@ const take = (news) => {
   Object.assign(probes, news.probes);
   Object.assign(nodes, news.nodes);
   total = news.total ?? total;
-  tell({ type: "news", at, probes: news.probes, nodes: news.nodes ?? {}, total: news.total ?? null });
+  broadcast({ type: "news", at, probes: news.probes, nodes: news.nodes ?? {}, total: news.total ?? null });
 };
 
-// What a tab says: what it shows (nothing, when nobody looks at it).
-const hear = (tab, { ids, nodes: shown, total: hasTotal }) => {
+// What a tab sends: what it shows (nothing, when nobody looks at it).
+const onTab = (tab, { ids, nodes: shown, total: hasTotal }) => {
   const before = tabs.get(tab), isNew = before === undefined;
   const isSame = (one, other) => one.join("\n") === other.join("\n");
   if (before && before.total === hasTotal && isSame(before.ids, ids) && isSame(before.nodes, shown)) {
-    before.heard = Date.now();
+    before.receivedAt = Date.now();
     return;
   }
   tabs.delete(tab);
-  tabs.set(tab, { ids, nodes: shown, total: hasTotal, heard: Date.now() });
+  tabs.set(tab, { ids, nodes: shown, total: hasTotal, receivedAt: Date.now() });
   if (isNew) {
     tab.postMessage(state);
     const known = (wanted, of) => Object.fromEntries(wanted.filter((id) => id in of).map((id) => [id, of[id]]));
@@ -151,12 +151,12 @@ const hear = (tab, { ids, nodes: shown, total: hasTotal }) => {
 };
 
 setInterval(() => {
-  for (const [tab, { heard }] of tabs) if (Date.now() - heard > GONE_MS) tabs.delete(tab);
+  for (const [tab, { receivedAt }] of tabs) if (Date.now() - receivedAt > GONE_MS) tabs.delete(tab);
   plan();
 }, GONE_MS / 2);
 
 if ("onconnect" in self) {
-  self.onconnect = ({ ports: [tab] }) => { tab.onmessage = ({ data }) => hear(tab, data); };
+  self.onconnect = ({ ports: [tab] }) => { tab.onmessage = ({ data }) => onTab(tab, data); };
 } else {
-  self.onmessage = ({ data }) => hear(self, data);
+  self.onmessage = ({ data }) => onTab(self, data);
 }

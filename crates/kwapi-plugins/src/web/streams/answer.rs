@@ -29,9 +29,9 @@ use crate::scope::Scope;
 
 /// The most probes and nodes of a stream, together.
 const PROBES_MAX: usize = 200;
-/// How often it is asked whether the caller may still look.
+/// How often it is checked whether the caller may still look.
 const CHECK: Duration = Duration::from_secs(2);
-/// Where nothing changes, a comment says after so long that the stream is there.
+/// Where nothing changes, a comment shows after so long that the stream is there.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 const COMMENT: Bytes = Bytes::from_static(b":\n\n");
 /// How soon a browser tries again by itself, in milliseconds.
@@ -56,7 +56,7 @@ pub(in super::super) fn answer(
     if requested.is_empty() && nodes.is_empty() && !has_total {
         return answer::bad_request("id is missing: ?id=PROBE&id=PROBE, at most 200, or ?total");
     }
-    // What is no id, or not the caller's to see, is as a probe that nobody knows: there is nothing of it.
+    // What is no id, or not the caller's to see, is as a probe that does not exist: there is nothing of it.
     let mut ids: Vec<ProbeId> = requested.iter().filter_map(|id| ProbeId::new(id).ok()).collect();
     ids.sort_unstable();
     ids.dedup();
@@ -106,13 +106,13 @@ fn headed(body: Body) -> Response {
         (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
         (header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache")),
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-        // nginx holds back what it proxies unless it is told not to.
+        // nginx holds back what it proxies unless it is configured not to.
         (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
     ];
     (headers, body).into_response()
 }
 
-/// What an address asks for, each once and in order.
+/// What an address requests, each once and in order.
 struct RequestedView {
     ids: Vec<ProbeId>,
     nodes: Vec<StreamNode>,
@@ -120,7 +120,7 @@ struct RequestedView {
 }
 
 impl RequestedView {
-    /// Of its probes those within a scope, and what of the rest is to be told to it.
+    /// Of its probes those within a scope, and what of the rest is to be sent to it.
     fn view(&self, scope: &Scope) -> StreamView {
         let nodes = || NodesOf { scope: TotalOf::new(scope), nodes: self.nodes.clone() };
         StreamView {
@@ -143,8 +143,8 @@ struct Watcher {
 }
 
 impl Watcher {
-    /// Whether the same request would get the same stream now. After a reload each has to be asked for again.
-    async fn may_go_on(&self) -> bool {
+    /// Whether the same request would get the same stream now. After a reload each has to be requested again.
+    async fn may_continue(&self) -> bool {
         if !Arc::ptr_eq(&self.configured, &self.site.directory.configured()) {
             return false;
         }
@@ -174,7 +174,7 @@ impl Watcher {
                 biased;
                 () = events.closed() => return,
                 _ = checks.tick() => {
-                    if !self.may_go_on().await {
+                    if !self.may_continue().await {
                         return;
                     }
                 }
@@ -198,7 +198,7 @@ impl Watcher {
                     }
                 }
                 () = sleep_until(heartbeat), if !has_news => {
-                    // Full: what is there says as much.
+                    // Full: what is there shows as much.
                     _ = events.try_send(COMMENT);
                     heartbeat = Instant::now() + HEARTBEAT;
                 }

@@ -49,7 +49,7 @@ impl StreamNode {
         (selection.len() <= SELECTION_BYTES_MAX).then(|| format!("{period}{selection}:{path}"))
     }
 
-    /// As it is asked for.
+    /// As it is requested.
     pub(super) fn name(&self) -> String {
         let period = self.period.map(|period| period.to_string()).unwrap_or_default();
         format!("{period}{}:{}", self.selection_text(), self.path)

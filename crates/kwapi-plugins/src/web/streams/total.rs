@@ -63,7 +63,7 @@ struct TotalJson {
 #[derive(Debug)]
 pub(super) struct Totals {
     kept: HashMap<TotalOf, KeptTotal>,
-    /// Scopes ask it for labels.
+    /// Scopes look labels up in it.
     configured: Arc<ConfiguredProbes>,
 }
 

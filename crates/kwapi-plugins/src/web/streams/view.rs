@@ -14,11 +14,11 @@ use crate::directory::ProbeNow;
 /// What some streams show.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct StreamView {
-    /// Of those asked for the ones in the caller's scope, in order, each once.
+    /// Of those requested the ones in the caller's scope, in order, each once.
     pub(super) probes: Vec<ProbeId>,
-    /// Whose probes are added up, where the sum is asked for.
+    /// Whose probes are added up, where the sum is requested.
     pub(super) total: Option<TotalOf>,
-    /// Groups and nodes of the tree, where some are asked for.
+    /// Groups and nodes of the tree, where some are requested.
     pub(super) nodes: Option<NodesOf>,
 }
 
@@ -27,9 +27,9 @@ pub(super) struct StreamView {
 pub(super) struct StreamFrame {
     /// Counts the frames of a view.
     pub(super) number: u64,
-    /// Milliseconds of Unix time, rising from frame to frame: what clients say they have.
+    /// Milliseconds of Unix time, rising from frame to frame: what clients report they have.
     pub(super) stamp: u64,
-    /// What tells clients of this view and process from others.
+    /// What distinguishes clients of this view and process from others.
     tag: u32,
     probes: Vec<Member>,
     total: Option<Member>,
@@ -58,7 +58,7 @@ struct ProbeJson {
     w: Option<f64>,
     /// When it measured last, in seconds of Unix time.
     timestamp: u64,
-    /// What it has used, where that is known without asking its file.
+    /// What it has used, where that is known without reading its file.
     #[serde(skip_serializing_if = "Option::is_none")]
     kwh: Option<f64>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -88,7 +88,7 @@ impl StreamFrame {
         site: &Site,
         now: Timestamp,
     ) -> Self {
-        // A clock that is set back does not tell clients that they have what they have not.
+        // A clock that is set back does not make clients assume that they have what they have not.
         let stamp = (now.micros() / 1_000).max(before.map_or(0, |before| before.stamp + 1));
         let member = |place: usize, json: String| {
             let before = before.and_then(|before| before.member(place)).filter(|before| before.json == json);
@@ -149,7 +149,7 @@ impl StreamFrame {
         self.members().any(|member| member.since > stamp)
     }
 
-    /// The stamp that a client says it has, where that is one of this view.
+    /// The stamp that a client reports it has, where that is one of this view.
     pub(super) fn known(&self, last_event_id: &str) -> Option<u64> {
         let (tag, stamp) = last_event_id.split_once('-')?;
         let stamp = stamp.parse().ok().filter(|stamp| *stamp <= self.stamp)?;
@@ -184,7 +184,7 @@ impl StreamFrame {
     }
 }
 
-/// Tells the stamps of one view and process from those of others. It says nothing of what is there.
+/// Distinguishes the stamps of one view and process from those of others. It shows nothing of what is there.
 fn tag(view: &StreamView, site: &Site) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&site.started.micros().to_le_bytes());

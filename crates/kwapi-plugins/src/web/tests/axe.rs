@@ -15,8 +15,8 @@ const STEPS: &str = "
     library.src = '/axe.js';
     await new Promise((loaded) => { library.onload = loaded; document.head.append(library); });
     const { violations } = await axe.run(document, { resultTypes: ['violations'] });
-    const told = ({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map((node) => node.html.slice(0, 200)).join(' + ')}`;
-    document.body.dataset.found = violations.map(told).join(' | ') || 'nothing';";
+    const line = ({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map((node) => node.html.slice(0, 200)).join(' + ')}`;
+    document.body.dataset.found = violations.map(line).join(' | ') || 'nothing';";
 
 /// The library, as the environment `axe` has it.
 fn library() -> Option<String> {
@@ -73,7 +73,7 @@ async fn found(site: Router, pages: &[String], size: &str, scheme: u8) -> Vec<St
         if violations != Some("nothing") {
             found.push(format!("{page}: {}", violations.unwrap_or("axe-core did not run")));
         }
-        // A page that is not found says so with its status, which Chromium notes.
+        // A page that is not found states that with its status, which Chromium notes.
         let faults = log.lines().filter(|line| line.contains("CONSOLE") && !line.contains("status of 404"));
         found.extend(faults.map(|line| format!("{page}: {line}")));
     }

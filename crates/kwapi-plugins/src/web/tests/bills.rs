@@ -6,7 +6,7 @@ use super::*;
 use crate::auth::{Auth, AuthConfig, guarded, hash_token};
 use crate::bills::Bills;
 
-/// February, closed, of two departments and of what is told of one of their probes only in part.
+/// February, closed, of two departments and of what is reported of one of their probes only in part.
 const ROWS: [(&str, &str, i64); 3] =
     [("art.kiln", "measured", 90_000), ("lab.<b>&amp;", "bridged", 45_000), ("lab.lost", "unknown", 0)];
 

@@ -65,7 +65,7 @@ async fn chromium_shows_the_graphs_and_finds_no_fault() {
         .await;
         assert!(dom.contains("data-script=\"on\""), "the script ran on {path}: {dom}");
         let faults: Vec<_> = log.lines().filter(|line| line.contains("CONSOLE")).collect();
-        // A page that is not found says so with its status, which Chromium notes.
+        // A page that is not found states that with its status, which Chromium notes.
         let faults: Vec<_> = faults.iter().filter(|line| !line.contains("status of 404")).collect();
         assert!(faults.is_empty(), "{path}: {faults:?}");
         if path.starts_with("/last/") || (path.starts_with("/probe/") && path != "/probe/nope/") {

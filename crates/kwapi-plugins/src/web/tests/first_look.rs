@@ -23,7 +23,7 @@ const IS_SHOWN: &str = "document.readyState === 'complete' && document.documentE
 /// Runs before the page: notes when its numbers began to be live.
 const NOTE_LIVE: &str = "new MutationObserver(() => { if (document.documentElement?.dataset.live === 'open') \
                          window.liveAt ??= performance.now(); }).observe(document, { attributes: true, subtree: true });";
-/// Milliseconds since the page was asked for: its bytes are there, its scripts are, its numbers are live.
+/// Milliseconds since the page was requested: its bytes are there, its scripts are, its numbers are live.
 const TIMES: &str = "(({ responseEnd, domContentLoadedEventEnd }) => [responseEnd, domContentLoadedEventEnd, window.liveAt])\
                      (performance.getEntriesByType('navigation')[0])";
 

@@ -97,7 +97,7 @@ async fn energy_of_a_time_is_that_of_the_ledger() {
     assert_eq!(row(&shown, "l")[1..], ["600.0", "100.0", "0.4000", "100 %"]);
     assert_eq!(row(&shown, "r")[1..], ["300.0", "50.0", "0.2000", "100 %"]);
     assert_eq!(row(&shown, "a")[3], "0.2000");
-    // A range with the ten minutes of which nothing is known: they are no joules, and told.
+    // A range with the ten minutes of which nothing is known: they are no joules, and shown.
     let gap = page(&site, &format!("/where/l/?from={}&to={}&show=power", begin + 3_600, begin + 7_200)).await;
     assert_eq!(row(&gap, "c")[3..], ["0.2500", "83.3 %"]);
     check_has(&gap, &["aria-label=\"Power now, l: 600.0\u{a0}W."]);

@@ -56,12 +56,12 @@ async fn arrow_keys_read_the_value_at_a_moment_aloud() {
     let steps = "
         const graph = document.querySelector('.graph.wide');
         graph.focus();
-        const heard = [];
-        for (const key of ['Home', 'ArrowRight', 'PageDown', 'End', 'ArrowLeft']) { press(graph, key); await wait(); heard.push(spoken()); }
-        heard.push(graph.querySelectorAll('.kw-cursor').length, graph.querySelector('.reading').textContent);
+        const read = [];
+        for (const key of ['Home', 'ArrowRight', 'PageDown', 'End', 'ArrowLeft']) { press(graph, key); await wait(); read.push(spoken()); }
+        read.push(graph.querySelectorAll('.kw-cursor').length, graph.querySelector('.reading').textContent);
         press(graph, 'Escape'); await wait();
-        heard.push(document.querySelectorAll('.kw-cursor').length, `${graph.tabIndex} ${graph.getAttribute('role')} ${document.activeElement === graph}`);
-        document.body.dataset.found = heard.join(' | ');";
+        read.push(document.querySelectorAll('.kw-cursor').length, `${graph.tabIndex} ${graph.getAttribute('role')} ${document.activeElement === graph}`);
+        document.body.dataset.found = read.join(' | ');";
     let found = "data-found=\"07:30:00 to 07:30:10, average 100.0 watts | 07:30:10 to 07:30:20, average 100.0 watts \
                  | 07:32:10 to 07:32:20, average 100.0 watts | 08:29:50 to 08:30:00, average 300.0 watts \
                  | 08:29:40 to 08:29:50, average 300.0 watts | 1 | 300.0 W · 08:29:40 | 0 | 0 application true\"";
@@ -146,13 +146,13 @@ async fn search_shows_what_matches_while_one_types_and_its_keys_go_through_it() 
         found.push(input.name);
         const type = async (text) => { input.value = text; input.dispatchEvent(new Event('input', { bubbles: true })); await wait(); await wait(); };
         await type('A/');
-        found.push(document.getElementById('found-said').textContent, list.hidden, list.textContent);
+        found.push(document.getElementById('found-count').textContent, list.hidden, list.textContent);
         press(input, 'ArrowDown');
         found.push(document.activeElement.getAttribute('href'));
         press(document.activeElement, 'Escape');
         found.push(list.hidden, document.activeElement === input);
         await type('nothing');
-        found.push(document.getElementById('found-said').textContent, list.hidden);
+        found.push(document.getElementById('found-count').textContent, list.hidden);
         document.body.dataset.found = found.join(' | ');";
     let found = "data-found=\"q | 1 match | false | a/bprobe | /probe/a%2Fb/ | true | true | Nothing matches | true\"";
     check("/groups/", steps, &[found]).await;

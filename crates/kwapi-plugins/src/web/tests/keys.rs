@@ -62,7 +62,7 @@ impl Pages {
         self.browser.evaluate(tab, expression).as_str().unwrap_or_default().to_owned()
     }
 
-    /// Goes on by Tab until what `is_there` says has the focus.
+    /// Presses Tab until what `is_there` selects has the focus.
     fn tab_to(&mut self, tab: &Tab, is_there: &str) {
         for _ in 0..200 {
             if self.browser.evaluate(tab, is_there) == true {

@@ -1,4 +1,4 @@
-//! The figures under a graph are those that rrdtool says of the same file.
+//! The figures under a graph are those that rrdtool reports of the same file.
 
 use std::path::Path;
 use std::process::Command;
@@ -10,7 +10,7 @@ use kwapi_peers::{Lab, need, output};
 
 use super::*;
 
-/// A row of each archive ends here: what is in progress is told by Kwapi alone.
+/// A row of each archive ends here: what is in progress is shown by Kwapi alone.
 const END: u64 = 2_950 * 604_800;
 /// So long before it the probe was first measured.
 const WEEKS: u64 = 2;
@@ -35,7 +35,7 @@ fn samples() -> Vec<Credited> {
     (0..=WEEKS * 604_800 / PACE).map(sample).filter(|sample| !is_silent(sample.at.seconds())).collect()
 }
 
-/// What rrdtool says of a file over a period: the least, the most, the mean and the newest row.
+/// What rrdtool reports of a file over a period: the least, the most, the mean and the newest row.
 #[expect(clippy::disallowed_methods, reason = "a test starts the program that judges it")]
 fn of_rrdtool(power: &Path, peaks: &Path, period: Period) -> [Option<f64>; 4] {
     let step = period.step_seconds();

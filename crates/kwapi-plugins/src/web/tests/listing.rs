@@ -23,7 +23,7 @@ async fn a_silent_probe_is_shown_as_silent_and_not_as_zero() {
     assert!(one.contains("Silent") && !one.contains(">0.0 W"), "{one}");
 }
 
-/// What the strip of a page says, as text.
+/// What the strip of a page shows, as text.
 async fn strip(site: &Router, path: &str, headers: &[(&str, &str)]) -> String {
     let shown = String::from_utf8(send(site, "GET", path, headers).await.into_body().to_vec()).unwrap();
     let (before, rest) = shown.split_once("<div class=\"troubles\" id=\"troubles\" data-live>").unwrap();
@@ -272,7 +272,7 @@ async fn bands_that_exceed_the_total_have_a_note_with_the_excess_and_the_cause()
     assert!(!shown(of(&[], 7)).await.contains("more than the total"));
 }
 
-/// What the pages of these probes say about a demonstration.
+/// What the pages of these probes show about a demonstration.
 async fn check_demonstration(names: &[&str], expected: Option<&str>) {
     let site = serve(Fixture::of(names));
     for path in ["/last/minute/".to_owned(), format!("/probe/{}/", names[0])] {

@@ -39,7 +39,7 @@ impl Drop for Server {
     }
 }
 
-/// Pages without a login, of probes that measure when they are told to.
+/// Pages without a login, of probes that measure when they are triggered.
 fn pages(names: &[&str]) -> Measured {
     Measured::new(names, 9, None)
 }
@@ -48,7 +48,7 @@ const LIVE: &str = "document.getElementById('live').textContent.startsWith('Live
 const A: &str = "document.querySelector('[data-now=\"A\"] b').textContent";
 
 /// Waits until the server counts so many streams. Requests of the browser pace it: as many are answered long
-/// before the worker takes a tab that says nothing for gone.
+/// before the worker takes a tab that sends nothing for closed.
 fn wait_for_streams(browser: &mut Browser, tab: &Tab, pages: &Measured, expected: u64) {
     for _ in 0..2_000 {
         if pages.count("kwapi_web_streams") == expected {
@@ -84,10 +84,10 @@ fn numbers_change_in_place_as_the_server_would_write_them() {
             browser.wait(&tab, &format!("document.querySelector('h1').textContent === '{total}'"));
         }
         let is_same = "window.isSame && document.querySelector('[data-now] b').isSame";
-        assert_eq!(browser.evaluate(&tab, is_same), true, "nothing was loaded anew or replaced");
+        assert_eq!(browser.evaluate(&tab, is_same), true, "nothing was reloaded or replaced");
         browser.close(&tab);
     }
-    // Who says nothing for ten minutes is silent, and uses no watt.
+    // A probe that sends nothing for ten minutes is silent, and uses no watt.
     let tab = browser.open(&server.page("/last/minute/"), false, "");
     browser.wait(&tab, LIVE);
     pages.now.fetch_add(600, Ordering::Relaxed);
@@ -137,7 +137,7 @@ fn groups_and_nodes_of_the_tree_change_in_place_as_the_server_would_write_them()
             browser.wait(&tab, &format!("({values})(document) === '{expected}'"));
         }
         let is_same = "document.querySelector('[data-node] [data-value=watts]').isSame";
-        assert_eq!(browser.evaluate(&tab, is_same), true, "nothing was loaded anew or replaced");
+        assert_eq!(browser.evaluate(&tab, is_same), true, "nothing was reloaded or replaced");
         browser.close(&tab);
     }
     let tab = browser.open(&server.page("/group/lyon/"), false, "");
@@ -192,7 +192,7 @@ fn a_server_that_is_gone_is_reported_and_taken_back_once_it_is_there_again() {
     let tab = browser.open(&server.page("/last/minute/"), false, "");
     browser.wait(&tab, LIVE);
     let stale = "document.getElementById('stale').textContent";
-    assert_eq!(browser.evaluate(&tab, stale), "", "nothing is said aloud while all is well");
+    assert_eq!(browser.evaluate(&tab, stale), "", "nothing is announced while all is well");
     drop(server);
     browser.wait(
         &tab,

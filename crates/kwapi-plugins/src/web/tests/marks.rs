@@ -9,8 +9,8 @@ use super::ranges::{BEGIN, directory_with, pages_of, with_logins};
 use super::tenants;
 use super::*;
 
-/// A probe of 200 W since [`BEGIN`], heard every ten seconds: of its first hour the last twenty minutes are estimated, of the
-/// second one the first forty are bridged, and of the third one twenty are unknown.
+/// A probe of 200 W since [`BEGIN`], received every ten seconds: of its first hour the last twenty minutes are
+/// estimated, of the second one the first forty are bridged, and of the third one twenty are unknown.
 fn records(name: &str) -> Vec<Credited> {
     let session = Timestamp::from_seconds(BEGIN);
     let is_silent = |after: u64| (3_601..6_000).contains(&after) || (8_401..9_600).contains(&after);
@@ -266,7 +266,7 @@ async fn where_all_is_measured_or_no_ledger_reports_a_graph_is_as_it_was() {
     let none = super::site();
     let shown = page(&none, "/probe/C.1/").await;
     assert!(!shown.contains("data-status") && !shown.contains("class=\"key\""), "{shown}");
-    // Files that cannot be read tell nothing: what has a power is drawn, and the rest is shaded.
+    // Files that cannot be read show nothing: what has a power is drawn, and the rest is shaded.
     let lab = Lab::empty();
     let site = with_logins(directory(&lab, &["a/b"]), None);
     std::fs::remove_dir_all(lab.join("ledger/step=quarter")).unwrap();

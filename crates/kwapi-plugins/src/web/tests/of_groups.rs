@@ -12,7 +12,7 @@ use super::*;
 /// 2026-11-23 09:50:00 UTC.
 const BEGIN: u64 = NOW - 600;
 
-/// A probe of so many watts from [`BEGIN`] on, heard every ten seconds.
+/// A probe of so many watts from [`BEGIN`] on, received every ten seconds.
 fn records(name: &str, watts: u64) -> Vec<Credited> {
     let session = Timestamp::from_seconds(BEGIN);
     let record = |seq: u64| {

@@ -7,13 +7,13 @@ use kwapi_peers::Lab;
 
 use super::*;
 
-/// 2026-11-23 07:00:00 UTC; the probes are heard from then until [`NOW`].
+/// 2026-11-23 07:00:00 UTC; the probes are received from then until [`NOW`].
 pub(super) const BEGIN: u64 = NOW - 3 * 3_600;
-/// From then on, for ten minutes, nothing is heard.
+/// From then on, for ten minutes, nothing is received.
 const SILENT: u64 = BEGIN + 5_400;
 
-/// A probe that draws 100 W for an hour and 300 W from then on, heard every ten seconds but for ten minutes. One whose name
-/// ends with `register` has one of its own, which began at a megawatt-hour.
+/// A probe that draws 100 W for an hour and 300 W from then on, received every ten seconds but for ten minutes. One
+/// whose name ends with `register` has one of its own, which began at a megawatt-hour.
 fn records(name: &str) -> Vec<Credited> {
     let session = Timestamp::from_seconds(BEGIN);
     let received = (0..=1_080_u64).filter(|seq| !(SILENT + 1..SILENT + 600).contains(&(BEGIN + seq * 10)));
@@ -306,7 +306,7 @@ async fn a_tenant_has_ranges_of_its_own_probes_alone() {
     assert!(page.contains("a file of samples cannot be read") && !page.contains(".parquet"), "{page}");
 }
 
-/// What all pages say of files that cannot be read.
+/// What all pages show of files that cannot be read.
 #[derive(askama::Template)]
 #[template(
     source = "{% import \"parts.html\" as parts %}{% call parts::causes(unreadable) %}{% endcall %}",

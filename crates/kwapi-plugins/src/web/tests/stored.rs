@@ -37,7 +37,7 @@ fn recorded(scratch: &kwapi_peers::Lab) -> Arc<History> {
     Arc::new(history)
 }
 
-/// The pages over it, of which nothing was heard since the start.
+/// The pages over it, of which nothing was received since the start.
 fn pages(scratch: &kwapi_peers::Lab) -> Router {
     pages_with(scratch, Live::default())
 }
@@ -47,7 +47,7 @@ fn pages_with(scratch: &kwapi_peers::Lab, live: Live) -> Router {
     router(Directory::default().with_live(live).with_history(recorded(scratch)), settings(), clock, None)
 }
 
-/// What is live where the probe a/b was heard as the clock was at NOW + 100.
+/// What is live where the probe a/b was received as the clock was at NOW + 100.
 fn live() -> Live {
     let wall = WallClock::new(|| Timestamp::from_seconds(NOW + 100));
     Live::open(
@@ -104,7 +104,7 @@ async fn a_history_that_cannot_be_read_is_an_answer_of_its_own() {
     assert!(shown.contains("is unreadable; see the log") && !shown.contains("No data yet"), "{shown}");
 }
 
-/// How often the list and the probe's page say that its present value is estimated.
+/// How often the list and the probe's page show that its present value is estimated.
 async fn check_estimated(quality: Quality, expected: usize) {
     let scratch = kwapi_peers::Lab::empty();
     let live = live();

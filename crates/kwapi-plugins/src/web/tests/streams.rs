@@ -1,5 +1,5 @@
-//! The streams of open pages: what they say, to whom, how often it is made, and when they end. Time is paused: a second passes
-//! when nobody has anything left to do.
+//! The streams of open pages: what they send, to whom, how often it is made, and when they end. Time is paused: a
+//! second passes when nobody has anything left to do.
 
 use axum::body::HttpBody as _;
 
@@ -36,7 +36,7 @@ impl OpenStream {
     /// The data and the id of the next event.
     async fn event(&mut self) -> (serde_json::Value, String) {
         loop {
-            let text = String::from_utf8(self.next().await.expect("the stream goes on").to_vec()).unwrap();
+            let text = String::from_utf8(self.next().await.expect("the stream continues").to_vec()).unwrap();
             let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name).map(str::to_owned));
             if let (Some(data), Some(id)) = (field("data: "), field("id: ")) {
                 return (serde_json::from_str(&data).unwrap(), id);
@@ -50,14 +50,14 @@ impl OpenStream {
         tokio::time::timeout(Duration::from_secs(5), ended).await.expect("the stream ends within 5 s");
     }
 
-    /// Whether it still goes on after ten seconds.
-    async fn goes_on(&mut self) -> bool {
+    /// Whether it is still open after ten seconds.
+    async fn continues(&mut self) -> bool {
         let ended = async { while self.next().await.is_some() {} };
         tokio::time::timeout(Duration::from_secs(10), ended).await.is_err()
     }
 }
 
-/// Pages of probes that measure when they are told to.
+/// Pages of probes that measure when they are triggered.
 pub(super) struct Measured {
     pub(super) site: Router,
     streams: LiveStreams,
@@ -206,7 +206,7 @@ async fn who_comes_back_gets_what_has_changed_since() {
     assert!(event["probes"].get("A").is_none() && event["probes"]["B"]["w"] == 3.0, "{event}");
     let mut stream = pages.open(path, &[("last-event-id", &id)]).await.unwrap();
     assert_eq!(stream.event().await.0["probes"], serde_json::json!({}));
-    // One of another view, of another process, of the future, or none at all says nothing.
+    // One of another view, of another process, of the future, or none at all means nothing.
     let (tag, _) = id.split_once('-').unwrap();
     let ahead = format!("{tag}-{}", u64::MAX);
     for other in ["", "-", "00000000-1", "x", &ahead, &format!("{tag}-")] {
@@ -298,6 +298,6 @@ async fn what_makes_no_sense_is_refused() {
     assert_eq!(
         pages.count("kwapi_web_stream_encodings_total"),
         0,
-        "who asks for the head alone opens no stream"
+        "a request for the head alone opens no stream"
     );
 }

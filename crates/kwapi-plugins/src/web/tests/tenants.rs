@@ -24,7 +24,7 @@ pub(super) fn logins(clock: &WallClock) -> Logins {
     Logins::new(&LoginConfig::default(), auth, audit).unwrap()
 }
 
-/// What a meter of both tenants is called, and why it fails, is an operator's to know.
+/// What a meter of both tenants is called, and why it fails, is for operators alone.
 pub(super) fn failing_meter() -> MeterNow {
     MeterNow {
         name: "pdu-paris-lyon".to_owned(),
@@ -136,7 +136,7 @@ async fn a_tenant_gets_the_bytes_of_a_site_that_has_its_own_probes_alone() {
             compared += usize::from(answer.body() != all.body());
             let other = if *tenant == "lyon" { "paris" } else { "lyon" };
             let text = String::from_utf8_lossy(answer.body());
-            // What names the other's is the same as where there is no other: it repeats the address that was asked for.
+            // What names the other's is the same as where there is no other: it repeats the address that was requested.
             assert!(path.contains(other) || !text.contains(other), "{path} to {tenant}: {text}");
         }
     }

@@ -1,4 +1,4 @@
-//! How much a page brings over the network, from the server that operators start to a real Chromium.
+//! How much a page transfers over the network, from the server that operators start to a real Chromium.
 
 use std::net::SocketAddr;
 
@@ -6,7 +6,7 @@ use super::driver::Browser;
 use super::*;
 use crate::http::{Hosts, Listen, Listener, Seats};
 
-/// Serves `site` as `kwapi rrd` does, compressed for who asks for that.
+/// Serves `site` as `kwapi rrd` does, compressed for clients that request it.
 fn serve_as_shipped(site: Router) -> (SocketAddr, tokio::runtime::Runtime) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let listen = Listen {

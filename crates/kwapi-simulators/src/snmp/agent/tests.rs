@@ -12,7 +12,7 @@ const NET_SNMP_GET: &[u8] = &[
 fn answer(fault: Option<AgentFault>, bytes: &[u8]) -> Option<Vec<u8>> {
     let layout = Layout::of(2, false);
     let value = |_| Value::TimeTicks(300);
-    Knowledge { layout: &layout, community: "public", fault, value: &value }.answer(bytes)
+    AgentView { layout: &layout, community: "public", fault, value: &value }.answer(bytes)
 }
 
 #[test]

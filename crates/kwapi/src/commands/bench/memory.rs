@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::usage::resident_bytes;
 
-/// Into so many parts the measurement is divided, each of which is told.
+/// Into so many parts the measurement is divided, each of which is reported.
 const PARTS: usize = 10;
 
 /// Looks at the process's resident memory once a second, until it is dropped with the future it is in.

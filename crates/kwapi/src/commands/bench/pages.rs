@@ -1,11 +1,11 @@
-//! How long pages take that are asked for while the load runs, and how much they are, compressed as for a browser.
+//! How long pages take that are requested while the load runs, and how much they are, compressed as for a browser.
 
 use std::fmt::Write;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-/// Each is asked for so often: the first time nothing of it is kept.
+/// Each is requested so often: the first time nothing of it is kept.
 const TIMES: usize = 3;
 /// A page that takes longer is given up.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -20,7 +20,8 @@ const PATHS: [&str; 7] = [
     "/table/day/?sort=watts",
 ];
 
-/// Asks for the pages at `address`, one after the other; a row for each of a table in Markdown. Nothing without an address.
+/// Requests the pages at `address`, one after the other; a row for each of a table in Markdown. Nothing without an
+/// address.
 ///
 /// # Errors
 /// When a page cannot be read, as one line.

@@ -1,5 +1,5 @@
 //! People who look at pages while the load runs: clients of the streams, on a thread of their own, so that what they take can be
-//! told from what they cost.
+//! separated from what they cost.
 
 use std::net::SocketAddr;
 use std::ops::ControlFlow;

@@ -1,6 +1,6 @@
 //! What a configuration names and a start would stumble over: keys, certificates, the policy file, tokens, passwords,
-//! directories, the dates of keys (`files/bus_keys.rs`) and what meters read (`files/meters.rs`). Nobody is asked over the
-//! network.
+//! directories, the dates of keys (`files/bus_keys.rs`) and what meters read (`files/meters.rs`). Nothing is requested
+//! over the network.
 
 mod bus_keys;
 mod meters;
@@ -91,7 +91,7 @@ pub(super) fn check(
     if let Some(auth) = &config.api.config.auth {
         authentication(&mut findings, auth);
     }
-    // Nobody is asked, so any clock will do.
+    // Nothing is requested, so any clock will do.
     let bucket = config.samples.s3.as_ref().map(|s3| S3Bucket::new(s3, WallClock::new(move || now)));
     if let Some(Err(error)) = bucket {
         findings.error(&keys(&["samples", "s3", error.key]), error.to_string());
@@ -142,7 +142,7 @@ fn secrets(findings: &mut Findings<'_>) {
     }
 }
 
-/// `[bus.curve]`, and the tables of endpoints that bring their own.
+/// `[bus.curve]`, and the tables of endpoints that have their own.
 fn curve(findings: &mut Findings<'_>, resolved: &Document) {
     for name in BUS_TABLES {
         let Some(section) = resolved.tables.get(name) else { continue };

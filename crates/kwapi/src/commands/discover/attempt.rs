@@ -1,4 +1,4 @@
-//! Which protocols a host is asked over, with which credentials, on which ports.
+//! Which protocols a host is queried over, with which credentials, on which ports.
 
 use std::collections::BTreeMap;
 
@@ -16,16 +16,16 @@ const WITH_CREDENTIALS: [(&str, &str); 3] = [
     ("ipmi", "username and password"),
     ("redfish", "username and password"),
 ];
-/// Protocols that ask for none.
+/// Protocols that require none.
 const WITHOUT: [&str; 4] = ["kasa", "nut", "shelly", "tasmota"];
 /// Those of them that may have a password. It travels in the open, so only credentials of a password alone are theirs,
-/// and only a device that has shown that it is one and wants a password is told it.
+/// and only a device that has shown that it is one and requires a password is sent it.
 const LOCKABLE: [&str; 2] = ["shelly", "tasmota"];
-/// The protocol whose meters do not say what is in their registers: that takes a map, of the command line or of
+/// The protocol whose meters do not describe what is in their registers: that takes a map, of the command line or of
 /// credentials.
 const MAPPED: &str = "modbus";
 
-/// A protocol to ask over.
+/// A protocol to query over.
 #[derive(Clone, Debug)]
 pub(super) struct Protocol {
     pub(super) entry: &'static DriverEntry,
@@ -84,7 +84,7 @@ impl Protocol {
         self.entry.name == "snmp"
     }
 
-    /// Whether it failed as a device of its kind does that wants a password, rather than as any web server.
+    /// Whether it failed as a device of its kind does that requires a password, rather than as any web server.
     pub(super) fn requires_password(&self, failure: &Failure) -> bool {
         LOCKABLE.contains(&self.entry.name) && failure.kind == FailureKind::Locked
     }
@@ -95,8 +95,8 @@ pub(super) fn has_port_key(driver: &str) -> bool {
     matches!(driver, "snmp" | "ipmi")
 }
 
-/// Every protocol with every credential whose keys its driver takes and every register map, and what to tell about those
-/// left out.
+/// Every protocol with every credential whose keys its driver takes and every register map, and what to report about
+/// those left out.
 pub(super) fn protocols(
     shared: &BTreeMap<String, Table>,
     maps: &[&'static str],

@@ -1,4 +1,4 @@
-//! One host, asked over every protocol.
+//! One host, queried over every protocol.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,12 +24,12 @@ const ATTEMPT_MAX: Duration = Duration::from_secs(6);
 const HOSTS_A_POOL: usize = 32;
 /// NUT's port (IANA).
 const NUT_PORT: u16 = 3493;
-/// More devices of one NUT server are not asked.
+/// More devices of one NUT server are not queried.
 const DEVICES_MAX: usize = 256;
 /// Modbus' port (*Messaging on TCP/IP* 4.3.1.1).
 const MODBUS_PORT: u16 = 502;
 
-/// What the sessions of a few hosts have in common, anew from time to time.
+/// What the sessions of a few hosts have in common, renewed from time to time.
 #[derive(Debug, Default)]
 pub(super) struct Pools {
     current: SharedPool,
@@ -101,8 +101,8 @@ async fn over(host: &str, protocol: &Protocol, pool: &SharedPool) -> Vec<Found> 
             is_meter = matches!(answer, Answer::Meter { .. });
             let is_plain = attempt.credentials.is_none() && attempt.map.is_none();
             let is_locked = matches!(answer, Answer::Locked(_));
-            // A web server that is no plug answers as well: of interest is who was asked with credentials, or wants
-            // some. And nobody else is told a password.
+            // A web server that is no plug answers as well: of interest is what was queried with credentials, or requires
+            // some. And nothing else is sent a password.
             let is_unread = matches!(answer, Answer::Unread(_));
             if is_locked || is_meter || is_unread || !is_plain {
                 denials.push(found_of(Some(attempt), answer));
@@ -115,7 +115,7 @@ async fn over(host: &str, protocol: &Protocol, pool: &SharedPool) -> Vec<Found> 
                 break;
             }
         }
-        // Modbus tells what is in its registers to nobody; that it is there, to everybody.
+        // Modbus describes its registers to nobody; that it is there, it shows to everybody.
         if protocol.entry.name == "modbus" && !is_meter {
             let description = unmapped(host, port.unwrap_or(MODBUS_PORT)).await;
             denials.extend(description.map(|description| found_of(None, Answer::Unmapped(description))));
@@ -133,7 +133,7 @@ async fn watched(host: &str, port: u16) -> Vec<String> {
     devices
 }
 
-/// What a host that speaks Modbus says of itself; `None` if it does not.
+/// What a host with Modbus reports of itself; `None` if it does not.
 async fn unmapped(host: &str, port: u16) -> Option<String> {
     match timeout(ATTEMPT_MAX, modbus::identify(&format!("{host}:{port}"))).await {
         Ok(Ok(ModbusIdentity::Named(words))) => Some(format!("identifies itself as {words:?}")),

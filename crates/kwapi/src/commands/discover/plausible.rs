@@ -1,4 +1,4 @@
-//! Whether what a register map makes of a meter is a meter's: Modbus answers with any registers asked for.
+//! Whether what a register map makes of a meter is a meter's: Modbus answers with any registers requested.
 
 use kwapi_core::{Reading, Volts};
 
@@ -14,7 +14,7 @@ const POWER_SLACK: f64 = 25.0;
 /// Judges what was read with one map.
 ///
 /// # Errors
-/// Why it is not believed, for a comment.
+/// Why it is not accepted, for a comment.
 pub(super) fn judge(readings: &[Reading]) -> Result<(), String> {
     let volts: Vec<f64> = readings.iter().filter_map(|reading| Some(reading.voltage?.0)).collect();
     if let Some(odd) = volts.iter().find(|volts| {

@@ -8,7 +8,7 @@ use toml::Value;
 use super::attempt::has_port_key;
 use super::{Answer, Found};
 
-/// More characters of what a device said are no comment.
+/// More characters of what a device sent are no comment.
 const COMMENT_CHARS_MAX: usize = 500;
 
 /// What meters of one table have in common.
@@ -106,7 +106,7 @@ pub(super) fn configuration(mut found: Vec<Found>) -> String {
     text
 }
 
-/// What to write for hosts that speak Modbus, whose registers take a map.
+/// What to write for hosts with Modbus, whose registers take a map.
 fn offer(text: &mut String, hosts: &str, port: Option<u16>, description: &str) {
     let maps: Vec<&str> = kwapi_drivers::modbus::map::names().collect();
     let at = port.unwrap_or(502);
@@ -172,7 +172,7 @@ fn table(text: &mut String, kind: &Kind, hosts: &str, count: usize, watts: Optio
     _ = writeln!(text, "{mark}probe = {}\n", quoted(&probe));
 }
 
-/// What a device said, fit for a line of comment.
+/// What a device sent, fit for a line of comment.
 fn comment(text: &str) -> String {
     text.chars()
         .map(|character| if character.is_control() { ' ' } else { character })
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_that_speak_modbus_are_reported_with_what_to_configure() {
+    fn hosts_with_modbus_are_reported_with_what_to_configure() {
         let unmapped = |host: &str| Found {
             credentials: None,
             answer: Answer::Unmapped("does not identify itself".to_owned()),

@@ -6,7 +6,8 @@ use kwapi_drivers::serial::{self, LineFinding};
 use tokio::task::JoinSet;
 use toml::Value;
 
-/// Listens to all lines at the same time; what was heard, as tables to paste and comments, in the order they were named.
+/// Listens to all lines at the same time; what was received, as tables to paste and comments, in the order they were
+/// named.
 pub(super) async fn listen(lines: &[PathBuf]) -> String {
     let mut listening = JoinSet::new();
     for (number, line) in lines.iter().cloned().enumerate() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-/// Hosts asked at the same time, whatever the rate: with a connection for each protocol, fewer sockets than a process
+/// Hosts queried at the same time, whatever the rate: with a connection for each protocol, fewer sockets than a process
 /// may have. The next waits for its turn.
 pub(super) const HOSTS_AT_ONCE: usize = 64;
 
@@ -17,8 +17,8 @@ pub(super) struct Progress {
     pub(super) hosts: usize,
 }
 
-/// Asks each of `hosts`, at most `rate` of them begun in any second, and tells `note` of each that is done. Ends when all
-/// have been asked, or at once when `stopped`; those still being asked are then left alone.
+/// Queries each of `hosts`, at most `rate` of them begun in any second, and notifies `note` of each that is done. Ends
+/// when all have been queried, or at once when `stopped`; those still being queried are then left alone.
 pub(super) async fn sweep<Task>(
     hosts: Vec<String>,
     rate: f64,
@@ -31,7 +31,7 @@ where
 {
     // Longer than a day between hosts is as good as never, and more than a timer is sure to take.
     let mut pace = tokio::time::interval(Duration::from_secs_f64((1.0 / rate).clamp(1e-6, 86_400.0)));
-    // A host that waited for its turn shifts those after it; none are asked in a burst to make up for it.
+    // A host that waited for its turn shifts those after it; none are queried in a burst to make up for it.
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut progress = Progress { probed: 0, hosts: hosts.len() };
     let mut running = JoinSet::new();

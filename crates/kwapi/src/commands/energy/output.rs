@@ -156,7 +156,8 @@ impl Line {
     }
 }
 
-/// Energy as a table has it: what an experiment of seconds uses is told in joules, as kilowatt-hours have too few digits for it.
+/// Energy as a table has it: what an experiment of seconds uses is shown in joules, as kilowatt-hours have too few
+/// digits for it.
 fn experiment_text(kwh: f64) -> String {
     const JOULES_BELOW_KWH: f64 = 0.01;
     if kwh != 0.0 && kwh.abs() < JOULES_BELOW_KWH {

@@ -6,7 +6,7 @@ use kwapi_history::foreign::{Cell, Instants, Stamps};
 
 use crate::cli;
 
-/// The columns of an import, in the order in which they are asked for.
+/// The columns of an import, in the order in which they are requested.
 pub(super) struct Columns {
     wanted: Vec<String>,
     power: Option<usize>,
@@ -25,7 +25,7 @@ enum Piece {
     Column(usize),
 }
 
-/// What a row says.
+/// What a row holds.
 #[derive(Debug, PartialEq)]
 pub(super) enum Reading {
     /// Neither watts nor register.
@@ -35,7 +35,7 @@ pub(super) enum Reading {
 }
 
 impl Columns {
-    /// As the operator says.
+    /// As configured by the operator.
     ///
     /// # Errors
     /// When a zone or a template makes no sense, as one line.
@@ -77,7 +77,7 @@ impl Columns {
         self.units
     }
 
-    /// What a row says.
+    /// What a row holds.
     ///
     /// # Errors
     /// What makes no sense in it.

@@ -1,4 +1,4 @@
-//! How often a log was written, told from its first rows: nobody should have to know.
+//! How often a log was written, derived from its first rows: nobody should have to state it.
 
 use std::collections::HashMap;
 use std::path::Path;

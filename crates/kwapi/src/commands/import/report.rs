@@ -1,4 +1,4 @@
-//! What an import tells: progress while it works, each wrong row, and what it has taken in.
+//! What an import prints: progress while it works, each wrong row, and what it has taken in.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,7 +10,7 @@ use super::utc;
 use crate::commands::counted;
 use crate::import::Gained;
 
-/// Wrong rows that are told one by one, of a file.
+/// Wrong rows that are listed one by one, of a file.
 const WRONG_LISTED_MAX: u64 = 20;
 /// Causes that are counted apart.
 const CAUSES_MAX: usize = 50;
@@ -25,7 +25,7 @@ pub(super) struct ImportReport {
     empty: u64,
     wrong: u64,
     wrong_in_file: u64,
-    /// Wrong rows beyond those told one by one, by cause.
+    /// Wrong rows beyond those listed one by one, by cause.
     causes: BTreeMap<String, u64>,
     is_cut_short: bool,
 }
@@ -102,7 +102,7 @@ impl ImportReport {
         );
     }
 
-    /// Prints what there is to tell in the end.
+    /// Prints what there is to report in the end.
     pub(super) fn end(&self, gained: &Gained, state: &Path) {
         for (why, count) in &self.causes {
             eprintln!("{count} more rows: {why}");

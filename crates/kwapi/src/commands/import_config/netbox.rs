@@ -40,7 +40,7 @@ struct Plug {
     origin: String,
 }
 
-/// Adds what the sheets say.
+/// Adds the content of the sheets.
 ///
 /// # Errors
 /// When cables name no devices, as one line.
@@ -104,7 +104,7 @@ impl Device {
         }
     }
 
-    /// Whether its role or type says that others are plugged into it.
+    /// Whether its role or type shows that others are plugged into it.
     fn is_pdu(&self, name: &str) -> bool {
         let texts = [self.role.as_deref(), self.model.as_deref(), Some(name)];
         texts.into_iter().flatten().any(|text| {
@@ -116,7 +116,7 @@ impl Device {
     }
 }
 
-/// What a row of cables says; `None`: it carries no power to a device.
+/// What a row of cables means; `None`: it carries no power to a device.
 fn plug(row: &Row, devices: &BTreeMap<String, Device>, origin: &str) -> Result<Option<Plug>, &'static str> {
     let end = |side: &str| {
         let of = |keys: [String; 2]| row.get(&keys.each_ref().map(String::as_str)).map(ToOwned::to_owned);

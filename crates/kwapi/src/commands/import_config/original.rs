@@ -59,7 +59,7 @@ enum Part {
 }
 
 impl Part {
-    /// Told by the keys that only it has.
+    /// Recognised by the keys that only it has.
     fn of(file: &OsloFile) -> Self {
         let has = |key: &str| file.section("DEFAULT").is_some_and(|section| section.get(key).is_some());
         if has("forwarder_endpoint") {
@@ -74,7 +74,7 @@ impl Part {
     }
 }
 
-/// Adds what the files say. `rrd`: directories of RRD files that were named.
+/// Adds the content of the files. `rrd`: directories of RRD files that were named.
 pub(super) fn convert(files: &[(PathBuf, OsloFile)], rrd: &[PathBuf], draft: &mut Draft) {
     let mut directory = rrd.first().cloned();
     let mut signing = Signing::default();
@@ -131,7 +131,7 @@ fn endpoints(section: &OsloSection, key: &str) -> Vec<Value> {
     each.map(str::trim).filter(|url| !url.is_empty()).map(Value::from).collect()
 }
 
-/// Where a plugin hears, what of it, and where it serves.
+/// Where a plugin listens, what it receives, and where it serves.
 fn listener(default: &OsloSection, section: &str, draft: &mut Draft) {
     draft.set(section, "subscribe", endpoints(default, "probes_endpoint"));
     let watched = endpoints(default, "watch_probe");

@@ -1,5 +1,5 @@
 //! Configuration files as OpenStack's services have them (oslo.config): `[section]`, `key = value`, a key several times
-//! where it has several values, and lines that go on with a space.
+//! where it has several values, and lines that continue with a space.
 
 /// A file: its sections in order, `DEFAULT` among them.
 #[derive(Clone, Debug, Default)]
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sections_repeated_keys_and_lines_that_go_on_are_read() {
+    fn sections_repeated_keys_and_lines_that_continue_are_read() {
         let text = "; a comment\n[DEFAULT]\nprobes_endpoint = ipc:///run/one\nprobes_endpoint: ipc:///run/two\n\
                     secret = \"with space \"\n\n[left rack]\nprobes = ['a',\n          'b']\ndriver=Dummy\n";
         let file = OsloFile::read(text).unwrap();

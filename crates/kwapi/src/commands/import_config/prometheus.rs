@@ -11,7 +11,7 @@ use crate::commands::discover::range;
 use logins::Logins;
 use targets::{ScrapeJob, jobs};
 
-/// Parts of names of `snmp_exporter`'s modules that tell of power. Others are of switches, printers, disks.
+/// Parts of names of `snmp_exporter`'s modules that mean power. Others are of switches, printers, disks.
 const POWER_MODULES: [&str; 24] = [
     "pdu",
     "ups",
@@ -44,7 +44,7 @@ pub(super) fn is_known(yaml: &Yaml) -> bool {
     yaml.get("scrape_configs").is_some() || Logins::is_one(yaml) || targets::is_list(yaml)
 }
 
-/// Adds what the files say.
+/// Adds the content of the files.
 pub(super) fn convert(files: &[(PathBuf, Yaml)], draft: &mut Draft) {
     if files.is_empty() {
         return;

@@ -21,7 +21,7 @@ const BY_HAND: [(&str, &str); 6] = [
 /// Telegraf's own, where neither the input nor the agent has one.
 const INTERVAL: &str = "10s";
 
-/// Adds what the files say.
+/// Adds the content of the files.
 pub(super) fn convert(files: &[(PathBuf, Table)], draft: &mut Draft) {
     let agent = files.iter().find_map(|(_, file)| file.get("agent")?.get("interval")?.as_str());
     let mut others = Vec::new();

@@ -1,5 +1,5 @@
 //! Which level of the Energy Efficient HPC Working Group's power measurement methodology (EEHPCWG, version 2.0, as used by
-//! the Green500) a measurement meets, as far as its readings tell, and what it lacks for the next.
+//! the Green500) a measurement meets, as far as its readings show, and what it lacks for the next.
 
 use serde::Serialize;
 
@@ -16,7 +16,7 @@ const INTERVAL_SHARE_MAX: f64 = 0.1;
 /// Level 3: seconds uncovered at each end.
 const UNCOVERED_MAX: f64 = 5.0;
 
-/// What a level asks for beyond what is measured here.
+/// What a level requires beyond what is measured here.
 const OPEN: [&str; 3] = [
     "how much of the system is measured (level 1: 2 kW, a tenth or 15 nodes; level 2: 10 kW, an eighth or 15 nodes; level 3: all)",
     "network and other subsystems (levels 1 and 2: measured or bounded above; level 3: measured)",
@@ -26,11 +26,11 @@ const OPEN: [&str; 3] = [
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Verdict {
-    /// The highest level whose requirements are met as far as readings tell; 0: none.
+    /// The highest level whose requirements are met as far as readings show; 0: none.
     pub(crate) level: u8,
     /// What is missing for the next.
     pub(crate) lacks: Vec<String>,
-    /// What nobody can tell from readings.
+    /// What readings cannot show.
     pub(crate) open: Vec<String>,
 }
 

@@ -134,7 +134,7 @@ impl Report {
         }
         let level = &self.eehpcwg;
         let met = if level.level == 0 { "no level".to_owned() } else { format!("level {}", level.level) };
-        _ = writeln!(text, "\n EEHPCWG power measurement: {met} met, as far as the readings tell");
+        _ = writeln!(text, "\n EEHPCWG power measurement: {met} met, as far as the readings show");
         for lack in &level.lacks {
             _ = writeln!(text, "   for level {} it lacks {lack}", level.level + 1);
         }

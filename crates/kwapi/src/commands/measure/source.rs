@@ -40,7 +40,7 @@ impl TotalsSource {
         }
     }
 
-    /// What the wanted probes used between two instants, where somebody keeps a ledger that can tell it to the instant; of
+    /// What the wanted probes used between two instants, where somebody keeps a ledger that has it to the instant; of
     /// others nothing.
     pub(super) async fn energy(
         &self,
@@ -49,7 +49,8 @@ impl TotalsSource {
         end: Timestamp,
     ) -> HashMap<ProbeId, Parts> {
         match self {
-            // Who keeps none says so (501), and one of before does not know the question: totals tell, then.
+            // One that keeps none responds with 501, and an earlier version does not support the query: then totals are
+            // used.
             Self::Service(service) => service.energy(wanted, start, end).await.unwrap_or_default(),
             Self::Meters(_) => HashMap::new(),
         }
@@ -134,7 +135,7 @@ struct EnergyRow {
 }
 
 impl EnergyRow {
-    /// What it says, if that is exact and of all of the time.
+    /// Its parts, if that is exact and of all of the time.
     fn parts(&self) -> Option<Parts> {
         let is_exact = !self.is_interpolated && !self.is_incomplete && self.rrd_joules.is_none();
         (is_exact && self.absent_seconds == 0.0).then(|| Parts {
@@ -261,7 +262,7 @@ impl Meters {
         Self { manager, state }
     }
 
-    /// What the devices say of their accuracy, in percent of the reading.
+    /// What the devices report of their accuracy, in percent of the reading.
     pub(super) fn accuracy(&self) -> BTreeMap<ProbeId, f64> {
         let probes = self.manager.statuses().into_iter().flat_map(|meter| meter.probes);
         probes.filter_map(|status| Some((status.probe, status.accuracy_percent?))).collect()

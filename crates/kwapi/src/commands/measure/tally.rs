@@ -5,7 +5,8 @@ use std::time::Duration;
 use kwapi_core::{Timestamp, Totals, Watts};
 use serde::{Deserialize, Serialize};
 
-/// A total is told between two readings in proportion; where the next is later than this, from the one before by its watts.
+/// A total is interpolated between two readings in proportion; where the next is later than this, from the one before
+/// by its watts.
 const NEAR: Duration = Duration::from_secs(30);
 
 /// A probe at one reading.
@@ -25,7 +26,7 @@ pub(crate) struct Parts {
     pub(crate) measured_seconds: f64,
     pub(crate) estimated_seconds: f64,
     pub(crate) bridged_seconds: f64,
-    /// What is left of the asked time.
+    /// What is left of the requested time.
     pub(crate) unknown_seconds: f64,
 }
 
@@ -36,7 +37,7 @@ impl Parts {
     }
 }
 
-/// What says how much energy it was.
+/// What determines how much energy it was.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum EnergyOf {
@@ -65,7 +66,7 @@ pub(crate) struct Used {
 }
 
 impl Used {
-    /// The same, with the energy and the time that a ledger tells of it.
+    /// The same, with the energy and the time that a ledger has of it.
     pub(crate) fn by_ledger(self, parts: Parts) -> Self {
         Self { joules: parts.joules(), energy_of: EnergyOf::Ledger, parts, ..self }
     }
@@ -102,7 +103,7 @@ impl Tally {
         }
     }
 
-    /// The time that is asked for ends here.
+    /// The time that is requested ends here.
     pub(crate) fn end(&mut self, end: Timestamp) {
         self.end = Some(end);
     }
@@ -288,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn between_two_marks_far_apart_the_first_goes_on_with_its_watts() {
+    fn between_two_marks_far_apart_the_first_continues_with_its_watts() {
         let used = used(&[-400], &[], &[3_600_500, 3_601_500], 3_600_000);
         check(&used, 360_000.0, 0.0);
         assert_eq!(used.readings, 0);

@@ -16,7 +16,7 @@ const ANSWERS: &str = "_INBOX.>";
 /// How lines to sites are compressed. What nats-server chooses by itself goes by the round trip, which is long while a backlog
 /// is sent: it comes to its slowest level, which takes a whole core for 30 000 measurements a second (2.14, profiled).
 const LEAF_COMPRESSION: &str = "compression: s2_fast";
-/// Where histories say what they have on their disks (ADR 0053).
+/// Where histories report what they have on their disks (ADR 0053).
 const POSITIONS: &str = "%position.>";
 
 /// A configuration as a file.
@@ -76,7 +76,7 @@ impl User {
         Self::new(format!("{stream}-drivers"), publish, vec![ANSWERS.to_owned(), POSITIONS.to_owned()])
     }
 
-    /// Who hears what is published.
+    /// Who receives what is published.
     fn live(stream: &str) -> Self {
         Self::new(format!("{stream}-live"), Vec::new(), vec![format!("{stream}.>")])
     }
@@ -187,7 +187,7 @@ struct Centre<'a> {
 }
 
 impl<'a> Centre<'a> {
-    /// As the first endpoint says.
+    /// As the first endpoint is configured.
     fn of(streams: &'a [(EndpointConfig, Vec<&str>)], sync_seconds: Option<u16>) -> Self {
         let first = streams.first().map(|(endpoint, _)| endpoint);
         Self {

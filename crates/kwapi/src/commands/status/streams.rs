@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::fetch;
 use crate::stack::streams::StreamReport;
 
-/// Prints them, where there are any. A kwapi of before says nothing of them.
+/// Prints them, where there are any. An earlier version reports none.
 pub(super) async fn print_streams(address: SocketAddr) {
     let Ok(body) = fetch(address, "/streams").await else { return };
     let streams: Vec<StreamReport> = serde_json::from_slice(&body).unwrap_or_default();

@@ -10,10 +10,10 @@ use tokio::time::MissedTickBehavior;
 use crate::commands::status;
 use crate::stack::status::MeterReport;
 
-/// How often the status listener is asked. What comes and goes in between is not seen.
+/// How often the status listener is queried. What comes and goes in between is not seen.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// Asks and writes for as long as somebody reads. A listener that does not answer is asked again: its process may be
+/// Queries and writes for as long as somebody reads. A listener that does not answer is queried again: its process may be
 /// starting, and what changed meanwhile is written once it answers.
 pub(super) async fn watch(address: SocketAddr, is_json: bool) {
     let mut states = States::default();
@@ -40,7 +40,7 @@ pub(super) async fn watch(address: SocketAddr, is_json: bool) {
 struct States(HashMap<String, String>);
 
 impl States {
-    /// What is to be said of `meters`: a state that is another than before, and a new meter that is not up.
+    /// What is to be reported of `meters`: a state that is another than before, and a new meter that is not up.
     fn update<'a>(&mut self, meters: &'a [MeterReport]) -> Vec<Change<'a>> {
         let now = meters.iter().map(|meter| (meter.name.clone(), meter.state.clone())).collect();
         let mut before = std::mem::replace(&mut self.0, now);
@@ -54,7 +54,7 @@ impl States {
     }
 }
 
-/// A meter in a state to speak of.
+/// A meter in a state worth reporting.
 #[derive(Debug)]
 struct Change<'a> {
     /// `None` where it was not seen before.
@@ -85,7 +85,7 @@ impl Change<'_> {
         .to_string()
     }
 
-    /// Why it is not up. A meter that is up again keeps its last error, which says nothing of now.
+    /// Why it is not up. A meter that is up again keeps its last error, which is no longer current.
     fn error(&self) -> Option<&str> {
         self.meter.last_error.as_deref().filter(|_| !self.meter.is_up)
     }

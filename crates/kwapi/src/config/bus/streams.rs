@@ -5,7 +5,7 @@ use crate::config::document::{Document, Step};
 use crate::config::{Config, nearest};
 
 impl Config {
-    /// What a start takes as it is, and what an operator should know.
+    /// What a start takes as it is, and what is worth an operator's attention.
     pub(in crate::config) fn stream_remarks(&self, document: &Document) -> Vec<String> {
         let mut all = self.unknown_consumers(document);
         all.extend(self.repeated_streams(document));

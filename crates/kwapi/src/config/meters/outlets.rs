@@ -1,4 +1,4 @@
-//! Which outlets a `[[meter]]` table wants as which probes, and that no two meters are one.
+//! Which outlets a `[[meter]]` table selects as which probes, and that no two meters are one.
 
 use std::collections::{BTreeMap, BTreeSet};
 

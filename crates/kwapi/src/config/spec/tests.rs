@@ -100,7 +100,7 @@ fn every_key_of_every_driver_reaches_it_and_is_in_the_manual() {
     }
 }
 
-/// The rows of a page's table of keys: the names in the first column, and what the second says.
+/// The rows of a page's table of keys: the names in the first column, and the text of the second.
 fn rows(page: &str) -> Vec<(Vec<&str>, &str)> {
     let table = page.lines().skip_while(|line| *line != "| key | default | meaning |").skip(2);
     let rows = table.take_while(|line| line.starts_with('|')).filter_map(|line| {

@@ -1,4 +1,4 @@
-//! What `kwapi check` says of the files that a configuration names.
+//! What `kwapi check` reports of the files that a configuration names.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;

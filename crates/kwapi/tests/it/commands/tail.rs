@@ -20,7 +20,7 @@ fn tail_shows_what_passes_and_gives_the_reason_it_shows_nothing() {
             key("0123456789abcdef")
         ),
     );
-    // A meter that just starts is not up, which is said too.
+    // A meter that just starts is not up, which is reported too.
     let tail = |arguments: &[&str]| {
         let output = succeeds(arguments, drivers.lab.path());
         let is_state = |line: &&str| line.starts_with("meter ") || line.starts_with("{\"error\"");

@@ -1,4 +1,4 @@
-//! Wrong configurations, and what an operator is told.
+//! Wrong configurations, and their error messages.
 
 use crate::commands::{fails, folder};
 

@@ -1,4 +1,4 @@
-"""Whether a dashboard is what Grafana's own models (grafana-foundation-sdk, of one version of Grafana) say it is: each key known,
+"""Whether a dashboard is what Grafana's own models (grafana-foundation-sdk, of one version of Grafana) define: each key known,
 each value of its type, each panel, data source and unit known. Prints what is not, a line each.
 
 usage: schema.py DASHBOARD    (-: standard input)
@@ -34,7 +34,7 @@ def lost(given, kept, place=""):
 
 
 def fits(value, hint):
-    """Whether a value is of the type that the models say."""
+    """Whether a value is of the type that the models define."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         return any(fits(value, one) for one in arguments)

@@ -146,8 +146,8 @@ impl Site {
         });
     }
 
-    /// Goes on by the clock, until it is told to stop.
-    fn go_on(mut self, stop: Arc<AtomicBool>) -> JoinHandle<Self> {
+    /// Continues by the clock, until it is requested to stop.
+    fn run_until(mut self, stop: Arc<AtomicBool>) -> JoinHandle<Self> {
         std::thread::spawn(move || {
             while !stop.load(Ordering::Relaxed) {
                 self.pass(now() - self.begun);
@@ -203,7 +203,7 @@ fn check_files(history: &Kwapi, begun: u64) {
             for (end, watts) in rows.into_iter().filter(|(end, _)| (span.0 + 900..=span.1).contains(end)) {
                 let [before, after] = [end - resolution, end].map(|at| sum(at - begun, members.clone()));
                 let truth = (after - before) / resolution as f64;
-                // A sample says what held since the one before: a step comes a second early.
+                // A sample states what held since the one before: a step comes a second early.
                 let step = 60.0 * members.len() as f64 * (1.0 + STOP_SECONDS as f64) / resolution as f64;
                 assert!(
                     (watts - truth).abs() <= step + 1e-6,
@@ -234,7 +234,7 @@ fn six_hours_with_ten_restarts_are_read_behind_the_present_and_all_of_them_is_ke
     assert_eq!(site.next, HOURS_SECONDS);
     let end = (begun + HOURS_SECONDS) as f64;
     let stop = Arc::new(AtomicBool::new(false));
-    let site = site.go_on(Arc::clone(&stop));
+    let site = site.run_until(Arc::clone(&stop));
 
     let history = Kwapi::start(&["rrd"], &centre);
     let is_ahead = |(present, recorded): (f64, Option<f64>)| {

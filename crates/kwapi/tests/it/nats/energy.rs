@@ -16,7 +16,7 @@ const PLAIN_WATTS: f64 = 100.0;
 /// Of the register's resolution, what a curve may differ from the truth by (docs/energy-rules.md).
 pub(super) const TICKS_MAX: f64 = 3.0;
 
-/// A meter with a register, over HTTP: it goes on counting whoever is killed. It ends with the process.
+/// A meter with a register, over HTTP: it continues counting whoever is killed. It ends with the process.
 pub(super) struct RegisterMeter {
     port: u16,
     register: Arc<Mutex<Register>>,
@@ -130,8 +130,8 @@ fn after_a_power_failure_and_kills_at_both_ends_energy_is_what_was_used_and_all_
     for name in ["lyon.plain", "lyon.register"] {
         centre.probe(name);
     }
-    // From then on it knows where it stands.
-    wait_until("the centre is heard", PATIENCE, || {
+    // From then on it has a position.
+    wait_until("the centre is received from", PATIENCE, || {
         get(first.status, "/metrics").filter(|(_, text)| text.contains("kwapi_spool_heard_seconds{"))
     });
     let Kwapi { lab: centre_home, process, .. } = centre;
@@ -176,7 +176,7 @@ fn after_a_power_failure_and_kills_at_both_ends_energy_is_what_was_used_and_all_
     assert!((joules - used).abs() <= TICKS_MAX, "/v2/ has {joules} J, not {used}");
     assert_eq!(number(&registered["time"], "unknown_seconds"), 0.0, "the register bridges it: {registered}");
     let plain = probe(&centre, "lyon.plain");
-    assert!(number(&plain["time"], "unknown_seconds") > 0.0, "nothing tells of the kill: {plain}");
+    assert!(number(&plain["time"], "unknown_seconds") > 0.0, "nothing shows the kill: {plain}");
     check_plain(&plain);
     assert_eq!(number(&plain, "messages_lost") + number(&registered, "messages_lost"), 0.0);
     check_rows(&centre, &plain, used);

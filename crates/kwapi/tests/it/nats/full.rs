@@ -1,5 +1,5 @@
 //! A stream that drops its oldest messages before a history has them, since it is at its limit: energy is what was used, what is
-//! lost is told, and nothing is lost where the site keeps its messages.
+//! lost is reported, and nothing is lost where the site keeps its messages.
 
 use super::energy::{RegisterMeter, TICKS_MAX, check_plain, metered, number, probe};
 use super::spool::{keeping, until_stored};
@@ -23,7 +23,7 @@ fn caught_up(site: impl Fn(&str) -> String) -> Kwapi {
     for name in ["lyon.plain", "lyon.register"] {
         centre.probe(name);
     }
-    // From then on it knows where it stands, where the site keeps messages for it.
+    // From then on it has a position, where the site keeps messages for it.
     wait_until("the history is on the disk", PATIENCE, || {
         let keeps = metric(site.status, "kwapi_spool_lacking{").is_some_and(|lacking| lacking > 0.0);
         let received = get(site.status, "/metrics")?.1.contains("kwapi_spool_heard_seconds{");

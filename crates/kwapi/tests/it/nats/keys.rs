@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// The energy that the account of each probe has come to, and that the probe's last message says it used.
+/// The energy that the account of each probe has come to, and that the probe's last message reports it used.
 fn energies(history: &Path) -> BTreeMap<String, (u64, u64)> {
     let (journal, _) = Journal::open(history, JournalConfig::default(), Timestamp::from_seconds(1)).unwrap();
     let mut all = BTreeMap::new();

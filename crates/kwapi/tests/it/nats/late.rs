@@ -74,7 +74,7 @@ fn the_energy_of_a_group_is_that_of_its_members_when_one_of_two_sites_in_a_strea
     let history = Kwapi::start(&["rrd"], &toml);
     pass([&mut near, &mut far], 10, CUT);
     received(&history, [&near, &far]);
-    // The line of the far site is cut. The near one's rows are told meanwhile.
+    // The line of the far site is cut. The near one's rows are written meanwhile.
     near.pass(BACK);
     near.stored();
     received(&history, [&near, &far]);
@@ -109,7 +109,7 @@ fn the_energy_of_a_group_is_that_of_its_members_when_one_of_two_sites_in_a_strea
                 |at: u64| members.clone().map(|member| used(member, at - begun)).sum::<u64>() as f64 / 1e3;
             let is_wrong = |(end, watts): &(u64, f64)| {
                 let truth = (of_time(*end) - of_time(end - 10)) / 10.0;
-                // A sample says what held since the one before: a step comes a second early.
+                // A sample states what held since the one before: a step comes a second early.
                 let step = 60.0 * members.len() as f64 * (1.0 + STOP_SECONDS as f64) / 10.0;
                 watts.is_nan() || (watts - truth).abs() > step + 1e-6
             };

@@ -1,4 +1,4 @@
-//! Two sites and a centre, each with a server of its own, configured as `kwapi nats-setup --write` says.
+//! Two sites and a centre, each with a server of its own, configured by `kwapi nats-setup --write`.
 
 use std::path::PathBuf;
 
@@ -40,7 +40,7 @@ fn with(toml: &str, login: &str) -> String {
     toml.replace("[bus]\n", &format!("[bus]\n{login}"))
 }
 
-/// The count that `kwapi nats-setup` says of a stream that is there.
+/// The count that `kwapi nats-setup` prints of a stream that is there.
 fn count(text: &str) -> u64 {
     let (_, rest) = text.split_once("unchanged (").unwrap_or_else(|| panic!("{text}"));
     rest.split(' ').next().unwrap().parse().unwrap()
@@ -104,7 +104,7 @@ impl Country {
         format!("nats = {{ user = '{user}', password = {{ file = '{}' }} }}\n", file.display())
     }
 
-    /// What `kwapi nats-setup` says at a server.
+    /// What `kwapi nats-setup` prints at a server.
     fn setup(&self, server: &str) -> String {
         let toml = if server == "centre" {
             centre_of(&self.url(server))
@@ -170,15 +170,15 @@ fn every_sample_of_two_sites_arrives_once_and_in_order_whatever_is_cut() {
     let history = country.history(Lab::empty());
     let login = country.login("centre", "power-live");
     let api = Kwapi::start(&["api"], &with(&centre_of(&country.url("centre")), &login));
-    // What is published at a site is heard at the centre at once.
+    // What is published at a site is received at the centre at once.
     api.probe("lyon.1");
     api.probe("paris.1");
     until_more("both sites' history comes", 60.0, || received(&history));
     country.link.cut();
     until_more("Lyon stores for itself", 90.0, || stored(&lyon));
-    until_more("Paris goes on", 60.0, || received(&history));
+    until_more("Paris continues", 60.0, || received(&history));
     assert_eq!(waiting(lyon.status), Some(Value::Null), "Lyon has all it needs");
-    wait_until("Lyon is told, and Paris is not", 2 * PATIENCE, || {
+    wait_until("Lyon is reported, and Paris is not", 2 * PATIENCE, || {
         let (_, text) = get(history.status, "/metrics")?;
         let lacking = |site: &str| {
             let of_site = |line: &&str| {
@@ -200,7 +200,7 @@ fn every_sample_of_two_sites_arrives_once_and_in_order_whatever_is_cut() {
     let history = country.history(home);
     until_more("what was stored comes", 250.0, || received(&history));
     country.lyon.kill();
-    wait_until("it is told", PATIENCE, || waiting(lyon.status)?.get("nats_publish").cloned());
+    wait_until("it is reported", PATIENCE, || waiting(lyon.status)?.get("nats_publish").cloned());
     country.lyon.restart();
     until_more("Lyon stores again", 30.0, || stored(&lyon));
     lyon.process.stop(libc::SIGTERM, PATIENCE);
@@ -246,7 +246,7 @@ fn what_a_site_stored_before_the_centre_was_reached_comes_when_it_is() {
 }
 
 #[test]
-fn lyon_cannot_speak_for_paris_not_even_by_a_server_that_lets_anybody_in() {
+fn lyon_cannot_publish_for_paris_not_even_by_a_server_that_lets_anybody_in() {
     if !kwapi_peers::need_python("nats") {
         return;
     }
@@ -261,9 +261,9 @@ fn lyon_cannot_speak_for_paris_not_even_by_a_server_that_lets_anybody_in() {
     let text = std::fs::read_to_string(country.lab.join("lyon/nats.conf")).unwrap();
     country.lyon.configure(text.split_once("authorization").unwrap().0);
     country.lyon.restart();
-    // As if the key did not say whose probes it is good for.
-    let believing = centre_of(&country.url("centre")).replace("probes = 'lyon.*'", "probes = '*'");
-    let api = Kwapi::start(&["api"], &with(&believing, &country.login("centre", "power-live")));
+    // As if the key did not state whose probes it is good for.
+    let trusting = centre_of(&country.url("centre")).replace("probes = 'lyon.*'", "probes = '*'");
+    let api = Kwapi::start(&["api"], &with(&trusting, &country.login("centre", "power-live")));
     // By themselves, so that those of the two can be counted.
     let url = country.url("lyon");
     let single = site_of("lyon", &url)
@@ -285,7 +285,7 @@ fn lyon_cannot_speak_for_paris_not_even_by_a_server_that_lets_anybody_in() {
 }
 
 #[test]
-fn a_centre_of_three_servers_takes_what_a_site_stores_and_goes_on_without_one_of_them() {
+fn a_centre_of_three_servers_takes_what_a_site_stores_and_continues_without_one_of_them() {
     if !kwapi_peers::need_python("nats") {
         return;
     }

@@ -36,7 +36,7 @@ fn a_power_failure_of_the_server_with_the_site_and_the_centre_killed_beside_it_c
     succeeds(&["nats-setup", "-c", &written(&lab, "centre.toml", &centre(&url))], lab.path());
     let site = Kwapi::start(&["drivers"], &keeping(&url));
     let history = Kwapi::start(&["rrd"], &centre(&url));
-    wait_until("the centre is heard", PATIENCE, || {
+    wait_until("the centre is received from", PATIENCE, || {
         metric(site.status, "kwapi_spool_heard_seconds{").filter(|_| {
             metric(history.status, "kwapi_collector_messages_total{").is_some_and(|count| count > 40.0)
         })
@@ -106,7 +106,8 @@ fn a_full_disk_at_the_site_is_reported_and_messages_pass_without_it() {
     let mut command = within(&lab, "mount -t tmpfs -o size=160k none \"$1\"");
     command.args(["drivers", "--config"]).arg(lab.join("site.toml"));
     let process = kwapi_peers::Peer::start(&mut command, lab.join("site.log"));
-    let problem = wait_until("the full disk is told", PATIENCE, || waiting(status)?.get("spool").cloned());
+    let problem =
+        wait_until("the full disk is reported", PATIENCE, || waiting(status)?.get("spool").cloned());
     assert!(problem.to_string().contains("cannot write the spool: No space left"), "{problem}");
     let stored = || metric(status, "kwapi_nats_messages_total{");
     let before = stored().unwrap();

@@ -1,4 +1,4 @@
-//! A server's connection that stalls in the middle of an upload, for as long as a test wants.
+//! A server's connection that stalls in the middle of an upload, for as long as a test requires.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -81,7 +81,7 @@ impl WeirState {
     }
 }
 
-/// Copies until either side ends; `look` sees each piece before it goes on.
+/// Copies until either side ends; `look` sees each piece before it is passed on.
 fn pass(mut from: TcpStream, mut to: TcpStream, look: impl Fn(&[u8], u64) -> u64) {
     let (mut piece, mut passed) = ([0; 512], 0);
     while let Ok(length) = from.read(&mut piece)

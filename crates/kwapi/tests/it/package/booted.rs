@@ -1,4 +1,4 @@
-//! The package under a systemd of its own: each role confined as its unit says, with what it reads, and the package's life.
+//! The package under a systemd of its own: each role confined as in its unit, with what it reads, and the package's life.
 
 use std::path::Path;
 
@@ -37,7 +37,7 @@ impl System {
         self.booted.run("sh", &["-euc", script])
     }
 
-    /// `systemctl` with these words; with what the units have told, when it fails.
+    /// `systemctl` with these words; with what the units have logged, when it fails.
     fn systemctl(&self, words: &str) {
         self.run(&format!(
             "systemctl --quiet {words} || {{ journalctl --unit 'kwapi*' --lines 60; exit 1; }}"
@@ -75,7 +75,7 @@ impl System {
         serde_json::from_str(&self.booted.get(address)?).ok()
     }
 
-    /// The kWh of a probe, which has been heard of since `after`.
+    /// The kWh of a probe, which has been received since `after`.
     fn kwh(&self, probe: &str, after: f64) -> (f64, f64) {
         wait_until(probe, PATIENCE, || {
             let probes = self.json("http://127.0.0.1:5000/v1/probes/")?;
@@ -230,7 +230,7 @@ fn under_systemd_each_role_reads_and_serves_confined_and_comes_back() {
         system.booted.run("systemd-analyze", &["security", "--threshold=20", "--no-pager", unit]);
     }
 
-    // Killed, each is started again, and goes on.
+    // Killed, each is started again, and continues.
     let (kwh, _) = system.kwh("rack.server 1", stamp);
     for unit in ROLES {
         let killed = system.property(unit, "MainPID");
@@ -263,7 +263,7 @@ fn under_systemd_each_role_reads_and_serves_confined_and_comes_back() {
     }
 }
 
-/// A reload of a wrong configuration fails, tells why, and changes nothing; root's commands see the services' secrets.
+/// A reload of a wrong configuration fails, reports why, and changes nothing; root's commands see the services' secrets.
 fn assert_a_wrong_configuration_fails_the_reload(system: &System) {
     let checked = system.run("kwapi check --no-files");
     assert!(checked.contains("6 meters"), "with the secret of the environment's file: {checked}");

@@ -195,7 +195,7 @@ impl<'n, N: Network> Sites<'n, N> {
             crossed.iter().all(|link| link.messages == link.expected).then_some(crossed)
         };
         wait_until("the links carry what is wanted", PATIENCE, crosses);
-        let crossed = wait_until("the links go on to", PATIENCE, crosses);
+        let crossed = wait_until("the links continue to", PATIENCE, crosses);
         for ((link, clocks), crossed) in expected.iter().zip(crossed) {
             if let Some(read) = crossed.probes {
                 let probes = clocks.iter().map(|(probes, _)| probes).sum::<u64>();
@@ -205,7 +205,7 @@ impl<'n, N: Network> Sites<'n, N> {
     }
 }
 
-/// A link, how many probes of a site should cross it, and who hears one of them.
+/// A link, how many probes of a site should cross it, and who receives one of them.
 pub(super) type Expected<'p> = (Link, &'p [(u64, &'p Plugin)]);
 
 /// Somebody who listens.
@@ -216,7 +216,7 @@ impl Plugin {
         self.0.log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
-    /// How many messages it has heard.
+    /// How many messages it has received.
     pub(super) fn received(&self) -> u64 {
         self.lines().len() as u64
     }

@@ -1,4 +1,4 @@
-//! The members of a meter whose register is believed.
+//! The members of a meter whose register is trusted.
 
 use super::*;
 
@@ -35,11 +35,11 @@ fn the_bytes_of_a_message_on_a_curve_are_these() {
 }
 
 #[test]
-fn a_reader_that_knows_nothing_of_curves_reads_the_rest() {
+fn a_reader_that_supports_no_curves_reads_the_rest() {
     let wire = sign(Scheme::None, &on_a_curve());
     let payload = String::from_utf8(wire.payload).unwrap();
     assert_eq!(payload.replace(CURVE, ""), String::from_utf8(sign(Scheme::None, &full()).payload).unwrap());
-    // As a reader sees them to which these names say nothing.
+    // As a reader sees them to which these names mean nothing.
     let unknown =
         CURVE.replace("\"estimated_mj", "\"x1").replace("\"bridged", "\"x2").replace("\"curve", "\"x3");
     let payload = payload.replace(CURVE, &unknown.replace("\"run", "\"x4"));

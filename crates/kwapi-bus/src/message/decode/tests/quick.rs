@@ -1,11 +1,11 @@
-//! The quick way through a message of our own form says what the general one says.
+//! The quick way through a message of our own form yields what the general one yields.
 
 use proptest::prelude::*;
 
 use super::any::any_measurement;
 use super::*;
 
-/// What both ways through say of a message: the general one, and the quick one where it says anything.
+/// What both ways through yield for a message: the general one, and the quick one where it applies.
 fn both(
     scheme: Scheme,
     topic: &[u8],

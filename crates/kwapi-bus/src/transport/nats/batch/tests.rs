@@ -59,7 +59,7 @@ fn a_batch_holds_what_its_subject_allows_and_nothing_else() {
     let of_one = batch(&[("", b"{}"), ("", b"{ }")]);
     assert_eq!(topics("power.lyon.a", &of_one), Some(vec!["lyon.a.".to_owned(); 2]));
     assert_eq!(topics("power.lyon.%batch", &of_one), None, "what is below Lyon is not Lyon");
-    // Whatever it says, it is below what its subject says.
+    // Whatever its content, it is below its subject.
     let foreign = batch(&[("paris.a.", b"{}")]);
     assert_eq!(topics("power.lyon.%batch", &foreign), Some(vec!["lyon.paris.a.".to_owned()]));
 }

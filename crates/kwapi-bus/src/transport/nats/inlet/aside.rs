@@ -94,7 +94,7 @@ pub(in crate::transport::nats) struct Recall {
 }
 
 impl Recall {
-    /// Tells it from others, in what the server keeps of the consumer.
+    /// Distinguishes it from others, in what the server keeps of the consumer.
     pub(in crate::transport::nats) fn tag(&self) -> String {
         format!("{}-{}", self.from, self.until)
     }
@@ -141,7 +141,7 @@ impl Aside {
     pub(super) fn note_verified(&self, print: &str) {
         let mut state = self.state.lock();
         if state.noted.taken.insert(print.to_owned()) {
-            // Nobody asks which have as long as nothing is set aside.
+            // It is not needed which have as long as nothing is set aside.
             state.is_changed |= state.noted.from.is_some();
         }
     }

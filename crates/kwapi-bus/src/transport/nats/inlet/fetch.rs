@@ -38,9 +38,9 @@ use known::Known;
 use requests::{HEARTBEAT, Requests};
 use sites::Sites;
 
-/// A stream that has messages for us and brings none of them for so long cannot read them.
+/// A stream that has messages for us and delivers none of them for so long cannot read them.
 const STUCK_AFTER: Duration = Duration::from_secs(15);
-/// How often a consumer says where it stands…
+/// How often a consumer reports its position…
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// …and how often it tries where the server does not let it.
 const FORBIDDEN_INTERVAL: Duration = Duration::from_secs(60);
@@ -76,7 +76,7 @@ enum FetchOutcome {
     KeysChanged,
 }
 
-/// What is said to sites of where the consumer stands.
+/// Reports to sites of the consumer's position.
 pub(super) struct Reporting {
     pub(super) sites: Arc<Mutex<SitePositions>>,
     /// Where it is kept.
@@ -87,7 +87,7 @@ pub(super) struct Reporting {
     pub(super) stored: Vec<u8>,
 }
 
-/// What is to be said once the file is written.
+/// What is to be reported once the file is written.
 type Report = (Vec<(Standing, String)>, JoinHandle<()>);
 
 impl Fetcher {
@@ -140,8 +140,8 @@ impl Fetcher {
         }
     }
 
-    /// Sees to it that the consumer is there. One that has never been begins with what is published from now on: what is
-    /// older comes into a history by an operator's word alone. One that was deleted meanwhile goes on where it was.
+    /// Ensures that the consumer exists. One that never existed begins with what is published from now on: what is
+    /// older enters a history only if an operator configures it. One that was deleted meanwhile resumes where it was.
     async fn bind(&mut self, connection: &mut Connection, plan: &ConsumerPlan) -> Result<(), String> {
         let info = stream_info(connection, &plan.stream).await?;
         self.sites.note(&info, Instant::now());
@@ -199,7 +199,7 @@ impl Fetcher {
         plan: &ConsumerPlan,
     ) -> Result<FetchOutcome, String> {
         let aside = self.aside.clone();
-        // Until when what was brought is waited for, once other keys are accepted.
+        // Until when what was delivered is waited for, once other keys are accepted.
         let mut settled_by: Option<Instant> = None;
         let mut requests = Requests::default();
         let mut places = Vec::new();
@@ -258,7 +258,7 @@ impl Fetcher {
                     match event? {
                         Event::Complaint(complaint) if position::is_complaint(&complaint) => {
                             let endpoint = &self.servers.address().endpoint;
-                            tracing::warn!(endpoint, "NATS: cannot tell sites what is on the disk here: {complaint}");
+                            tracing::warn!(endpoint, "NATS: cannot report to sites what is on the disk here: {complaint}");
                             report_at = Instant::now() + FORBIDDEN_INTERVAL;
                         }
                         Event::Complaint(complaint) => return Err(format!("the server reports: {complaint}")),
@@ -267,7 +267,7 @@ impl Fetcher {
                             if self.sites.takes(number, &message) || watch.takes(number, &message, plan)? {
                                 continue;
                             }
-                            // What other requests are answered does not say that this one still stands.
+                            // Responses to other requests do not show that this one still stands.
                             silent_at = Instant::now() + 2 * HEARTBEAT;
                             if requests.note(number, &message)? {
                                 delivered_at = Instant::now();
@@ -335,7 +335,7 @@ impl Fetcher {
         Ok(None)
     }
 
-    /// Takes note of a message that came; says how many measurements it has.
+    /// Takes note of a message received; returns how many measurements it has.
     fn count(&self, message: &Message) -> u64 {
         let count = batch::count(&message.payload);
         self.link.messages.fetch_add(count, Ordering::Relaxed);
@@ -352,7 +352,7 @@ impl Fetcher {
     ) -> Result<(), String> {
         self.settle(places.iter()).await?;
         for Place { connection: of, reply, .. } in places.drain(..) {
-            // What came on an earlier one is brought again.
+            // What was received on an earlier one is delivered again.
             if of == self.connections {
                 connection.publish(&reply, None, ACKNOWLEDGEMENT);
             }
@@ -369,7 +369,7 @@ async fn room<'a>(fetched: &'a FetchedSender, held: Option<&Fetched>) -> Result<
     }
 }
 
-/// Waits until a report can be published: what it says; for ever, where there is none.
+/// Waits until a report can be published, and returns it; waits for ever, where there is none.
 async fn written(report: &mut Option<Report>) -> Vec<(Standing, String)> {
     let Some((_, written)) = report else { return std::future::pending().await };
     _ = written.await;
@@ -389,7 +389,7 @@ impl Reporting {
             if let Some(file) = file
                 && let Err(error) = write_positions(&file, &stored)
             {
-                // All it says is so; a start will know less, and be sent more.
+                // All it holds is true; after a restart less is on record, and more is sent again.
                 tracing::warn!(%error, file = %file.display(), "cannot write the positions of this consumer");
             }
         });

@@ -17,7 +17,7 @@ pub(super) struct Fetched {
     pub(super) subject: String,
     pub(super) payload: Bytes,
     pub(super) place: Option<Place>,
-    /// Its place at its site, as its header says.
+    /// Its place at its site, from its header.
     pub(super) position: Option<String>,
     /// How many more wait for the consumer.
     pub(super) later: u64,
@@ -33,8 +33,8 @@ pub(super) struct Place {
     pub(super) reply: String,
 }
 
-/// What tells a message of a stream from others: which stream of this name, as one can be deleted and made again, the number
-/// there, and the end of its payload, which is of its signature.
+/// What identifies a message of a stream: which stream of this name, as one can be deleted and recreated, the number
+/// there, and the end of its payload, which is part of its signature.
 pub(super) type Sequence = (u64, u64, [u8; TAIL_BYTES]);
 
 /// Bytes of a payload that are looked at.

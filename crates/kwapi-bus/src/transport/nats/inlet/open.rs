@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use super::fetched::{Place, Sequence};
 use crate::transport::Token;
 
-/// Messages under way.
+/// Messages in flight.
 #[derive(Debug, Default)]
 pub(super) struct Open {
     next: Token,
@@ -15,7 +15,7 @@ pub(super) struct Open {
     messages: BTreeMap<Token, OpenMessage>,
     /// The first token of each.
     first: HashMap<Sequence, Token>,
-    /// The measurements that are neither safe nor let go of.
+    /// The measurements that are neither safe nor dropped.
     unsettled: BTreeSet<Token>,
 }
 
@@ -24,7 +24,7 @@ struct OpenMessage {
     place: Place,
     /// How many of its measurements are unsettled.
     left: u64,
-    /// Whether one was let go of: the message comes again.
+    /// Whether one was dropped: the message is delivered again.
     is_released: bool,
 }
 
@@ -56,7 +56,7 @@ impl Open {
         self.unsettled.contains(&token).then_some(message.place.sequence.1)
     }
 
-    /// Takes note that measurements are safe, or were let go of; returns the messages that are to be acknowledged.
+    /// Takes note that measurements are safe, or were dropped; returns the messages that are to be acknowledged.
     pub(super) fn end(&mut self, tokens: &RangeInclusive<Token>, is_safe: bool) -> Vec<Place> {
         let ended: Vec<Token> = self.unsettled.range(tokens.clone()).copied().collect();
         let mut safe = Vec::new();

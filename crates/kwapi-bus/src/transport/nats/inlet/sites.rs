@@ -1,9 +1,10 @@
 //! Where a consumer stands in the spool of each site: what it has taken, and up to where that is on its disk.
 //!
-//! Messages of a site are taken in the site's order, each once, whatever the servers between have lost, doubled or brought
-//! again. One that comes before those it follows is let go of: the site is told where this consumer stands, and sends again
-//! from there. Where this consumer is not one that the site keeps messages for, or is given some of its probes only, what
-//! lacks cannot be told from what there never was, and a message is taken as it comes.
+//! Messages of a site are taken in the site's order, each once, whatever the servers between have lost, duplicated or
+//! delivered again. One that comes before those it follows is dropped: this consumer reports its position to the site,
+//! which sends again from there. Where this consumer is not one that the site keeps messages for, or receives only some
+//! of its probes, what is missing cannot be distinguished from what never existed, and messages are accepted as
+//! received.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read as _};
@@ -37,7 +38,7 @@ pub(in crate::transport::nats) enum Judgement {
     Early,
 }
 
-/// Which spool, and by keys for which probes: one that may not speak for a site moves nothing there.
+/// Which spool, and by keys for which probes: one without authority over a site moves nothing there.
 type SiteName = (String, String);
 
 /// Where this consumer stands at all sites.
@@ -57,7 +58,7 @@ struct SitePosition {
     taken: u64,
     /// Taken and not on the disk yet: the number, and that of the newest taken before it.
     open: BTreeMap<u64, u64>,
-    /// Of those, the ones that were let go of: they come again.
+    /// Of those, the ones that were dropped: they are delivered again.
     released: BTreeSet<u64>,
     missing: Option<Missing>,
     /// Whether the site keeps messages for this consumer.
@@ -98,7 +99,7 @@ impl SitePositions {
         Self { consumer, takes_all, sites: BTreeMap::new(), open: BTreeMap::new() }
     }
 
-    /// Takes up what `file` says. One that cannot be read is as none: this consumer then stands where the next message of each
+    /// Loads `file`. One that cannot be read counts as none: this consumer then stands where the next message of each
     /// site is.
     pub(in crate::transport::nats) fn read(&mut self, file: &Path) {
         match read_file(file) {
@@ -113,13 +114,13 @@ impl SitePositions {
             Err(error) => tracing::error!(
                 %error,
                 file = %file.display(),
-                "cannot read the positions of this consumer; it goes on with the next message of each site"
+                "cannot read the positions of this consumer; continuing with the next message of each site"
             ),
         }
     }
 
-    /// Judges a message that is at this place; `is_last` says whether hardly anything waits behind it at the server, `now` is
-    /// the monotonic clock, `wall` the other. What is to be taken is under way from then on, as `token`.
+    /// Judges a message that is at this place; `is_last` is whether hardly anything waits behind it at the server,
+    /// `now` is the monotonic clock, `wall` the other. What is accepted is in flight from then on, as `token`.
     pub(in crate::transport::nats) fn judge(
         &mut self,
         signed: &SignedPosition<'_>,
@@ -157,7 +158,7 @@ impl SitePositions {
                     spool = sent.spool,
                     after = site.taken,
                     before = sent.number,
-                    "messages of a site are missing; going on without them"
+                    "messages of a site are missing; continuing without them"
                 );
             }
             site.open.insert(sent.number, site.taken);
@@ -188,7 +189,7 @@ impl SitePositions {
         }
     }
 
-    /// Where this consumer stands at each site that has named it, and the key to say so with.
+    /// This consumer's position at each site that lists it, and the key to sign that report with.
     pub(in crate::transport::nats) fn standings(&self, at: Timestamp) -> Vec<(Standing, String)> {
         let standing = |((spool, _), site): (&SiteName, &SitePosition)| {
             let standing = Standing {
@@ -223,7 +224,7 @@ impl SitePosition {
         self.open.first_key_value().map_or(self.taken, |(_, before)| *before)
     }
 
-    /// Takes note that something is missing; says whether it has been for too long.
+    /// Takes note that something is missing; returns whether it has been for too long.
     fn gives_up(&mut self, pass: u64, is_last: bool, now: Duration) -> bool {
         let Some(missing) = self.missing.filter(|missing| missing.pass == pass) else {
             self.missing = Some(Missing { pass, since: now });

@@ -71,7 +71,7 @@ impl Batching {
         }
     }
 
-    /// Takes note that the server refuses a batch; says for how long none is sent, where that is not known already.
+    /// Takes note that the server refuses a batch; returns for how long none is sent, where that is not known already.
     pub(super) fn refused(&mut self, now: Instant) -> Option<Duration> {
         if self.single_until.is_some_and(|until| now < until) {
             return None;
@@ -108,8 +108,8 @@ impl Run {
     }
 }
 
-/// Divides messages into runs: of numbers that follow each other, so that one number tells the others; of what the same key
-/// may publish, so that nothing keeps others from being stored; and below one word at least.
+/// Divides messages into runs: of numbers that follow each other, so that one number gives the others; of what the same
+/// key may publish, so that nothing keeps others from being stored; and below one word at least.
 fn runs<'a>(
     window: impl Iterator<Item = (u64, &'a Outgoing)>,
     probes: &[Pattern],

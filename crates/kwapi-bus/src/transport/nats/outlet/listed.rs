@@ -1,4 +1,4 @@
-//! The consumers that a site keeps its messages for, and where each says that it stands.
+//! The consumers that a site keeps its messages for, and each one's reported position.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::transport::nats::position::{PositionKeys, Standing, StandingRefusal};
 
-/// What was said longer ago is not believed…
+/// A report older than this is rejected…
 const AGE_MAX: Duration = Duration::from_secs(300);
-/// …nor what will be said later than so long from now.
+/// …and so is one stamped further ahead than this.
 const AHEAD_MAX: Duration = Duration::from_secs(60);
 /// Consumers of an endpoint.
 pub(crate) const CONSUMERS_MAX: usize = 8;
@@ -20,7 +20,7 @@ pub(in crate::transport::nats) struct ListedConsumers {
     spool: String,
     all: Vec<Listed>,
     refused: [u64; StandingRefusal::ALL.len()],
-    /// What keeps them from being heard.
+    /// What keeps their reports from being received.
     pub(in crate::transport::nats) trouble: Option<String>,
     /// Up to where the server has confirmed the messages of the spool, or never will.
     pub(super) reached: u64,
@@ -32,9 +32,9 @@ pub(in crate::transport::nats) struct ListedConsumers {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub(in crate::transport::nats) struct Listed {
     pub(in crate::transport::nats) name: String,
-    /// Up to here it has everything on its disk; 0 where it never said.
+    /// Up to here it has everything on its disk; 0 where it never reported.
     pub(in crate::transport::nats) durable: u64,
-    /// The stamp of what it said last, Unix µs; 0 where it never did.
+    /// The stamp of its latest report, Unix µs; 0 where there was none.
     #[serde(rename = "said_us")]
     pub(in crate::transport::nats) reported_us: u64,
 }
@@ -64,16 +64,16 @@ impl ListedConsumers {
         self.all.iter().map(|listed| listed.durable).min().unwrap_or_default()
     }
 
-    /// How often what was said was refused, by cause.
+    /// How often a report was refused, by cause.
     pub(in crate::transport::nats) fn refused(&self) -> impl Iterator<Item = (&'static str, u64)> {
         StandingRefusal::ALL.iter().map(|cause| cause.name()).zip(self.refused)
     }
 
-    /// Hears what somebody says of a consumer. `pass` is the present one, `newest` the greatest number there is. Returns after which
-    /// number it lacks something, if it does.
+    /// Receives a report of a consumer's position. `pass` is the present one, `newest` the greatest number there is.
+    /// Returns the number after which it lacks something, if it does.
     ///
     /// # Errors
-    /// When it is not believed, which is counted.
+    /// When it is refused, which is counted.
     pub(super) fn receive(
         &mut self,
         payload: &[u8],
@@ -112,9 +112,9 @@ impl ListedConsumers {
             return Err(StandingRefusal::Ahead);
         }
         listed.reported_us = standing.at.micros();
-        // A journal that was restored has less: what was let go of is gone.
+        // A journal that was restored has less: what was released is gone.
         listed.durable = listed.durable.max(standing.durable);
-        // In what an earlier pass brings, anything may be missing.
+        // In what an earlier pass delivers, anything may be missing.
         Ok((standing.missing == pass).then_some(standing.taken))
     }
 }

@@ -15,7 +15,7 @@ pub(super) struct Rejections {
 }
 
 impl Rejections {
-    /// Takes note of a message; says how many to log now, with it, if it is time for that.
+    /// Takes note of a message; returns how many to log now, with it, if it is time for that.
     pub(super) fn note(&mut self, now: Instant) -> Option<u64> {
         self.count += 1;
         if self.logged_at.is_some_and(|at| now.saturating_duration_since(at) < LOG_INTERVAL) {

@@ -1,4 +1,4 @@
-//! Messages under way to the server, and what becomes of each.
+//! Messages in flight to the server, and what becomes of each.
 
 use serde::Deserialize;
 use tokio::time::timeout;
@@ -10,7 +10,7 @@ use crate::transport::nats::{RESPONSE_TIMEOUT, subject};
 
 /// What became of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum SendOutcome {
     /// With this number.
     Stored(u64),
     /// The server will never take it.
@@ -26,12 +26,12 @@ pub(super) enum Fate {
 pub(super) struct Sent {
     pub(super) subject: String,
     pub(super) is_batch: bool,
-    pub(super) fate: Option<Fate>,
+    pub(super) outcome: Option<SendOutcome>,
 }
 
 impl Sent {
     pub(super) fn new(subject: String, is_batch: bool) -> Self {
-        Self { subject, is_batch, fate: None }
+        Self { subject, is_batch, outcome: None }
     }
 }
 
@@ -40,7 +40,8 @@ const NOT_CONFIRMED: &str =
     "the server does not confirm messages; see its log (after a full disk, it takes a restart)";
 
 /// Waits for the confirmations of messages that were numbered from `first` on. What is no confirmation is for `other`.
-/// Returns why some were not confirmed; where that may be since they are batches, `None`: such a one is [`Fate::Refused`].
+/// Returns why some were not confirmed; where that may be since they are batches, `None`: such a one is
+/// [`SendOutcome::Refused`].
 pub(super) async fn confirmed(
     connection: &mut Connection,
     first: u64,
@@ -52,9 +53,9 @@ pub(super) async fn confirmed(
         Ok(Err(problem)) => Some(problem),
         Err(_) => {
             let mut is_by_batches = false;
-            for sent in sent.iter_mut().filter(|sent| sent.is_batch && sent.fate.is_none()) {
-                // Where somebody else listens to its subject, nobody says that no stream does.
-                sent.fate = Some(Fate::Refused("not confirmed within 5 s".to_owned()));
+            for sent in sent.iter_mut().filter(|sent| sent.is_batch && sent.outcome.is_none()) {
+                // Where somebody else listens to its subject, nobody reports that no stream does.
+                sent.outcome = Some(SendOutcome::Refused("not confirmed within 5 s".to_owned()));
                 is_by_batches = true;
             }
             (!is_by_batches).then(|| NOT_CONFIRMED.to_owned())
@@ -72,7 +73,7 @@ async fn confirm(
     sent: &mut [Sent],
     mut other: impl FnMut(&Message),
 ) -> Result<(), String> {
-    let mut left = sent.iter().filter(|sent| sent.fate.is_none()).count();
+    let mut left = sent.iter().filter(|sent| sent.outcome.is_none()).count();
     while left > 0 {
         match connection.next().await? {
             Event::Complaint(complaint) if subject::is_batch_complaint(&complaint) => {
@@ -87,9 +88,9 @@ async fn confirm(
                 }
                 let place = number.and_then(|number| usize::try_from(number.checked_sub(first)?).ok());
                 if let Some(sent) = place.and_then(|place| sent.get_mut(place))
-                    && sent.fate.is_none()
+                    && sent.outcome.is_none()
                 {
-                    sent.fate = Some(fate_of(&message, sent.is_batch));
+                    sent.outcome = Some(outcome_of(&message, sent.is_batch));
                     left -= 1;
                 }
             }
@@ -101,9 +102,9 @@ async fn confirm(
 /// Takes note that the server does not allow a subject; how many of the batches that are waited for have it.
 fn refuse(sent: &mut [Sent], complaint: &str) -> usize {
     let mut count = 0;
-    for sent in sent.iter_mut().filter(|sent| sent.is_batch && sent.fate.is_none()) {
+    for sent in sent.iter_mut().filter(|sent| sent.is_batch && sent.outcome.is_none()) {
         if complaint.contains(&format!("\"{}\"", sent.subject)) {
-            sent.fate = Some(Fate::Refused(format!("the server reports: {complaint}")));
+            sent.outcome = Some(SendOutcome::Refused(format!("the server reports: {complaint}")));
             count += 1;
         }
     }
@@ -123,20 +124,22 @@ pub(super) fn explained(problem: String, stream: &str) -> String {
     )
 }
 
-fn fate_of(message: &Message, is_batch: bool) -> Fate {
-    let fate = if message.status.as_ref().is_some_and(|(code, _)| *code == 503) {
-        Fate::Unknown(NOBODY.to_owned())
+fn outcome_of(message: &Message, is_batch: bool) -> SendOutcome {
+    let outcome = if message.status.as_ref().is_some_and(|(code, _)| *code == 503) {
+        SendOutcome::Unknown(NOBODY.to_owned())
     } else {
         match check(&message.payload) {
-            Ok(()) => Fate::Stored(stored_as(&message.payload)),
-            Err(error) if error.is(MESSAGE_TOO_LARGE) => Fate::Rejected("message too large for the stream"),
-            Err(error) => Fate::Unknown(format!("cannot store messages: {error}")),
+            Ok(()) => SendOutcome::Stored(stored_as(&message.payload)),
+            Err(error) if error.is(MESSAGE_TOO_LARGE) => {
+                SendOutcome::Rejected("message too large for the stream")
+            }
+            Err(error) => SendOutcome::Unknown(format!("cannot store messages: {error}")),
         }
     };
-    match fate {
-        Fate::Rejected(why) if is_batch => Fate::Refused(why.to_owned()),
-        Fate::Unknown(why) if is_batch && why == NOBODY => {
-            Fate::Refused("no stream takes its subject".to_owned())
+    match outcome {
+        SendOutcome::Rejected(why) if is_batch => SendOutcome::Refused(why.to_owned()),
+        SendOutcome::Unknown(why) if is_batch && why == NOBODY => {
+            SendOutcome::Refused("no stream takes its subject".to_owned())
         }
         other => other,
     }
@@ -160,23 +163,23 @@ mod tests {
 
     #[test]
     fn only_what_the_server_confirms_is_stored_and_only_what_it_never_takes_is_given_up() {
-        let fates = |status: Option<u16>, payload: &'static str| {
+        let outcomes = |status: Option<u16>, payload: &'static str| {
             let status = status.map(|code| (code, String::new()));
             let payload = Bytes::from_static(payload.as_bytes());
             let message =
                 Message { subject: String::new(), reply: None, status, head: Bytes::new(), payload };
-            [fate_of(&message, false), fate_of(&message, true)]
+            [outcome_of(&message, false), outcome_of(&message, true)]
         };
-        let stored = fates(None, r#"{"stream":"power","seq":7}"#);
-        assert_eq!(stored, [Fate::Stored(7), Fate::Stored(7)]);
-        let [single, batch] = fates(Some(503), "");
-        assert_eq!(single, Fate::Unknown(NOBODY.to_owned()));
-        assert!(matches!(batch, Fate::Refused(_)));
-        let [single, batch] = fates(None, r#"{"error":{"err_code":10054}}"#);
-        assert!(matches!(single, Fate::Rejected(_)) && matches!(batch, Fate::Refused(_)));
+        let stored = outcomes(None, r#"{"stream":"power","seq":7}"#);
+        assert_eq!(stored, [SendOutcome::Stored(7), SendOutcome::Stored(7)]);
+        let [single, batch] = outcomes(Some(503), "");
+        assert_eq!(single, SendOutcome::Unknown(NOBODY.to_owned()));
+        assert!(matches!(batch, SendOutcome::Refused(_)));
+        let [single, batch] = outcomes(None, r#"{"error":{"err_code":10054}}"#);
+        assert!(matches!(single, SendOutcome::Rejected(_)) && matches!(batch, SendOutcome::Refused(_)));
         for other in [r#"{"error":{"err_code":10077,"description":"maximum bytes exceeded"}}"#, "", "OK"] {
-            let [single, batch] = fates(None, other);
-            assert!(matches!(single, Fate::Unknown(_)) && single == batch, "{other}");
+            let [single, batch] = outcomes(None, other);
+            assert!(matches!(single, SendOutcome::Unknown(_)) && single == batch, "{other}");
         }
     }
 
@@ -188,7 +191,7 @@ mod tests {
         assert!(subject::is_batch_complaint(complaint));
         assert_eq!(refuse(&mut sent, complaint), 2);
         assert_eq!(refuse(&mut sent, complaint), 0, "those of a later one are counted once");
-        let is_refused = |sent: &Sent| matches!(sent.fate, Some(Fate::Refused(_)));
+        let is_refused = |sent: &Sent| matches!(sent.outcome, Some(SendOutcome::Refused(_)));
         assert_eq!(sent.each_ref().map(is_refused), [true, false, false, true]);
     }
 }

@@ -1,6 +1,6 @@
-//! Sends what is in the spool: in its order, each message with its place, from where the server has it. The server is asked
+//! Sends what is in the spool: in its order, each message with its place, from what the server has. The server is queried
 //! at each connection whether it still has what it confirmed last: where it does not, what the listed consumers lack is sent
-//! again, before anything newer. A consumer that misses something says so, and is sent that again as well.
+//! again, before anything newer. A consumer that misses something reports that, and is sent it again as well.
 
 mod progress;
 
@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::batching::Batching;
 use super::listed::{Listed, ListedConsumers};
 use super::rejected::Rejections;
-use super::sending::{Fate, Sent, confirmed, explained};
+use super::sending::{SendOutcome, Sent, confirmed, explained};
 use super::{WINDOW, look_up, note_refused, note_rejected, note_stored};
 use crate::spool::{Spool, Spooled, put};
 use crate::transport::nats::RETRY_INTERVAL;
@@ -57,7 +57,7 @@ pub(super) struct SpoolSender {
     pub(super) rejections: Rejections,
 }
 
-/// How far things are, in a file, so that a start knows what need not be sent again.
+/// How far things are, in a file, so that it is on record what need not be sent again.
 #[derive(Debug, Deserialize, Serialize)]
 struct Notes {
     version: u32,
@@ -100,7 +100,7 @@ impl SpoolSender {
         let stream = self.servers.address().stream.clone();
         let is_there = look_up(connection, &stream).await?;
         connection.subscribe(&position::subjects(self.spool.id()));
-        // Once it has read that, it has said what it does not allow.
+        // Once it has read that, it has reported what it does not allow.
         connection.settle().await?;
         self.listed.lock().trouble = None;
         while connection.has_early() {
@@ -122,7 +122,7 @@ impl SpoolSender {
         Ok(())
     }
 
-    /// The listed consumers cannot be heard: nothing is ever released.
+    /// Reports of the listed consumers cannot be received: nothing is ever released.
     fn positions_refused(&self, complaint: &str) {
         let endpoint = &self.servers.address().endpoint;
         tracing::error!(endpoint, "NATS: cannot receive the positions of the listed consumers: {complaint}");
@@ -154,7 +154,7 @@ impl SpoolSender {
         is_it
     }
 
-    /// Goes on after this number.
+    /// Continues after this number.
     fn go_to(&mut self, number: u64) {
         self.progress.go_to(number);
         self.listed.lock().reached = number;
@@ -163,7 +163,7 @@ impl SpoolSender {
     /// Sends what comes, until there will be no more.
     ///
     /// # Errors
-    /// When the connection is to be made anew; why.
+    /// When the connection is to be reopened; why.
     async fn send_all(
         &mut self,
         connection: &mut Connection,
@@ -277,15 +277,15 @@ impl SpoolSender {
             lacks = self.receive(message).or(lacks);
         })
         .await;
-        // After which message of the spool to go on, where one was not confirmed.
+        // After which message of the spool to continue, where one was not confirmed.
         let mut unconfirmed = None;
         let mut rest = window;
         for (run, sent) in runs.iter().zip(sent) {
             let (places, after) = rest.split_at(run.count.min(rest.len()));
             rest = after;
             let (Some((_, before)), Some((last, _))) = (places.first(), places.last()) else { continue };
-            match sent.fate {
-                Some(Fate::Stored(sequence)) => {
+            match sent.outcome {
+                Some(SendOutcome::Stored(sequence)) => {
                     note_stored(&self.link, &mut self.batching, run);
                     if unconfirmed.is_none() {
                         self.progress.confirm(last.number, sequence);
@@ -293,12 +293,12 @@ impl SpoolSender {
                     }
                     continue;
                 }
-                Some(Fate::Rejected(why)) => {
+                Some(SendOutcome::Rejected(why)) => {
                     places.iter().for_each(|(spooled, _)| self.reject(spooled, why));
                     continue;
                 }
-                Some(Fate::Refused(why)) => note_refused(&self.link, &mut self.batching, &why),
-                Some(Fate::Unknown(why)) => problem = problem.or(Some(why)),
+                Some(SendOutcome::Refused(why)) => note_refused(&self.link, &mut self.batching, &why),
+                Some(SendOutcome::Unknown(why)) => problem = problem.or(Some(why)),
                 None => {}
             }
             unconfirmed = unconfirmed.or(Some(*before));
@@ -311,7 +311,7 @@ impl SpoolSender {
         problem.map_or(Ok(()), |problem| Err(explained(problem, &stream)))
     }
 
-    /// Hears what is said of a consumer; returns after which number it lacks something.
+    /// Receives a report of a consumer's position; returns the number after which it lacks something.
     fn receive(&self, message: &Message) -> Option<u64> {
         if !position::is_standing(&message.subject) {
             return None;

@@ -1,5 +1,5 @@
-//! Two plugins that hear parts of what is published, die and come back with or without their record, and exchange
-//! accounts: what they come to is what one comes to that hears all of it.
+//! Two plugins that receive parts of what is published, die and come back with or without their record, and exchange
+//! accounts: their result is that of one that receives all of it.
 
 use std::collections::BTreeMap;
 
@@ -44,7 +44,7 @@ fn merge(one: &Account, other: &Account) -> Account {
         assert_eq!(
             (again.totals().energy, again.since()),
             (merged.totals().energy, merged.since()),
-            "what it has brings nothing more"
+            "what it has adds nothing more"
         );
     }
     let mut bytes = Vec::new();
@@ -60,7 +60,7 @@ fn check(one: &[Accounting], other: &[Accounting], joules: f64, since: u64) {
 }
 
 #[test]
-fn a_newcomer_has_the_whole_total_and_goes_on_with_what_it_received_meanwhile() {
+fn a_newcomer_has_the_whole_total_and_continues_with_what_it_received_meanwhile() {
     let old: Vec<_> = (101..=120).map(|second| message(100, second, (second - 100) * 10)).collect();
     let newcomer = [message(100, 119, 190), message(100, 124, 240)];
     check(&old, &newcomer, 240.0 - 10.0, 101);
@@ -84,11 +84,11 @@ fn a_session_that_one_alone_received_counts_whole() {
 
 #[test]
 fn of_two_publishers_at_the_same_time_nothing_is_counted_twice() {
-    // Each plugin heard another manager: the greater total stands, as it is.
+    // Each plugin received from another manager: the greater total stands, as it is.
     let one: Vec<_> = (101..=150).map(|second| message(100, second, (second - 100) * 10)).collect();
     let other: Vec<_> = (121..=150).map(|second| message(120, second, (second - 120) * 11)).collect();
     check(&one, &other, 490.0, 101);
-    // One has heard the first manager for longer, before it took up the second, and so counts less of that.
+    // One has received from the first manager for longer, before it took up the second, and so counts less of that.
     let long: Vec<_> = (101..=150)
         .map(|second| message(100, second, (second - 100) * 10))
         .chain((161..=200).map(|second| message(120, second, (second - 120) * 10)))
@@ -112,10 +112,10 @@ fn what_one_has_closed_is_closed() {
     let whole = account(&sessions);
     for from in 0..sessions.len() {
         for upto in [from, sessions.len() - 1, sessions.len() - 12, sessions.len() - 30] {
-            let upto = upto.max(from.saturating_sub(1)); // What neither heard is not told by the other.
+            let upto = upto.max(from.saturating_sub(1)); // What neither received is not reported by the other.
             let (one, other) = (account(&sessions[..=upto]), account(&sessions[from..]));
             let merged = merge(&one, &other).totals().energy;
-            // Of a session that both have closed, one of them from within it, nobody knows what both have of it.
+            // Of a session that both have closed, one of them from within it, it is unknown what both have of it.
             let is_open = upto >= 3 * 9;
             assert!(
                 merged <= whole.totals().energy && (merged == whole.totals().energy || !is_open),
@@ -163,7 +163,7 @@ fn a_publisher_that_only_the_other_has_received_is_not_taken_for_silent() {
     assert_eq!(refused, Err(crate::Refused::ConflictingPublisher));
 }
 
-/// A plugin in a world: what it heard, and whether it hears at all.
+/// A plugin in a world: what it received, and whether it receives at all.
 struct Plugin {
     account: Account,
     record: Account,
@@ -186,7 +186,7 @@ struct DeliveryFaults {
     forgets: bool,
 }
 
-/// Lets both hear a world's messages, each its own share of them, and returns them with what either has heard.
+/// Delivers a world's messages to both, each its own share of them, and returns them with what either has received.
 fn live(world: &World, dice: &mut Dice, delivery: &DeliveryFaults) -> ([Plugin; 2], Vec<(u64, Accounting)>) {
     let mut plugins = [Plugin::new(), Plugin::new()];
     let mut union = Vec::new();
@@ -198,7 +198,7 @@ fn live(world: &World, dice: &mut Dice, delivery: &DeliveryFaults) -> ([Plugin; 
         plugins[0].is_cut_off &= index != 0;
         plugins[1].is_cut_off &= index != late;
         let next = messages.get(index + 1);
-        // What the first message of all and the last of a curve tell is told by no other.
+        // What the first message of all and the last of a curve carry is in no other.
         let is_alone = index == 0 || next.is_none_or(|(_, next)| curve(&next.accounting) != curve(&message));
         let mut is_received = false;
         for (side, plugin) in plugins.iter_mut().enumerate() {
@@ -219,7 +219,7 @@ fn live(world: &World, dice: &mut Dice, delivery: &DeliveryFaults) -> ([Plugin; 
             }
             is_received = true;
             _ = plugin.account.credit(&message, now, world.max_gap);
-            // What is heard is on record within seconds; a disk may be put back to what it was before.
+            // What is received is on record within seconds; a disk may be put back to what it was before.
             if !delivery.forgets || dice.chance(0.2) {
                 plugin.record = plugin.account.clone();
             }
@@ -315,7 +315,7 @@ fn records_lost_on_the_way_never_make_energy() {
             DeliveryFaults { lose: dice.pick(&[0.0, 0.3]), exchange: dice.pick(&[0.01, 0.1]), forgets: true };
         let ([one, other], union) = live(&world, &mut dice, &delivery);
         let merged = merge(&one.account, &other.account);
-        // Each curve's highest point less its lowest, of all that was heard.
+        // Each curve's highest point less its lowest, of all that was received.
         let mut curves: BTreeMap<Timestamp, u64> = BTreeMap::new();
         for (_, message) in &union {
             let begin = message.curve.map_or(0, |curve| curve.begin.millijoules());

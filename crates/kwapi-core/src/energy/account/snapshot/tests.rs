@@ -36,7 +36,7 @@ fn version_2() -> Vec<(String, Vec<u64>, Account)> {
     golden(include_str!("version_2.txt"), Account::decode_version_2)
 }
 
-/// The accounts of a golden file: name, what is said of them, and the account that is read.
+/// The accounts of a golden file: name, their numbers, and the account that is read.
 fn golden(file: &str, decode: Decode) -> Vec<(String, Vec<u64>, Account)> {
     file.lines()
         .filter(|line| !line.starts_with('#'))
@@ -50,7 +50,7 @@ fn golden(file: &str, decode: Decode) -> Vec<(String, Vec<u64>, Account)> {
 }
 
 #[test]
-fn accounts_of_earlier_versions_go_on_with_their_totals() {
+fn accounts_of_earlier_versions_continue_with_their_totals() {
     let version_1 = golden(include_str!("version_1.txt"), Account::decode_version_1);
     let versions = [version_1, version_2()];
     assert_eq!(versions.each_ref().map(Vec::len), [8, 8]);
@@ -69,9 +69,9 @@ fn accounts_of_earlier_versions_go_on_with_their_totals() {
     }
 }
 
-/// Credits what comes after unsupported account version 2 was read, and says to which energy (J) and time (measured, unknown; s)
-/// it comes.
-fn go_on(name: &str, messages: &[Accounting]) -> (f64, u64, u64) {
+/// Credits what comes after unsupported account version 2 was read, and returns the energy (J) and time (measured,
+/// unknown; s) that result.
+fn credited_after(name: &str, messages: &[Accounting]) -> (f64, u64, u64) {
     let (_, _, mut account) = version_2().into_iter().find(|(found, ..)| found == name).unwrap();
     account.resume(Duration::from_secs(1_000));
     for message in messages {
@@ -83,21 +83,21 @@ fn go_on(name: &str, messages: &[Accounting]) -> (f64, u64, u64) {
 
 #[test]
 fn open_sessions_of_version_2_are_credited_from_where_they_were() {
-    assert_eq!(go_on("one-session", &[message(0, 9, 810)]), (540.0, 6, 0));
-    // Known already, and late but within what is told apart.
-    assert_eq!(go_on("one-session", &[message(0, 8, 720), message(0, 7, 630)]), (450.0, 5, 0));
-    // Earlier than all that was heard: it may have been credited since the account began to count. It is not.
-    assert_eq!(go_on("one-session", &[message(0, 2, 180)]), (450.0, 5, 0));
+    assert_eq!(credited_after("one-session", &[message(0, 9, 810)]), (540.0, 6, 0));
+    // Known already, and late but within what is distinguished.
+    assert_eq!(credited_after("one-session", &[message(0, 8, 720), message(0, 7, 630)]), (450.0, 5, 0));
+    // Earlier than all that was received: it may have been credited since the account began to count. It is not.
+    assert_eq!(credited_after("one-session", &[message(0, 2, 180)]), (450.0, 5, 0));
     // A successor, after 91 s of which nothing is known.
-    assert_eq!(go_on("one-session", &[message(99, 100, 30)]), (480.0, 6, 91));
+    assert_eq!(credited_after("one-session", &[message(99, 100, 30)]), (480.0, 6, 91));
     // The last but one of six sessions, 5 s after its newest: no time of the sixth's.
-    assert_eq!(go_on("six-sessions", &[message(400, 409, 450)]).0, 1_350.0);
-    assert_eq!(go_on("legacy-then-session", &[message(7, 14, 140)]), (620.0, 11, 3));
-    assert_eq!(go_on("empty", &[message(0, 3, 33), message(0, 4, 44)]), (11.0, 1, 0));
+    assert_eq!(credited_after("six-sessions", &[message(400, 409, 450)]).0, 1_350.0);
+    assert_eq!(credited_after("legacy-then-session", &[message(7, 14, 140)]), (620.0, 11, 3));
+    assert_eq!(credited_after("empty", &[message(0, 3, 33), message(0, 4, 44)]), (11.0, 1, 0));
 }
 
 #[test]
-fn a_legacy_account_of_version_2_goes_on() {
+fn a_legacy_account_of_version_2_continues() {
     let (_, _, mut account) = version_2().into_iter().find(|(name, ..)| name == "legacy").unwrap();
     account.resume(Duration::from_secs(1_000));
     for second in [60, 61] {
@@ -143,7 +143,7 @@ fn an_account_is_read_as_it_was_written() {
     account.encode(&mut bytes);
     let bytes = bytes.strip_prefix(b"before").unwrap();
     let read = Account::decode(bytes).unwrap();
-    // What is known only to this process is the rival and when its publisher was last heard.
+    // What is known only to this process is the rival and when its publisher was last received from.
     assert!(account.has_conflict());
     let kept = Account { rival: None, received_us: 0, is_resumed: false, ..account };
     assert_eq!(read, kept);
@@ -227,7 +227,7 @@ fn an_account_with_one_session_is_small() {
 
 proptest::proptest! {
     #[test]
-    fn noise_is_no_account_or_one_that_goes_on(noise: Vec<u8>, flipped: proptest::sample::Index, bit in 0..8) {
+    fn noise_is_no_account_or_one_that_continues(noise: Vec<u8>, flipped: proptest::sample::Index, bit in 0..8) {
         let mut bytes = Vec::new();
         rich().encode(&mut bytes);
         let index = flipped.index(bytes.len());

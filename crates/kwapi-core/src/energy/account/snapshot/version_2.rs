@@ -14,9 +14,9 @@ pub(super) struct AccountVersion2<C> {
     last: Timestamp,
     closed: TotalsVersion2,
     sessions: Vec<SessionVersion2>,
-    /// Whether the first session ever heard was among these.
+    /// Whether the first session ever received was among these.
     _first_is_open: bool,
-    /// Another publisher that had been refused. It is heard again, or it is gone.
+    /// Another publisher that had been refused. It sends again, or it is gone.
     _other_publisher: Option<C>,
     lost: u64,
 }
@@ -96,7 +96,7 @@ impl<C> From<AccountVersion2<C>> for super::Account {
 
 impl From<&SessionVersion2> for Run {
     fn from(old: &SessionVersion2) -> Self {
-        // Its lowest message is said to be its first, which nothing comes before: what it had is in the totals.
+        // Its lowest message is taken for its first, with nothing before it: what it had is in the totals.
         let top =
             Point { seq: old.seq_max, stamp: old.last, begin: Energy::ZERO, totals: old.highest.into() };
         Self {

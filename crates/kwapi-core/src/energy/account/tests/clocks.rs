@@ -1,9 +1,9 @@
-//! Wall time where clocks are set or drift, and where a run was not heard from its begin.
+//! Wall time where clocks are set or drift, and where a run was not received from its begin.
 
 use super::rules::{Plugin, Publisher, joules};
 use super::*;
 
-/// A plugin that has heard ours from 1 000 to 1 050.
+/// A plugin that has received ours from 1 000 to 1 050.
 fn plugin() -> Plugin {
     let mut plugin = Plugin::default();
     plugin.follow(&Publisher::new(1_000), 1_000..=1_050);
@@ -76,7 +76,7 @@ fn statuses_from_before_the_first_message_received_do_not_count() {
     );
 }
 
-/// The clock was set forward by an hour before the first message heard of a session that follows.
+/// The clock was set forward by an hour before the first message received of a session that follows.
 #[test]
 fn a_step_before_the_first_message_received_of_a_session_is_unknown() {
     let mut plugin = plugin();

@@ -1,10 +1,11 @@
-//! What curves are good for: the highest point heard less the lowest known, whatever the order of their runs' points.
+//! What curves are good for: the highest point received less the lowest known, whatever the order of their runs' points.
 
 use super::rules::{Publisher, WATTS, joules};
 use super::*;
 use crate::CurvePoint;
 
-/// Hears runs of one curve, each with the points (in joules) at which its session begins and stands, a message a point.
+/// Receives runs of one curve, each with the points (in joules) at which its session begins and stands, a message a
+/// point.
 fn account_of(runs: &[&[(u64, u64)]]) -> Account {
     let mut account = Account::default();
     for (run, points) in (1..).zip(runs) {

@@ -1,4 +1,4 @@
-//! Who is heard when: what is silent, what is the present, whose message begins where, to the microsecond.
+//! Which publisher is received when: what is silent, what is the present, whose message begins where, to the microsecond.
 
 use super::rules::{Plugin, Publisher, WATTS, joules};
 use super::*;
@@ -11,7 +11,7 @@ fn receive_at(account: &mut Account, received_at: Duration, message: &Accounting
     account.credit(message, received_at, GAP)
 }
 
-/// Ours of 1 000 to 1 020, heard then, and another that overlaps it.
+/// Ours of 1 000 to 1 020, received then, and another that overlaps it.
 fn two() -> (Plugin, Publisher) {
     let mut plugin = Plugin::default();
     plugin.follow(&Publisher::new(1_000), 1_000..=1_020);
@@ -41,9 +41,9 @@ fn after_a_restart_of_the_plugin_nobody_is_silent_at_once() {
     assert!(receive_at(&mut account, received_at, &rival.at(1_050)).is_ok());
 }
 
-/// Whoever credits on a copy keeps the copy: it must know all that the account does.
+/// Whoever credits on a copy keeps the copy: it must hold all that the account does.
 #[test]
-fn a_copy_knows_who_was_received_when_and_who_was_refused() {
+fn a_copy_holds_who_was_received_when_and_who_was_refused() {
     let (mut plugin, rival) = two();
     plugin.receive(1_021, rival.at(1_020));
     let mut copy = Account::default();
@@ -73,7 +73,7 @@ fn a_predecessor_that_is_received_on_is_no_conflict_and_hides_none() {
     assert_eq!((plugin.refused, conflict.is_some(), plugin.account.conflict()), (1, true, conflict));
 }
 
-/// The session of tomorrow is silent: what the one before says later than all that was heard is the present.
+/// The session of tomorrow is silent: what the one before sends later than all that was received is the present.
 #[test]
 fn a_predecessor_is_the_present_only_while_its_successor_is_silent_and_not_with_what_is_older() {
     let former = Publisher::new(1_000);
@@ -196,7 +196,7 @@ fn the_time_of_legacy_messages_is_the_plugins_monotonic_time_where_a_clock_was_s
             .unwrap();
     }
     assert_eq!((account.totals().measured_ms, account.totals().unknown_ms), (20_000, 3_590_000));
-    // A plugin that was down for less than a second knows nothing of it.
+    // A plugin that was down for less than a second has nothing of it.
     account.resume(Duration::from_secs(100));
     let at = Timestamp::from_micros(4_610_500_000);
     account.credit_legacy(Watts(10.0), at, Duration::from_secs(100), GAP).unwrap();

@@ -42,11 +42,11 @@ fn a_curve_named_as_the_newest_run_is_no_follower() {
     plugin.follow(&set_back, 1_060..=1_100);
     let other = Publisher { session: 1_300, ..Publisher::on_curve(1_110, 1_200, 2, 50_000) };
     plugin.follow(&other, 1_110..=1_120);
-    // Of its first run nobody knows whose it was.
+    // Of its first run it is unknown whose it was.
     assert_eq!((plugin.refused, plugin.account.totals().energy), (0, joules(10_000 + 1_000)));
 }
 
-/// A new curve of which the second run is heard first: all of it counts, and the first run is late.
+/// A new curve of which the second run is received first: all of it counts, and the first run is late.
 #[test]
 fn a_new_curve_counts_from_its_begin_though_its_second_run_is_received_first() {
     let mut plugin = Plugin::default();
@@ -90,7 +90,7 @@ fn a_publisher_without_records_counts_from_where_its_curve_or_run_began() {
     }
 }
 
-/// A session between two others, all heard late.
+/// A session between two others, all received late.
 fn receive_between(session: u64, stamp: u64) -> Result<(), Refused> {
     let mut plugin = Plugin::default();
     plugin.follow(&Publisher::new(1_000), 1_000..=1_050);

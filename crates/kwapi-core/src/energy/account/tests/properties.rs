@@ -91,7 +91,7 @@ impl Plugin {
 }
 
 /// A delivery of a world's log that loses, repeats and reorders. The first message stays, and the last of each curve, as
-/// what it alone tells is lost with it.
+/// what it alone carries is lost with it.
 fn mangle(dice: &mut Dice, log: &[(u64, Message)], lose: f64) -> Vec<Accounting> {
     let messages: Vec<Accounting> = log.iter().map(|(_, message)| message.accounting).collect();
     let curve = |message: &Accounting| message.curve.map_or(message.session, |curve| curve.id);
@@ -122,7 +122,7 @@ fn in_order(messages: &[Accounting]) -> Vec<Accounting> {
     sorted
 }
 
-/// Hears all within `max_gap`: nobody is silent.
+/// Receives all within `max_gap`: nobody is silent.
 fn receive_at_once(messages: &[Accounting], max_gap: Duration) -> Plugin {
     let mut plugin = Plugin::new(max_gap);
     for message in messages {

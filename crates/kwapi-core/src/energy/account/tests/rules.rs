@@ -3,7 +3,7 @@
 use super::*;
 use crate::CurvePoint;
 
-/// A publisher of one watt a second's worth a second: joules, seconds and stamps are easily told apart by size.
+/// A publisher of one watt a second's worth a second: joules, seconds and stamps differ in size.
 #[derive(Clone, Copy)]
 pub(super) struct Publisher {
     pub(super) session: u64,
@@ -51,7 +51,7 @@ pub(super) fn joules(joules: u64) -> Energy {
     Energy::from_millijoules(joules * 1_000)
 }
 
-/// An account that hears messages at true seconds.
+/// An account that receives messages at true seconds.
 #[derive(Default)]
 pub(super) struct Plugin {
     pub(super) account: Account,
@@ -66,7 +66,7 @@ impl Plugin {
         assert!(self.account.totals().energy >= before, "the total fell at {second}");
     }
 
-    /// Hears a publisher's readings as they are made.
+    /// Receives a publisher's readings as they are made.
     pub(super) fn follow(&mut self, publisher: &Publisher, seconds: std::ops::RangeInclusive<u64>) {
         for second in seconds.step_by(10) {
             self.receive(second, publisher.at(second));
@@ -93,7 +93,7 @@ fn a_new_curve_counts_from_its_begin_though_its_first_messages_were_lost() {
 
 #[test]
 fn a_curve_that_began_beside_another_counts_from_the_run_that_came_after() {
-    // Its first run was somebody else's; of the second, which began after ours was last heard, all counts.
+    // Its first run was somebody else's; of the second, which began after ours was last received, all counts.
     let mut plugin = Plugin::default();
     plugin.follow(&Publisher::new(1_000), 1_000..=1_100);
     let second_run = Publisher::on_curve(1_150, 900, 2, 77_000);
@@ -159,7 +159,7 @@ fn what_is_below_the_highest_point_is_cut_from_the_run_that_measured_it() {
         let totals = plugin.account.totals();
         assert_eq!((totals.energy, totals.bridged), (joules(total), Energy::ZERO), "at {second}");
     }
-    // The register tells only now of what it advanced in the stop: run 2's begin rises by 6 kJ, of which 2 kJ are bridged.
+    // The register reports only now what it advanced in the stop: run 2's begin rises by 6 kJ, of which 2 kJ are bridged.
     let ticked = Publisher::on_curve(1_300, 1_000, 2, 21_000);
     plugin.receive(1_360, ticked.at(1_360));
     let totals = plugin.account.totals();
@@ -172,7 +172,7 @@ fn what_a_wrong_clock_passed_over_takes_its_status_once_it_is_lived_through() {
     plugin.follow(&Publisher::new(1_000), 1_000..=1_050);
     let ahead = Publisher { offset: 86_400, ..Publisher::new(1_000) };
     plugin.follow(&ahead, 1_060..=1_110);
-    // A day of which nothing is known, as far as stamps tell.
+    // A day of which nothing is known, as far as stamps show.
     plugin.check(11_000, [110, 0, 86_400]);
     let right = Publisher { session: 87_511, from: 1_120, ..Publisher::new(1_120) };
     plugin.follow(&right, 1_120..=1_990);
@@ -182,8 +182,8 @@ fn what_a_wrong_clock_passed_over_takes_its_status_once_it_is_lived_through() {
 
 #[test]
 fn credited_time_begins_with_the_first_reading_and_not_with_a_session_id_in_the_future() {
-    // The host booted a day ahead; what it sent then was refused by the bus. Its clock is mended, and the session goes on
-    // under an id of tomorrow.
+    // The host booted a day ahead; what it sent then was refused by the bus. Its clock is corrected, and the session
+    // continues under an id of tomorrow.
     let mut plugin = Plugin::default();
     plugin.follow(&Publisher::new(1_000), 1_000..=1_050);
     let next = Publisher { session: 87_470, ..Publisher::new(1_056) };
@@ -197,7 +197,7 @@ fn a_session_of_an_absurd_id_hides_neither_energy_nor_watts() {
     plugin.follow(&Publisher::new(1_000), 1_000..=1_050);
     let absurd = Accounting { session: Timestamp::from_micros(1 << 63), ..Publisher::new(1_052).at(1_052) };
     plugin.receive(1_052, absurd);
-    // The session before, and one after a restart, go on as if nothing had been.
+    // The session before, and one after a restart, continue as if nothing had happened.
     plugin.follow(&Publisher::new(1_000), 1_060..=1_100);
     assert_eq!(plugin.account.last().seconds(), 1_100, "what is shown is the present");
     plugin.follow(&Publisher::new(1_110), 1_110..=1_200);
@@ -213,7 +213,7 @@ fn what_is_stamped_before_the_begin_keeps_its_energy_and_gains_no_time() {
     plugin.follow(&set_back, 1_060..=1_100);
     assert_eq!(plugin.account.since().seconds(), 1_000);
     plugin.check(10_000, [50, 0, 0]);
-    // It reaches the begin, and what was covered, and goes on from there.
+    // It reaches the begin, and what was covered, and continues from there.
     plugin.follow(&set_back, 1_110..=1_600);
     plugin.check(60_000, [100, 0, 0]);
 }
@@ -231,7 +231,7 @@ fn a_rival_counts_from_its_first_message_after_ours_was_last_received() {
         Some(Conflict { credited: Timestamp::from_seconds(1_000), refused: Timestamp::from_seconds(990) })
     );
     plugin.follow(&rival, 1_060..=1_100);
-    // Its message of 1050 was heard after ours of 1050, and is where it begins.
+    // Its message of 1050 was received after ours of 1050, and is where it begins.
     plugin.check(5_000 + 5_000, [100, 0, 0]);
     assert_eq!(plugin.account.conflict(), None);
 }
@@ -265,7 +265,7 @@ fn an_account_never_returns_to_a_curve_that_another_has_followed() {
     assert_eq!(plugin.refused, 1);
     plugin.follow(&other, 1_110..=1_120);
     plugin.follow(&back, 1_125..=1_205);
-    // Ours was heard last at 1120; the rival's message of 1125 is where it begins.
+    // Ours was last received at 1120; the rival's message of 1125 is where it begins.
     assert_eq!(plugin.account.totals().energy, joules(5_000 + 6_000 + 8_000));
 }
 
@@ -285,7 +285,7 @@ fn a_stop_is_bridged_by_what_the_curve_reports_and_a_late_tail_makes_it_measured
 
 #[test]
 fn a_session_that_has_no_curve_any_more_is_the_same_session() {
-    // The state cannot be written: the register's curve is left, the session's own sums go on.
+    // The state cannot be written: the register's curve is left, the session's own sums continue.
     let mut plugin = Plugin::default();
     plugin.follow(&Publisher::on_curve(1_000, 1_000, 1, 0), 1_000..=1_050);
     let run_2 = Publisher::on_curve(1_060, 1_000, 2, 6_000);
@@ -327,7 +327,7 @@ fn a_message_that_contradicts_what_was_received_does_not_lower_the_total() {
     let mut plugin = Plugin::default();
     let publisher = Publisher::new(1_000);
     plugin.follow(&publisher, 1_050..=1_100);
-    // Its message 3 had more energy than its message 9, it says.
+    // Its message 3 had more energy than its message 9, by its own account.
     let odd = Accounting { totals: publisher.at(1_090).totals, ..publisher.at(1_030) };
     plugin.receive(1_101, odd);
     assert_eq!(plugin.account.totals().energy, joules(5_000));
@@ -347,7 +347,7 @@ fn wall_time_that_readings_cover_is_theirs_before_any_stops() {
 
 #[test]
 fn the_time_before_a_rival_of_which_no_register_reports_is_unknown() {
-    // A publisher that began anew under an id before ours, when ours was gone.
+    // A publisher that started afresh under an id before ours, when ours was gone.
     let mut plugin = Plugin::default();
     plugin.follow(&Publisher::new(1_000), 1_000..=1_050);
     let rival = Publisher { session: 995, ..Publisher::new(1_090) };

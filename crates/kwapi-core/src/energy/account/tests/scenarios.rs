@@ -6,7 +6,7 @@ use super::*;
 use crate::ProbeId;
 use crate::energy::scenarios::{self, Answer, Expected, Scenario};
 
-/// Delivers a scenario's messages as it says, each answer and total being what it says.
+/// Delivers a scenario's messages as it specifies, each response and total being as it specifies.
 fn deliver(scenario: &Scenario) -> BTreeMap<ProbeId, Account> {
     let name = &scenario.name;
     let mut accounts: BTreeMap<ProbeId, Account> = BTreeMap::new();
@@ -60,7 +60,7 @@ fn check_end(name: &str, account: &Account, expected: &Expected, newest: Timesta
     assert_eq!(newest, expected.newest_stamp, "{name}: newest stamp");
     let known = [totals.measured_ms, totals.estimated_ms, totals.bridged_ms];
     assert_eq!(known, expected.milliseconds[..3], "{name}: time");
-    // Unknown time is what is left. A vector tells it up to the newest stamp, the account up to the present, which is
+    // Unknown time is what is left. A vector has it up to the newest stamp, the account up to the present, which is
     // before that while the clock has been set back.
     let left =
         |to: Timestamp| (to.since(expected.since).as_millis() as u64).saturating_sub(known.iter().sum());

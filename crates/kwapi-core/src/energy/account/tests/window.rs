@@ -1,4 +1,4 @@
-//! Of a run the last 64 messages are told apart, and its lowest however far back.
+//! Of a run the last 64 messages are distinguished, and its lowest however far back.
 
 use super::*;
 

@@ -3,7 +3,7 @@
 use super::super::coverage::Coverage;
 use crate::{Increment, Piece, RowStep};
 
-/// Of a longer stretch no minutes are told, as none are kept so long…
+/// Of a longer stretch no minutes are written, as none are kept so long…
 const MINUTES_MAX_MS: u64 = 7 * 86_400_000;
 /// …and of one longer than this only days.
 const QUARTERS_MAX_MS: u64 = 400 * 86_400_000;
@@ -48,7 +48,7 @@ pub(super) struct Spread<'a> {
 }
 
 impl Spread<'_> {
-    /// Tells the pieces of a stretch, in order: rows get their share of what is left, so that all of it is told.
+    /// Emits the pieces of a stretch, in order: rows get their share of what is left, so that all of it is emitted.
     pub(super) fn lay(&mut self, laid: &Laid, each: &mut impl FnMut(Piece)) {
         let (mut from, to) = (laid.begin(), laid.to);
         let wall = to.saturating_sub(from);

@@ -35,10 +35,10 @@ impl Trace {
                 }
                 Some(mut highest) => {
                     let begun = milliseconds(run.begin);
-                    if !step.goes_on && begun > highest {
+                    if !step.continues && begun > highest {
                         highest = begun.min(at); // Nobody is known to have counted before.
                     }
-                    if step.goes_on || step.stop != Energy::ZERO {
+                    if step.continues || step.stop != Energy::ZERO {
                         stretches.stop(highest.min(at), at, step.stop, since);
                     }
                     at

@@ -22,7 +22,7 @@ struct Book {
 type Sums = BTreeMap<(RowStep, u64), Increment>;
 
 impl Book {
-    /// Hears a message; answers the rows that it wrote.
+    /// Receives a message; returns the rows that it wrote.
     fn receive(&mut self, message: &Accounting, received_at: Duration, max_gap: Duration) -> Vec<WrittenRow> {
         let Ok(credit) = self.account.credit(message, received_at, max_gap) else { return Vec::new() };
         let mut pieces = Vec::new();
@@ -193,7 +193,7 @@ fn in_any_order_twice_and_restarted_the_rows_are_those_of_in_order() {
             assert_eq!(one.ms, two.ms, "{seed}: {key:?}: time");
         }
         placed_otherwise += u64::from(!apart.mj.iter().all(|mj| *mj == 0));
-        // Where watts had overshot a coarse register by part of a tick, and a late message tells so, that part is taken
+        // Where watts had overshot a coarse register by part of a tick, and a late message shows that, that part is taken
         // from a stretch whose messages are not kept any more.
         let allowed = if world.tick <= 3_600_000 { 0 } else { world.tick as i64 };
         assert!(apart.mj.iter().all(|mj| *mj <= allowed), "{seed}: {apart:?}, ticks of {}", world.tick);
@@ -240,7 +240,7 @@ fn whatever_clocks_registers_and_the_journal_do_the_rows_add_up_to_the_account()
             }
         }
         let joules = [totals.measured(), totals.estimated, totals.bridged].map(signed);
-        // Of what the journal has lost the next record tells; the last may be among it.
+        // What the journal has lost shows in the next record; the last may be among it.
         let short: i64 = joules.iter().sum::<i64>() - sum.energy_mj();
         assert!(short == 0 || book.trace.register() != Some(joules), "{seed}: {short} mJ");
         assert_eq!(sum, quarters, "{seed}");
@@ -320,7 +320,7 @@ fn begun_later_it_reports_what_came_since() {
     assert_eq!(sums_from(3, &messages), (0, 1));
 }
 
-/// A ledger that is begun with the first message heard of a session: what it carries came before.
+/// A ledger that is begun with the first message received of a session: what it carries came before.
 #[test]
 fn begun_with_a_session_that_follows_it_reports_what_came_after_that_message() {
     let messages =
@@ -330,7 +330,7 @@ fn begun_with_a_session_that_follows_it_reports_what_came_after_that_message() {
 }
 
 #[test]
-fn an_account_that_began_anew_is_followed_from_there() {
+fn an_account_that_started_afresh_is_followed_from_there() {
     let (mut trace, mut pieces) = (Trace::default(), Vec::new());
     let mut sum = Increment::default();
     for messages in

@@ -43,7 +43,7 @@ fn a_value_far_above_all_that_was_seen_is_counted_once_the_next_does_not_confirm
     outliers.judge(Some(60_001.0), true, 20_000.0, None);
     assert!(outliers.is_last());
     outliers.judge(Some(ABSURD), true, 100.0, Some(Watts(2e7)));
-    assert!(!outliers.is_last(), "the operator knows better");
+    assert!(!outliers.is_last(), "the operator's setting decides");
 }
 
 #[test]

@@ -57,9 +57,9 @@ fn the_first_tick_does_not_take_back_what_watts_alone_have_counted() {
     assert_eq!(meter.totals().energy.joules(), 20_000.0 + 2.0 * 3_600.0);
 }
 
-/// An entry without one, as of a register that was not believed.
+/// An entry without one, as of a register that was not trusted.
 #[test]
-fn a_register_that_goes_on_without_an_anchor_gets_one() {
+fn a_register_that_continues_without_an_anchor_gets_one() {
     let mut meter = Integrator::new(MAX_GAP);
     meter.resume(at(100.0), &observation(100.0, &watt_hours(9)), Energy::from_watt_hours(2));
     let anchor = meter.anchor.as_deref().copied().unwrap();
@@ -104,7 +104,7 @@ fn a_register_that_is_stated_now_and_then_is_no_jump() {
     );
 }
 
-/// How long a register that counts so many percent of the watts is believed, in seconds of an hour.
+/// How long a register that counts so many percent of the watts is trusted, in seconds of an hour.
 fn trusted_for(percent: u64) -> u32 {
     let mut meter = Integrator::new(MAX_GAP);
     for second in 0..3_600_u32 {

@@ -1,4 +1,4 @@
-//! What an entry of the state lets go on, each condition by itself, at its very bound.
+//! What an entry of the state allows to continue, each condition by itself, at its very bound.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -173,7 +173,7 @@ fn one_absurd_sample_in_the_first_reading_of_a_register_is_nothing() {
     assert_eq!(world.credited(), 9_000, "another register");
 }
 
-/// The register counts a tenth of what the watts say. In the very reading that convicts it one sample is absurd.
+/// The register counts a tenth of what the watts show. In the very reading that convicts it one sample is absurd.
 #[test]
 fn one_absurd_sample_in_the_reading_that_convicts_a_register_is_nothing() {
     let mut world = Small::new(Meter::exact("m"));
@@ -255,7 +255,7 @@ fn a_tick_in_a_short_stop_is_no_jump() {
 
 /// A meter counts in steps of its own: what it used in ten seconds may come in a stop of one.
 #[test]
-fn a_register_that_is_refreshed_in_steps_goes_on_over_a_short_stop() {
+fn a_register_that_is_refreshed_in_steps_continues_over_a_short_stop() {
     let mut world = Small::new(Meter::exact("m"));
     world.read([0, 10, 20]);
     world.stop();
@@ -329,7 +329,7 @@ fn a_register_seen_later_begins_its_curve_there() {
     assert_eq!(world.credited(), 9_000);
 }
 
-/// Without watts a register tells what its outlet draws, and a load that rises loses no more than one reading.
+/// Without watts a register shows what its outlet draws, and a load that rises loses no more than one reading.
 #[test]
 fn a_register_alone_learns_its_load_and_takes_no_jump() {
     let mut world = Small::new(Meter::exact("m"));

@@ -10,7 +10,7 @@ use crate::{
     Timestamp, Watts,
 };
 
-/// A meter that says its serial number, at 100 W.
+/// A meter that reports its serial number, at 100 W.
 fn with_serial(serial: &str) -> Small {
     Small::new(Meter { offset: 5_000_000, serial: Some(serial.to_owned()), ..Meter::exact("m") })
 }
@@ -44,7 +44,7 @@ fn a_serial_number_not_read_once_hides_no_swap_in_a_stop() {
             world.read([50]);
         }
         world.stop();
-        // The next process cannot ask the device at first, or could not to the end of the one before.
+        // The next process cannot query the device at first, or could not to the end of the one before.
         world.meter.serial = None;
         world.read([60, 70]);
         world.stop();
@@ -57,7 +57,7 @@ fn a_serial_number_not_read_once_hides_no_swap_in_a_stop() {
 }
 
 #[test]
-fn the_same_serial_number_read_again_goes_on() {
+fn the_same_serial_number_read_again_continues() {
     let mut world = with_serial("A");
     world.read([0, 10]);
     world.meter.serial = None;
@@ -140,7 +140,7 @@ fn at(path: &str) -> Register {
 }
 
 #[test]
-fn of_several_registers_on_record_the_one_that_is_read_goes_on() {
+fn of_several_registers_on_record_the_one_that_is_read_continues() {
     let mut past = process(Vec::new(), 50, &at("a")).1;
     past.extend(process(Vec::new(), 0, &at("b")).1);
     let curve = process(past, 100, &at("b")).0.curve.unwrap();
@@ -149,7 +149,7 @@ fn of_several_registers_on_record_the_one_that_is_read_goes_on() {
 
 /// A sum that a driver makes of registers counts since it opened them.
 #[test]
-fn a_register_of_a_session_goes_on_from_nothing() {
+fn a_register_of_a_session_continues_from_nothing() {
     let past = process(Vec::new(), 0, &at("a")).1;
     let of_session = Register { is_of_session: true, ..at("a") };
     let (first, left) = process(past, 100, &of_session);
@@ -166,7 +166,7 @@ fn what_an_outlet_without_a_register_draws_is_known_after_a_restart() {
     assert!(!world.source.as_ref().unwrap().session.integrator().unwrap().is_outlier());
 }
 
-/// What a coarse register told of the power is no evidence against that register.
+/// What a coarse register gave of the power is no evidence against that register.
 #[test]
 fn power_derived_from_a_register_does_not_convict_it() {
     let limits =
@@ -193,7 +193,7 @@ fn power_derived_from_a_register_does_not_convict_it() {
 }
 
 #[test]
-fn a_device_that_was_restarted_meanwhile_goes_on_from_nothing() {
+fn a_device_that_was_restarted_meanwhile_continues_from_nothing() {
     let started = |second| Register { started_at: Some(Timestamp::from_seconds(second)), ..at("a") };
     for (then, now, run) in [(5_000, 5_010, 2), (5_000, 9_000, 1)] {
         let past = process(Vec::new(), 0, &started(then)).1;

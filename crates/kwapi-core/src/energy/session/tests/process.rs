@@ -81,13 +81,13 @@ impl Process {
         self.session.record(&sample, &clocks)
     }
 
-    /// What the state is to be told.
+    /// What the state is to record.
     pub(super) fn keep(&mut self) -> Option<Keep> {
         let clocks = Clocks { wall: self.wall(), boottime: Duration::from_millis(self.now), boot: self.boot };
         self.session.keep(&id("p"), &clocks)
     }
 
-    /// At `second`, 100 W and a register that counts them: what the state is told (sync, alone), and the message.
+    /// At `second`, 100 W and a register that counts them: what the state records (sync, alone), and the message.
     pub(super) fn at(&mut self, second: u64) -> (Option<(bool, bool)>, Accounting) {
         self.now = second * 1000;
         self.read(Some(100.0), Some(second * 100_000));

@@ -1,4 +1,4 @@
-//! What holds in every world, of what its source publishes, heard whole and in order.
+//! What holds in every world, of what its source publishes, received whole and in order.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::{Timestamp, Watts};
 
 const TRUSTED: Option<Watts> = Some(Watts(1_000.0));
 
-/// What whoever hears all of it in order credits: of the first curve what comes after its first message, of each other
+/// What whoever receives all of it in order credits: of the first curve what comes after its first message, of each other
 /// curve (or session without one) all of it.
 pub(super) fn credited<'a>(messages: impl IntoIterator<Item = &'a Message>) -> u64 {
     let mut highest: BTreeMap<Timestamp, u64> = BTreeMap::new();
@@ -67,8 +67,8 @@ fn a_trusted_register_is_right_to_three_ticks_over_any_stops() {
     });
 }
 
-/// Meters that say their register now and then. While it is not read the watts are all there is, and are taken for the time
-/// before them; then the register has the last word again. A process that begins without it begins another session.
+/// Meters that report their register now and then. While it is not read the watts are all there is, and are taken for
+/// the time before them; then the register is decisive again. A process that begins without it begins another session.
 #[test]
 fn a_register_that_is_not_always_read_loses_nothing_and_makes_no_more_than_the_watts() {
     let mut compared = 0;

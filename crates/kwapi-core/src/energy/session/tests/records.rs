@@ -1,4 +1,4 @@
-//! What the state is told, when, and what of it must be on disk first.
+//! What the state records, when, and what of it must be on disk first.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -97,7 +97,7 @@ fn a_register_of_a_session_in_the_place_of_one_is_another() {
 
 /// Another register, which is read only later.
 #[test]
-fn a_curve_goes_on_with_a_register_that_is_read_later() {
+fn a_curve_continues_with_a_register_that_is_read_later() {
     let mut process = Process::new(Vec::new());
     let curve = process.at(0).1.curve;
     process.register = register("b");
@@ -119,7 +119,7 @@ fn a_register_that_is_first_read_is_synced_alone() {
     assert_eq!((record, message.session, message.seq), (ALONE, wall(0), 0));
 }
 
-/// The reading in which the register is first read says no power, and the clock is set back in the next.
+/// The reading in which the register is first read has no power, and the clock is set back in the next.
 #[test]
 fn a_curve_that_begins_unpublished_counts_from_nothing() {
     let mut process = Process::new(Vec::new());

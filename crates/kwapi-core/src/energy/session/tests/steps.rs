@@ -104,7 +104,7 @@ fn a_run_that_begins_unpublished_is_followed_where_it_began() {
     assert_eq!((curve.run, curve.begin.millijoules() / 1000), (3, 6_000));
 }
 
-/// A gap right after a stop: what the register tells of it is the gap's, and not the stop's.
+/// A gap right after a stop: what the register gives of it is the gap's, and not the stop's.
 #[test]
 fn a_gap_after_a_stop_is_the_runs_own() {
     let mut process = Process::new(Vec::new());

@@ -1,4 +1,4 @@
-//! A site whose manager comes and goes, and the devices whose registers go on.
+//! A site whose manager comes and goes, and the devices whose registers continue.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -157,7 +157,7 @@ impl Site {
         of_probe.filter_map(|measurement| measurement.accounting).collect()
     }
 
-    /// Which probes are said to be read from one register, and with which other.
+    /// Which probes are reported as read from one register, and with which other.
     pub(super) fn shared(&self) -> Vec<(String, String)> {
         let statuses = self.manager.as_ref().expect("a manager").statuses();
         let probes = statuses.into_iter().flat_map(|status| status.probes);

@@ -1,4 +1,4 @@
-//! What each family of PDUs and UPSes is read to say, in rows of our own.
+//! What each family of PDUs and UPSes is read to report, in rows of our own.
 
 use super::check;
 
@@ -42,7 +42,7 @@ fn every_family_is_read_in_its_own_units() {
             vec!["3: 88 W", "inlet: 900 W"],
         ),
         ("raritan_px1_old", "13742.1.2.2.1.7.3|66|88", vec!["3: 88 W"]),
-        // Units are counted from 0, and a Counter32 where the MIB says Gauge32 is no matter.
+        // Units are counted from 0, and a Counter32 where the MIB states Gauge32 is no matter.
         (
             "eaton_epdu",
             "534.6.6.7.6.5.1.3.0.3|65|107\n534.6.6.7.6.5.1.4.0.3|66|1\n534.6.6.7.3.5.1.4.0.1|2|2500\n\
@@ -195,7 +195,7 @@ fn every_family_is_read_in_its_own_units() {
             "232.165.3.4.4.1.2.1|2|230\n232.165.3.4.4.1.4.1|2|415\n232.165.3.3.4.1.4.1|2|460",
             vec!["1: 415 W, 230 V", "inlet.1: 460 W"],
         ),
-        // Tenths of kW; a breaker that is not there says -1.
+        // Tenths of kW; a breaker that is not there reports -1.
         (
             "apc_xpdu",
             "318.1.1.15.3.4.3.0|2|57\n318.1.1.15.3.4.14.1.3.2|2|1210\n318.1.1.15.3.4.14.1.4.2|2|158\n\
@@ -297,7 +297,7 @@ fn every_family_is_read_in_its_own_units() {
     }
 }
 
-/// Lines of the output and of the input, and what cards say for what they do not measure.
+/// Lines of the output and of the input, and what cards report for what they do not measure.
 #[test]
 fn a_ups_is_read_by_its_lines_and_not_by_what_it_does_not_measure() {
     check(

@@ -78,19 +78,19 @@ impl GroupFold {
         (ends > 0).then(|| (f64::from(of.ends_known) / f64::from(ends)).min(1.0))
     }
 
-    /// The second before which all members of a group have told what they will, but for those that have missed two of their
-    /// turns.
+    /// The second before which all members of a group have delivered what they will, but for those that have missed two
+    /// of their turns.
     fn complete_until(&self, group: usize) -> u64 {
         let within = self.tree.within(group);
         let is_in =
             |place: Option<usize>| place.and_then(|place| within.get(place).copied()).unwrap_or_default();
-        let goes_on = |newest: u64, pace: u64| {
+        let continues = |newest: u64, pace: u64| {
             newest > 0 && self.newest.saturating_sub(newest) <= pace.saturating_mul(3).max(3 * SECOND)
         };
         let members = self.tree.members.iter();
         let members = members.filter(|member| is_in(member.group) || is_in(member.meter_of));
         let newest_stamps =
-            members.filter(|member| goes_on(member.newest, member.pace)).map(|member| member.newest);
+            members.filter(|member| continues(member.newest, member.pace)).map(|member| member.newest);
         newest_stamps.min().map_or(0, |newest| newest / SECOND)
     }
 }

@@ -9,8 +9,8 @@ const LEAPS: u64 = 300;
 /// …until this one.
 const IS_SET: u64 = 500;
 
-/// A process that takes the seconds `from..until` and is killed; or, `kill_when_rewound`, right after it has rewound files. Says
-/// where it ended.
+/// A process that takes the seconds `from..until` and is killed; or, `kill_when_rewound`, right after it has rewound
+/// files. Returns where it ended.
 fn live(lab: &Lab, seconds: std::ops::Range<u64>, kill_when_rewound: bool) -> u64 {
     let world = [("lyon.a", 60.0), ("lyon.rack.b", 40.0)];
     let journal = journal(lab);
@@ -28,7 +28,7 @@ fn live(lab: &Lab, seconds: std::ops::Range<u64>, kill_when_rewound: bool) -> u6
     seconds.end
 }
 
-/// What was read and not told yet, two minutes of it, is in the journal alone.
+/// What was read and not written yet, two minutes of it, is in the journal alone.
 #[test]
 fn a_kill_right_after_files_were_rewound_loses_no_second() {
     let (lab, whole) = (Lab::empty(), Lab::empty());
@@ -49,7 +49,7 @@ fn a_kill_right_after_files_were_rewound_loses_no_second() {
     assert!(again == at_one_go, "the files are others");
 }
 
-/// The time that was ahead is not told again by a process that begins after that.
+/// The time that was ahead is not written again by a process that begins after that.
 #[test]
 fn a_kill_after_files_were_rewound_does_not_restore_the_future() {
     let lab = Lab::empty();

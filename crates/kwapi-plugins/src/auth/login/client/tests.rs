@@ -4,7 +4,7 @@ use super::*;
 
 const PROXY: &str = "10.0.0.7";
 
-/// What is told of a request from `peer` with these headers, and the names of those that are left.
+/// What is taken from a request from `peer` with these headers, and the names of those that are left.
 fn take(peer: &str, is_encrypted: bool, lines: &[(&str, &'static str)]) -> (Client, Vec<String>) {
     let trusted = TrustedProxies {
         addresses: vec![PROXY.parse().unwrap()],
@@ -37,7 +37,7 @@ fn a_listed_proxy_is_trusted_and_nobody_else() {
         let (client, left) = take(peer, false, &HEADERS);
         assert_eq!((client.address.to_string().as_str(), client.user), (peer, None));
         assert_eq!((client.host.as_deref(), client.channel), (Some("127.0.0.1:8080"), channel));
-        assert_eq!(left, ["host"], "what others say is removed");
+        assert_eq!(left, ["host"], "what others send is removed");
     }
 }
 

@@ -19,7 +19,7 @@ const RESTART: u64 = 42_000;
 const AWAY: u64 = 20;
 
 /// One probe at its publisher, with the driver manager's rule for sessions: when the wall clock has fallen behind the
-/// monotonic one, a new one goes on where the last ended, named for a time after all stamps of the last.
+/// monotonic one, a new one continues where the last ended, named for a time after all stamps of the last.
 struct Source {
     integrator: Integrator,
     session: Timestamp,

@@ -153,7 +153,7 @@ impl View<'_> {
     pub(super) fn node(&self, branch: &FlowBranch, above: &str, columns: &Columns) -> FlowNode {
         let path = self.path_of(branch, above);
         let text = match (branch.kind, branch.amount(self.request.measure)) {
-            // Its name says so.
+            // Its name shows it.
             (FlowBranchKind::Unknown(_), _) => String::new(),
             (_, None) => "unknown".to_owned(),
             (_, amount) => columns.with_unit(self.request.measure, amount),

@@ -1,4 +1,4 @@
-//! What an address of the pages of flows asks for.
+//! What an address of the pages of flows requests.
 
 use axum::http::StatusCode;
 use jiff::tz::TimeZone;
@@ -11,7 +11,7 @@ use super::super::super::range::Range;
 use super::super::super::route::FormFields;
 use crate::http::percent::encode;
 
-/// What an address asks for.
+/// What an address requests.
 pub(super) struct FlowRequest<'a> {
     pub(super) group: Option<&'a ProbeId>,
     pub(super) time: FlowTime,
@@ -23,7 +23,7 @@ impl<'a> FlowRequest<'a> {
     /// Reads the fields of an address: a period (the day), or a range by `from` and `to`, and what is to be shown of it.
     ///
     /// # Errors
-    /// When it asks for a time that there is not: the status of the answer, and why.
+    /// When it requests a time that does not exist: the status of the answer, and why.
     pub(super) fn parse(
         site: &'a Site,
         group: Option<&'a ProbeId>,

@@ -9,7 +9,7 @@ use super::super::super::flow::{FlowBranch, FlowBranchKind, FlowMeasure, FlowPro
 use super::KWH;
 use crate::answers::{ACCURACY_DEFAULT, EnergyAnswers};
 
-/// So many findings are told of a picture.
+/// So many findings are shown of a picture.
 const FINDINGS_MAX: usize = 5;
 
 /// A sentence for each meter of a picture below which more was measured than it did, beyond the accuracy of all.

@@ -88,7 +88,7 @@ impl Step {
     }
 }
 
-/// The bars that the address asks for; `None` where nothing was measured in their time.
+/// The bars that the address requests; `None` where nothing was measured in their time.
 pub(in super::super) fn bars(
     site: &Site,
     ledger: &Query,
@@ -110,7 +110,7 @@ pub(in super::super) fn bars(
     let unreadable = answer.unreadable.iter().map(|file| message(&file.cause)).collect();
     let of_probe = answer.probes.into_iter().next()?;
     let (mut all, since) = (of_probe.spans, of_probe.since);
-    // A file that cannot be read has nothing of the time before the probe was first heard.
+    // A file that cannot be read has nothing of the time before the probe was first received.
     let may_lack = |span: &EnergySpan| span.is_incomplete && since.is_some_and(|since| span.end > since);
     let is_absent = |span: &EnergySpan| span.known_ms() == 0 && span.unknown_ms == 0 && !may_lack(span);
     let absent = all.iter().take_while(|span| is_absent(span)).count();
@@ -164,7 +164,7 @@ fn bar(span: &EnergySpan, zone: &TimeZone) -> EnergyBar {
     EnergyBar {
         start: span.start.seconds(),
         measured_kwh: measured,
-        // What averages tell is no more than an estimate.
+        // What averages show is no more than an estimate.
         estimated_kwh: estimated + kwh(span.rrd_mj),
         bridged_kwh: bridged,
         is_unknown: span.unknown_ms > 0 || span.is_incomplete,

@@ -15,7 +15,7 @@ const REGISTER_AGE_MAX: Duration = Duration::from_secs(2);
 const REGISTER_SAMPLES_MAX: usize = 10_000;
 const UNREGISTERED: &str = "power over time; no register came with it";
 
-/// A line: its name, what it says, and where that leads.
+/// A line: its name, its text, and where that leads.
 #[derive(Debug)]
 pub(in super::super) struct Fact {
     pub(in super::super) name: &'static str,
@@ -29,7 +29,7 @@ impl Fact {
     }
 }
 
-/// What is known of a probe's meter, power and energy. Which meter it is, is told to who sees everything.
+/// What is known of a probe's meter, power and energy. Which meter it is, is shown to who sees everything.
 pub(in super::super) fn facts(site: &Site, seen: &Seen, probe: &ProbeId, now: Timestamp) -> Vec<Fact> {
     let zone = &site.settings.zone;
     let latest = site.directory.now(probe);
@@ -98,8 +98,8 @@ fn of_meter(
     }
 }
 
-/// What is said where no meter of this process is known to have a probe: one that names its outlets itself, and has not been
-/// read since the start, may be the one.
+/// What is shown where no meter of this process is known to have a probe: one that names its outlets itself, and has
+/// not been read since the start, may be the one.
 fn no_meter(site: &Site, is_silent: bool) -> Fact {
     let is_unread = |meter: &MeterNow| meter.last_reading.is_none();
     if is_silent && site.directory.meters().is_some_and(|meters| meters.iter().any(is_unread)) {
@@ -109,7 +109,7 @@ fn no_meter(site: &Site, is_silent: bool) -> Fact {
     Fact::new("Meter", "read by another process")
 }
 
-/// What the publisher says of a meter that another process reads.
+/// What the publisher describes of a meter that another process reads.
 fn of_publisher(facts: &mut Vec<Fact>, description: &Description, site: &Site, probe: &ProbeId) {
     let Description { driver, interval, .. } = description;
     if !driver.is_empty() {

@@ -74,7 +74,8 @@ pub(super) struct Values {
     /// Seconds of a row.
     pub(super) step: u64,
     pub(super) energy: EnergySpan,
-    /// The same of each row, of a sum of each stretch that is no shorter than the ledger's rows; empty where that is not told.
+    /// The same of each row, of a sum of each stretch that is no shorter than the ledger's rows; empty where that is
+    /// not known.
     energies: Vec<EnergySpan>,
     is_sum: bool,
     pub(super) rows: Vec<(Timestamp, Timestamp)>,
@@ -121,7 +122,7 @@ impl Values {
         held_to(&of.name(), range, begin, &site.settings.zone, now)?;
         let step = series_step(range.length());
         let rows = range.rows(step);
-        // How sure a row is adds to its power: where it is not told, the power says what is known.
+        // How sure a row is adds to its power: where it is not known, the power shows what is known.
         let energies = match &members {
             None => {
                 let of_rows =
@@ -216,7 +217,7 @@ impl Values {
     }
 }
 
-/// In stretches of how many seconds the ledger is asked about a sum with rows of `step` seconds.
+/// In stretches of how many seconds the ledger is queried about a sum with rows of `step` seconds.
 fn sum_step(step: u64) -> u64 {
     step.max(STEP_SECONDS_MIN)
 }

@@ -22,7 +22,7 @@ impl Amounts {
         format!("{} {}", self.size, self.decimals)
     }
 
-    /// An amount; a dash where it is not known. One too small for the column is said to be smaller than what it shows,
+    /// An amount; a dash where it is not known. One too small for the column is shown as smaller than what it shows,
     /// since it is not nothing.
     pub(in super::super) fn text(&self, amount: Option<f64>) -> String {
         let Some(amount) = amount.map(|amount| amount / self.size) else { return "–".to_owned() };

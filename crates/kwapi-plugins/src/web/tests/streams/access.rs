@@ -1,4 +1,4 @@
-//! To whom streams say what, and when they end.
+//! To whom streams send what, and when they end.
 
 use super::super::tenants::logins;
 use super::*;
@@ -56,7 +56,7 @@ async fn a_stream_ends_with_what_it_stands_on() {
     assert_eq!(other.event().await.0["probes"].as_object().unwrap().len(), 2);
     log_out(&pages, &tenant).await;
     stream.ended().await;
-    assert!(other.goes_on().await);
+    assert!(other.continues().await);
     assert_eq!(pages.open(PATH, &[("cookie", &tenant)]).await.err(), Some(StatusCode::UNAUTHORIZED));
 
     // A token that is revoked, be it that of a login or one that the request has.
@@ -68,7 +68,7 @@ async fn a_stream_ends_with_what_it_stands_on() {
     auth.replace(&config).unwrap();
     of_login.ended().await;
     of_token.ended().await;
-    assert!(other.goes_on().await);
+    assert!(other.continues().await);
 
     // A scope that has become another one.
     let mut config = two_tokens();
@@ -84,7 +84,7 @@ async fn a_stream_ends_with_what_it_stands_on() {
 
     // The age of the login.
     let mut stream = pages.open(PATH, &[("cookie", &boss)]).await.unwrap();
-    assert!(stream.goes_on().await);
+    assert!(stream.continues().await);
     tokio::time::advance(Duration::from_secs(3_600)).await;
     stream.ended().await;
 }
@@ -112,7 +112,7 @@ async fn a_tenant_s_stream_has_theirs_alone_and_another_s_is_as_one_that_is_not_
         }
         assert!(events.iter().all(|event| *event == events[0]), "{turn}: {events:?}");
         assert!(!String::from_utf8_lossy(&events[0]).contains("paris"), "{events:?}");
-        // Paris measures as well, which Lyon hears nothing of.
+        // Paris measures as well, which Lyon receives nothing of.
         pages.measure(2, 1_000.0 + f64::from(turn));
         pages.measure(0, 10.0 + f64::from(turn));
         alone.now.fetch_add(1, Ordering::Relaxed);

@@ -19,7 +19,7 @@ async fn nodes(site: &Router, path: &str, headers: &[(&str, &str)]) -> serde_jso
     serde_json::from_str::<serde_json::Value>(data).unwrap()["nodes"].clone()
 }
 
-/// Compares what a part of a page says with a node in an event.
+/// Compares what a part of a page shows with a node in an event.
 #[track_caller]
 fn check_same(part: &str, node: &serde_json::Value, names: &[&str]) {
     for name in names {
@@ -48,7 +48,7 @@ async fn groups_and_nodes_come_in_the_words_of_their_pages() {
         let now = between(&shown, "id=\"now\"", "</section>");
         let node = &all[format!(":{group}")];
         check_same(now, node, &["reporting", "known"]);
-        // Nothing is live of what was only written: the page says silent, and the stream has no watts.
+        // Nothing is live of what was only written: the page shows silent, and the stream has no watts.
         assert!(now.contains("data-silent=\"Silent\">Silent<") && node["watts"].is_null(), "{node} {now}");
         let energy = between(now, "data-value=\"total\"", "</p>");
         assert!(
@@ -130,7 +130,7 @@ async fn who_may_not_read_a_group_as_a_whole_gets_nothing_of_it() {
     for _ in 0..2 {
         let lyon = nodes(&site, path, &[("x-auth-token", "lyon")]).await;
         let keys: Vec<_> = lyon.as_object().unwrap().keys().cloned().collect();
-        // Of what is narrowed they are told the sum of what is theirs, as their page shows it.
+        // Of what is narrowed they receive the sum of what is theirs, as their page shows it.
         assert_eq!(keys, [":lyon.r1", "day:lyon.r1", "day:lyon.r1.a", "day?q=.:lyon"], "{lyon}");
         let paris = nodes(&site, path, &[("x-auth-token", "paris")]).await;
         let keys: Vec<_> = paris.as_object().unwrap().keys().cloned().collect();

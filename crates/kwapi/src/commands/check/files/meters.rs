@@ -1,4 +1,4 @@
-//! What meters' keys name on this machine, as their drivers' contracts tell: definitions, authorities, devices, sockets.
+//! What meters' keys name on this machine, by their drivers' contracts: definitions, authorities, devices, sockets.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -104,7 +104,7 @@ fn definitions(directory: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// What says how watts are read, or who is trusted, is nobody else's to change.
+/// What defines how watts are read, or who is trusted, is nobody else's to change.
 fn unchangeable(findings: &mut Findings<'_>, place: &[Step], path: &Path) {
     let mode = fs::metadata(path).map(|meta| meta.permissions().mode());
     if mode.is_ok_and(|mode| mode & 0o002 != 0) {

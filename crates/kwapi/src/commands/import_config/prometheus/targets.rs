@@ -31,7 +31,7 @@ pub(super) fn is_list(yaml: &Yaml) -> bool {
     !yaml.items().is_empty() && yaml.items().iter().all(|item| item.get("targets").is_some())
 }
 
-/// All jobs of all configurations; lists of targets that none of them names are told.
+/// All jobs of all configurations; lists of targets that none of them names are reported.
 pub(super) fn jobs(files: &[(PathBuf, Yaml)], draft: &mut Draft) -> Vec<ScrapeJob> {
     let mut all = Vec::new();
     let mut named = Vec::new();

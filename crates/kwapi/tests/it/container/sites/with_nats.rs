@@ -1,4 +1,4 @@
-//! The compose file in which each site has a NATS server: the servers are configured as its README says, and run.
+//! The compose file in which each site has a NATS server: the servers are configured as in its README, and run.
 
 use kwapi_peers::nats::NatsServer;
 

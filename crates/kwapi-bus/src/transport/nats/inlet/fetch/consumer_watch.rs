@@ -1,5 +1,5 @@
-//! Whether the consumer is still what the history requires, and what waits for it. A server does not say that an operator has
-//! paused or changed it, or purged the stream.
+//! Whether the consumer is still what the history requires, and what waits for it. A server does not report that an
+//! operator has paused or changed it, or purged the stream.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,14 +13,14 @@ use crate::transport::nats::jetstream::{CONSUMER_NOT_FOUND, STREAM_NOT_FOUND, ch
 use crate::transport::nats::link::Link;
 use crate::transport::nats::wire::Message;
 
-/// How often the server is asked.
+/// How often the server is polled.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The request of one connection that stands.
 pub(super) struct ConsumerWatch {
     link: Arc<Link>,
     looked_at: Instant,
-    /// Its number, and how many messages had been brought then.
+    /// Its number, and how many messages had been delivered then.
     requested: Option<(u64, u64)>,
 }
 
@@ -30,7 +30,7 @@ impl ConsumerWatch {
         Self { link, looked_at: Instant::now(), requested: None }
     }
 
-    /// Asks when it is time.
+    /// Sends the request when it is due.
     pub(super) fn request(&mut self, connection: &mut Connection, plan: &ConsumerPlan) {
         if self.looked_at.elapsed() > LOOK_INTERVAL {
             let (number, reply) = connection.reply_address();
@@ -43,8 +43,8 @@ impl ConsumerWatch {
     /// Whether a message is the answer; it is taken note of.
     ///
     /// # Errors
-    /// When the consumer is not as it is wanted, or the server cannot tell, as without a leader of its cluster: the next
-    /// connection changes it, or tells why it cannot.
+    /// When the consumer is not as required, or the server cannot report it, as without a leader of its cluster:
+    /// the next connection changes it, or reports why it cannot.
     pub(super) fn takes(
         &mut self,
         number: Option<u64>,
@@ -58,13 +58,13 @@ impl ConsumerWatch {
         match check(&message.payload) {
             Ok(()) => {}
             Err(_) if message.status.is_some() => return Err("no response from the stream".to_owned()),
-            // One that was deleted is told to the request for messages.
+            // One that was deleted is reported to the request for messages.
             Err(error) if error.is(CONSUMER_NOT_FOUND) || error.is(STREAM_NOT_FOUND) => return Ok(true),
             Err(error) => return Err(plan.lookup_problem(&error)),
         }
         let Ok(info) = serde_json::from_slice(&message.payload) else { return Ok(true) };
         let state = plan.state(&info)?.ok_or("the configuration of the consumer was changed")?;
-        // Of what is being brought, each message says how many come after it.
+        // While messages are delivered, each carries how many come after it.
         if delivered == self.link.messages.load(Ordering::Relaxed) {
             self.link.waiting.store(state.undelivered, Ordering::Relaxed);
         }
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_cannot_tell_is_a_problem_and_a_consumer_that_is_gone_is_told_elsewhere() {
+    fn a_server_without_an_answer_is_a_problem_and_a_consumer_that_is_gone_is_reported_elsewhere() {
         let no_leader = r#"{"error":{"code":503,"err_code":10008,"description":"JetStream system temporarily unavailable"}}"#;
         let problem = take(None, no_leader).unwrap_err();
         assert!(problem.starts_with("cannot look up consumer centre: JetStream system"), "{problem}");

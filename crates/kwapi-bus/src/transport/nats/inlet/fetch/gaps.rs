@@ -1,5 +1,5 @@
-//! Messages that the stream has dropped before they were brought: by its limits while the history was behind, or as an
-//! operator purged it. They show as a gap in the numbers of the stream, where a consumer is given all of them.
+//! Messages that the stream has dropped before they were delivered: by its limits while the history was behind, or as
+//! an operator purged it. They show as a gap in the numbers of the stream, where a consumer receives all of them.
 
 use std::sync::Arc;
 
@@ -9,12 +9,12 @@ use crate::transport::nats::consumer::{ConsumerPlan, ConsumerState};
 use crate::transport::nats::jetstream::Delivered;
 use crate::transport::nats::link::Link;
 
-/// How far the stream was brought, by its numbers.
+/// How far the stream was delivered, by its numbers.
 pub(super) struct Gaps {
     link: Arc<Link>,
     /// Which stream of this name.
     generation: u64,
-    /// The greatest number brought; `None` where some are for others, so that a gap says nothing.
+    /// The greatest number delivered; `None` where some are for others, so that a gap means nothing.
     newest: Option<u64>,
     /// When that message was stored.
     stored: Option<Timestamp>,
@@ -25,7 +25,7 @@ impl Gaps {
         Self { link, generation: 0, newest: None, stored: None }
     }
 
-    /// Takes note of a consumer that is fetched from now on. What an earlier process has acknowledged was brought.
+    /// Takes note of a consumer that is fetched from now on. What an earlier process has acknowledged was delivered.
     pub(super) fn begin(&mut self, plan: &ConsumerPlan, state: &ConsumerState, generation: u64) {
         let is_known = self.newest.is_some() && self.generation == generation;
         if plan.takes_all() && !is_known {
@@ -33,7 +33,7 @@ impl Gaps {
         }
     }
 
-    /// Takes note of a message that is brought; what lacks before it is counted and told.
+    /// Takes note of a message that is delivered; what is missing before it is counted and reported.
     pub(super) fn note(&mut self, delivered: Delivered) {
         let Some(newest) = &mut self.newest else { return };
         if delivered.sequence <= *newest {
@@ -92,7 +92,7 @@ mod tests {
         );
         assert_eq!(deliver(&mut gaps, &[20]), (5, Some(at(20))));
         gaps.begin(&plan("power.>"), &state(12), 0);
-        assert_eq!(deliver(&mut gaps, &[13, 14, 20, 21]), (5, Some(at(20))), "brought again");
+        assert_eq!(deliver(&mut gaps, &[13, 14, 20, 21]), (5, Some(at(20))), "delivered again");
         gaps.begin(&plan("power.>"), &state(100), 1);
         assert_eq!(deliver(&mut gaps, &[101, 103]), (6, Some(at(103))), "another stream of this name");
     }

@@ -13,15 +13,15 @@ pub(super) struct Known {
     pub(super) generation: u64,
     /// When it was created.
     created: Option<Value>,
-    /// The number of the newest message brought.
+    /// The number of the newest message delivered.
     pub(super) newest: u64,
-    /// Those that were brought and not acknowledged.
+    /// Those that were delivered and not acknowledged.
     pub(super) open: BTreeSet<u64>,
 }
 
 impl Known {
-    /// Takes note of the stream as it is now, by when it was created; says where a consumer that is made now begins.
-    /// `last` is the number of its newest message: one that is less than was brought has lost messages.
+    /// Takes note of the stream as it is now, by when it was created; returns where a consumer created now begins.
+    /// `last` is the number of its newest message: one that is less than was delivered has lost messages.
     pub(super) fn meet(&mut self, created: Value, last: u64) -> Begin {
         match self.created.replace(created) {
             None => Begin::Now,
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_consumer_that_is_made_again_goes_on_where_it_was() {
+    fn a_consumer_that_is_made_again_continues_where_it_was() {
         let mut known = Known::default();
         assert_eq!(known.meet("monday".into(), 9), Begin::Now);
         (known.newest, known.open) = (9, BTreeSet::from([7, 9]));

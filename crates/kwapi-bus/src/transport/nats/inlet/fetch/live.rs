@@ -1,4 +1,4 @@
-//! Hearing what is published: by a plain subscription, which keeps nothing and is answered nothing.
+//! Receiving what is published: by a plain subscription, which keeps nothing and gets no acknowledgements.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::transport::nats::wire::Message;
 /// What shows the present and is not allowed to is tried again after so long.
 const NOT_ALLOWED_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Why what is published is heard no more, while the connection stands.
+/// Why what is published is no longer received, while the connection stands.
 enum LiveOutcome {
     /// Nobody takes any more.
     Ended,
@@ -23,8 +23,8 @@ enum LiveOutcome {
 }
 
 impl Fetcher {
-    /// Hears what is published while that is wanted, until nobody takes any more. What shows the present `ahead` of the record
-    /// is dropped where there is no room.
+    /// Receives what is published while that is requested, until nobody takes any more. What shows the present `ahead`
+    /// of the record is dropped where there is no room.
     pub(in super::super) async fn fetch_live(&mut self, mut wanted: watch::Receiver<bool>, is_ahead: bool) {
         loop {
             let mut connection = self.servers.open(&self.link).await;
@@ -53,7 +53,7 @@ impl Fetcher {
         // Also where it is not wanted now: whether it is allowed shows before it is needed.
         let mut subscriptions: Vec<u64> =
             self.filters.iter().map(|filter| connection.subscribe(filter)).collect();
-        // Once it has read them, it has said what it does not allow.
+        // Once it has read them, it has reported what it does not allow.
         connection.settle().await?;
         let mut is_reported = false;
         let mut places = Vec::new();

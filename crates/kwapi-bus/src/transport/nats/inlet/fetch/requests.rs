@@ -9,14 +9,14 @@ use crate::transport::nats::connection::Connection;
 use crate::transport::nats::consumer::ConsumerPlan;
 use crate::transport::nats::wire::Message;
 
-/// Messages asked for at a time, each of which may be a batch of 16 KiB: what is under way is little where nobody reads it for a
-/// while…
+/// Messages requested at a time, each of which may be a batch of 16 KiB: what is in flight is little where nobody reads
+/// for a while…
 const REQUEST_MESSAGES: u64 = 250;
 /// …and requests that stand, so that the next is there when one is served.
 const REQUESTS: usize = 2;
 /// How long a request stands.
 const REQUEST_TIME: Duration = Duration::from_secs(30);
-/// How often the server says that there is nothing; one that does not is connected to anew.
+/// How often the server reports that there is nothing; one that does not is reconnected to.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(3);
 /// Status codes of JetStream: a heartbeat; nothing came in time; a request or its consumer has ended.
 const IDLE_HEARTBEAT: u16 = 100;
@@ -25,12 +25,12 @@ const CONFLICT: u16 = 409;
 /// The header of a message whose payload the consumer leaves out, as an operator has configured it.
 const PAYLOAD_SIZE: &str = "Nats-Msg-Size";
 
-/// Requests for messages that stand: the number of each, and how many it may still bring.
+/// Requests for messages that stand: the number of each, and how many it may still deliver.
 #[derive(Debug, Default)]
 pub(super) struct Requests(VecDeque<(u64, u64)>);
 
 impl Requests {
-    /// Asks for more, so that [`REQUESTS`] stand.
+    /// Requests more, so that [`REQUESTS`] stand.
     pub(super) fn fill(&mut self, connection: &mut Connection, plan: &ConsumerPlan) {
         while self.0.len() < REQUESTS {
             let nanoseconds = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
@@ -46,8 +46,8 @@ impl Requests {
         }
     }
 
-    /// Takes note of what came for the request of this number, or by the stream's own subject; says whether it is a message
-    /// of the stream.
+    /// Takes note of what was received for the request of this number, or by the stream's own subject; returns whether
+    /// it is a message of the stream.
     ///
     /// # Errors
     /// When there will be no more: why.

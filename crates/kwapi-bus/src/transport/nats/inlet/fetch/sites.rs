@@ -1,5 +1,5 @@
-//! The sites whose streams the stream takes from: whether all they have stored is there. The consumer's end is the end of what
-//! the centre has, and says nothing of a site whose line is down.
+//! The sites whose streams the stream pulls from: whether all they have stored is there. The consumer's end is the end
+//! of what the centre has, and does not cover a site whose line is down.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,9 +12,9 @@ use crate::transport::nats::connection::Connection;
 use crate::transport::nats::link::{Link, NatsSiteState};
 use crate::transport::nats::wire::Message;
 
-/// How often the server is asked.
+/// How often the server is polled.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
-/// A server that takes from a site hears from it every second.
+/// A server that pulls from a site receives from it every second.
 const SILENT_AFTER: Duration = Duration::from_secs(10);
 /// More sites of a stream are not looked at.
 const SITES_MAX: usize = 1_000;
@@ -36,7 +36,7 @@ impl Sites {
         Self { link, looked_at: None, requested: None, complete: HashMap::new() }
     }
 
-    /// Asks for the stream's state when it is time, where it takes from sites.
+    /// Requests the stream's state when it is due, where it pulls from sites.
     pub(super) fn request(&mut self, connection: &mut Connection, stream: &str) {
         let is_due = self.looked_at.is_none_or(|at| at.elapsed() > LOOK_INTERVAL);
         if is_due && self.link.has_sites() {
@@ -58,7 +58,7 @@ impl Sites {
         true
     }
 
-    /// Takes note of the state of the stream. A site of which it says nothing any more is none.
+    /// Takes note of the state of the stream. A site that it no longer lists is removed.
     pub(super) fn note(&mut self, info: &Value, now: Instant) {
         let sources = info.get("sources").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         let mut states = Vec::new();
@@ -68,7 +68,7 @@ impl Sites {
             let name = requests.and_then(|text| text.strip_prefix("$JS.")?.strip_suffix(".API"));
             let Some(name) = name else { continue };
             let waiting = source.get("lag").and_then(Value::as_u64).unwrap_or_default();
-            // Negative where it was never heard.
+            // Negative where it was never reached.
             let active = source.get("active").and_then(Value::as_u64).map(Duration::from_nanos);
             let is_complete = waiting <= UNDER_WAY_MAX && active.is_some_and(|active| active < SILENT_AFTER);
             if is_complete {
@@ -107,7 +107,7 @@ mod tests {
             &json!({ "sources": [source("lyon", -1, 0), source("paris", 2_000_000_000, 200)] }),
             at(100),
         );
-        assert_eq!(lacking(100), Some(Duration::MAX), "Lyon was never heard");
+        assert_eq!(lacking(100), Some(Duration::MAX), "Lyon was never reached");
         sites.note(&json!({ "sources": [source("lyon", 0, 70_000), source("paris", 0, 0)] }), at(110));
         assert_eq!(lacking(110), Some(Duration::MAX), "and is being read");
         sites.note(&json!({ "sources": [source("lyon", 0, 3), source("paris", 0, 0)] }), at(120));

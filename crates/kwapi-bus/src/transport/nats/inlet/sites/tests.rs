@@ -67,7 +67,7 @@ fn one_for_whom_nothing_is_kept_or_who_is_given_some_probes_takes_what_comes() {
         assert_eq!(unlisted.judge(&of_others, number, false, Duration::ZERO, NOW), Judgement::Take);
         assert_eq!(judge(&mut partial, number, before), Judgement::Take);
     }
-    assert!(unlisted.standings(NOW).is_empty(), "nobody waits to hear of it");
+    assert!(unlisted.standings(NOW).is_empty(), "nobody waits for it");
     assert_eq!(judge(&mut partial, 5, 4), Judgement::Known);
 }
 

@@ -21,7 +21,7 @@ fn standing(consumer: &str, durable: u64, missing: u64, at: u64) -> Standing {
     Standing { consumer, spool, durable, taken: durable + 1, missing, at: NOW.after(Duration::from_secs(at)) }
 }
 
-/// Hears it now, in pass 7, with numbers up to 100.
+/// Receives it now, in pass 7, with numbers up to 100.
 fn receive(
     listed: &mut ListedConsumers,
     standing: &Standing,
@@ -34,7 +34,7 @@ fn receive(
 fn what_all_listed_consumers_have_is_durable_and_it_never_falls() {
     let mut listed = listed();
     assert_eq!(receive(&mut listed, &standing("centre", 50, 0, 0), &ours()), Ok(None));
-    assert_eq!(listed.durable(), 0, "the other one never said");
+    assert_eq!(listed.durable(), 0, "the other one never reported");
     assert_eq!(receive(&mut listed, &standing("spare", 40, 0, 0), &ours()), Ok(None));
     assert_eq!(listed.durable(), 40);
     assert_eq!(receive(&mut listed, &standing("spare", 20, 0, 1), &ours()), Ok(None));

@@ -1,4 +1,5 @@
-//! How far a sender is in the spool: what it sends next, and from where it goes on. It reads no spool and talks to no server.
+//! How far a sender is in the spool: what it sends next, and from where it resumes. It reads no spool and uses no
+//! connection.
 
 use std::collections::BTreeSet;
 
@@ -42,13 +43,13 @@ impl Progress {
     pub(super) fn resume(&mut self, durable: u64, has_confirmed: bool) {
         match self.confirmed_beyond(durable) {
             Some(_) if !has_confirmed => self.go_to(durable),
-            confirmed => self.go_on(confirmed.map_or(durable, |confirmed| confirmed.number)),
+            confirmed => self.continue_after(confirmed.map_or(durable, |confirmed| confirmed.number)),
         }
     }
 
-    /// Goes back after this number. What consumers then say of what they were sent before is old.
+    /// Goes back after this number. What consumers then report of earlier deliveries is old.
     pub(super) fn go_to(&mut self, number: u64) {
-        self.go_on(number);
+        self.continue_after(number);
         self.pass += 1;
         if self.confirmed.number > number {
             // The stream has later ones, but not all of those between.
@@ -56,7 +57,7 @@ impl Progress {
         }
     }
 
-    fn go_on(&mut self, number: u64) {
+    fn continue_after(&mut self, number: u64) {
         (self.cursor, self.before) = (SpoolCursor::after(number), number);
     }
 

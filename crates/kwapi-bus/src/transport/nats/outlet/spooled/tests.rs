@@ -30,10 +30,10 @@ struct Stored {
 struct History {
     name: &'static str,
     sites: SitePositions,
-    /// As its file says.
+    /// As in its file.
     file: Vec<u8>,
     next_token: u64,
-    /// What it was brought and has not acknowledged: place in the stream, token, message.
+    /// What it received and has not acknowledged: place in the stream, token, message.
     open: Vec<(usize, u64, u64)>,
     journal: Vec<u64>,
     /// The next message of the stream, and the first that is not acknowledged.
@@ -229,7 +229,7 @@ impl World {
         }
     }
 
-    /// Killed and started again; what it noted may be of before.
+    /// Killed and started again; what it noted may be outdated.
     fn restart_site(&mut self) {
         drop(self.writer.take());
         let writer = SpoolWriter::start(config(&self.folder), 1).unwrap();
@@ -260,7 +260,7 @@ impl World {
         self.histories.iter_mut().for_each(|history| history.lose(left));
     }
 
-    /// Every consumer says where it stands; some of it may be lost.
+    /// Every consumer reports its position; some of it may be lost.
     fn report(&mut self, is_received: bool) {
         for at in 0..self.histories.len() {
             self.reported += 1;
@@ -305,7 +305,7 @@ impl World {
         }
     }
 
-    /// All works from now on, and the site goes on publishing.
+    /// All works from now on, and the site continues publishing.
     fn finish(&mut self) {
         self.connect();
         self.publish(1);
@@ -336,7 +336,8 @@ proptest! {
         turns in prop::collection::vec((0_u8..18, any::<u8>()), 0..120),
     ) {
         let mut world = World::new();
-        // Each has heard of the site and noted that, before anything goes wrong: to one that has not, it is new.
+        // Each has received something of the site and noted that, before anything goes wrong: to one that has not, it
+        // is new.
         world.publish(1);
         world.send(1, 1, 1, false);
         for history in &mut world.histories {

@@ -7,7 +7,7 @@ fn begin_first() -> Decision {
     Decision::Begin { kind: SegmentKind::First, begin: Timestamp::from_seconds(100), base: Energy::ZERO }
 }
 
-/// Hears messages, each with the cause of what it changes.
+/// Receives messages, each with the cause of what it changes.
 fn causes(book: &mut Book, messages: &[Accounting]) -> Vec<Cause> {
     let mut trace = book.trace.clone();
     let mut pieces = Vec::new();
@@ -72,7 +72,7 @@ fn a_change_of_a_closed_row_gives_the_reason() {
     book.check("causes");
 }
 
-/// A manager that was killed goes on from its record, which has less than it had sent: what it measures until then is cut. The
+/// A manager that was killed resumes from its record, which has less than it had sent: what it measures until then is cut. The
 /// register's first tick lifts the begin of its run, and what was cut lies where it was used.
 #[test]
 fn what_was_cut_after_a_stop_lies_where_it_was_used_once_the_register_ticks() {
@@ -201,7 +201,7 @@ fn a_stretch_without_time_of_its_own_covers_none() {
     );
 }
 
-/// A publisher that keeps no record begins anew under an id before ours, when ours is gone.
+/// A publisher that keeps no record starts afresh under an id before ours, when ours is gone.
 #[test]
 fn the_time_before_a_rival_is_in_no_row() {
     let mut book = Book::default();
@@ -233,7 +233,7 @@ fn what_an_accounts_first_run_adds_to_its_stop_lies_at_its_begin() {
 proptest::proptest! {
     /// A file that is damaged and has a right checksum all the same.
     #[test]
-    fn noise_is_no_trace_or_one_that_goes_on(
+    fn noise_is_no_trace_or_one_that_continues(
         noise: Vec<u8>, flipped in proptest::collection::vec((proptest::prelude::any::<proptest::sample::Index>(), 0..8), 1..4),
     ) {
         let mut book = Book::default();
@@ -267,7 +267,7 @@ proptest::proptest! {
     }
 }
 
-/// A stretch of so many milliseconds of wall and monotonic time: the step it is told in, and how much of it is known.
+/// A stretch of so many milliseconds of wall and monotonic time: the step it is emitted in, and how much of it is known.
 fn lay(wall: u64, monotonic: u64) -> (RowStep, i64) {
     let laid = Laid { from: 0, to: wall, mj: [1, 0, 0], ms: [monotonic, 0, 0], monotonic };
     let mut rows = Vec::new();

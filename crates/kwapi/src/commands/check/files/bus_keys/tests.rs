@@ -3,7 +3,7 @@ use std::fs;
 use super::*;
 use crate::config::documents;
 
-/// What is said of `toml` on 2026-11-27 at noon, by line. Each key is written `KEY(id, the rest)`.
+/// The findings in `toml` on 2026-11-27 at noon, by line. Each key is written `KEY(id, the rest)`.
 #[track_caller]
 fn check_findings(toml: &str, expected: &[&str]) {
     let lab = tempfile::tempdir().unwrap();
