@@ -111,9 +111,9 @@ fn of_messages_that_are_cut_so_many_are_kept() {
     for second in 1_000..=1_502 {
         let message = on_curve(2, 1_000, 300, message(1_000, second, second - 1_000));
         book.receive(&message, Duration::ZERO, Duration::MAX);
-        assert!(book.trace.beside_holes.len() <= CUT_KEPT_MAX + 1, "{second}");
+        assert!(book.trace.beside_holes.len() <= 65, "{second}");
     }
-    assert_eq!(book.trace.beside_holes.len(), CUT_KEPT_MAX + 1, "the first that is not cut too");
+    assert_eq!(book.trace.beside_holes.len(), 65, "64, and the first that is not cut");
     book.receive(&on_curve(2, 1_000, 900, message(1_000, 1_503, 503)), Duration::ZERO, Duration::MAX);
     book.check("many");
     assert_eq!(book.account.totals().energy.millijoules(), 1_403_000);
