@@ -76,6 +76,8 @@ impl Search<'_> {
                 sensors.push(RedfishSensor::new(path, resource, id));
             }
         }
+        // The only one may be that of a part, as the watts are another resource's: it has to say that it is the whole.
+        sensors.retain(RedfishSensor::is_whole);
         Ok(total(&sensors).map(|sensor| sensor.path.clone()))
     }
 }

@@ -32,6 +32,11 @@ impl RedfishSensor {
         Self { path, resource, role }
     }
 
+    /// Whether it is of the whole machine, by its name.
+    pub(super) fn is_whole(&self) -> bool {
+        self.role == Role::System
+    }
+
     fn is_named(&self, word: &str) -> bool {
         let name = self.resource.get("Name").and_then(Value::as_str).unwrap_or_default();
         names_any(name, &[word]) || names_any(segment(&self.path), &[word])
