@@ -10,6 +10,7 @@ use kwapi_core::{
 use kwapi_drivers::manager::Manager;
 use parking_lot::Mutex;
 use serde::Deserialize;
+use tokio::time::{Instant, sleep};
 
 use super::tally::{Parts, Point};
 use crate::commands::client::{ClientFailure, KwapiClient};
@@ -19,6 +20,10 @@ use crate::config::Config;
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 /// The energy of as many probes as there may be is smaller than this.
 const ENERGY_BYTES_MAX: usize = 256 << 20;
+/// How long a history may take to have what the API shows already: on a busy machine it is a moment behind.
+const LEDGER_DELAY_MAX: Duration = Duration::from_secs(3);
+/// How often it is queried meanwhile.
+const LEDGER_INTERVAL: Duration = Duration::from_millis(250);
 /// Pages that are read at most: more would be a server that never ends.
 const PAGES_MAX: usize = 1_000;
 
@@ -41,18 +46,25 @@ impl TotalsSource {
     }
 
     /// What the wanted probes used between two instants, where somebody keeps a ledger that has it to the instant; of
-    /// others nothing.
+    /// others nothing. A history that does not have all of it yet is waited for, [`LEDGER_DELAY_MAX`] at most.
     pub(super) async fn energy(
         &self,
         wanted: &[Pattern],
         start: Timestamp,
         end: Timestamp,
     ) -> HashMap<ProbeId, Parts> {
-        match self {
+        // Of meters that are read here there is none.
+        let Self::Service(service) = self else { return HashMap::new() };
+        let until = Instant::now() + LEDGER_DELAY_MAX;
+        loop {
             // One that keeps none responds with 501, and an earlier version does not support the query: then totals are
             // used.
-            Self::Service(service) => service.energy(wanted, start, end).await.unwrap_or_default(),
-            Self::Meters(_) => HashMap::new(),
+            let Ok(answer) = service.energy(wanted, start, end).await else { return HashMap::new() };
+            let exact: HashMap<_, _> = answer.iter().filter_map(ProbeAnswer::exact).collect();
+            if exact.len() == answer.len() || Instant::now() >= until {
+                return exact;
+            }
+            sleep(LEDGER_INTERVAL).await;
         }
     }
 
@@ -134,6 +146,14 @@ struct EnergyRow {
     is_incomplete: bool,
 }
 
+impl ProbeAnswer {
+    /// The parts of the only row, if they are exact.
+    fn exact(&self) -> Option<(ProbeId, Parts)> {
+        let [row] = &self.rows[..] else { return None };
+        Some((self.probe.clone(), row.parts()?))
+    }
+}
+
 impl EnergyRow {
     /// Its parts, if that is exact and of all of the time.
     fn parts(&self) -> Option<Parts> {
@@ -156,7 +176,7 @@ impl Service {
         wanted: &[Pattern],
         start: Timestamp,
         end: Timestamp,
-    ) -> Result<HashMap<ProbeId, Parts>, ClientFailure> {
+    ) -> Result<Vec<ProbeAnswer>, ClientFailure> {
         let instant = |at: Timestamp| {
             let micros =
                 i64::try_from(at.micros()).ok().and_then(|at| jiff::Timestamp::from_microsecond(at).ok());
@@ -167,11 +187,7 @@ impl Service {
         let body = self.0.get("/v2/energy", &pairs).await?.whole(ENERGY_BYTES_MAX).await?;
         let answer: EnergyAnswer = serde_json::from_slice(&body)
             .map_err(|_| ClientFailure::Other(format!("{} is not a kwapi API", self.0.place())))?;
-        let of = |answer: ProbeAnswer| {
-            let [row] = &answer.rows[..] else { return None };
-            Some((answer.probe, row.parts()?))
-        };
-        Ok(answer.energy.into_iter().filter_map(of).collect())
+        Ok(answer.energy)
     }
 
     async fn points(&self, wanted: &[Pattern]) -> Result<Vec<(ProbeId, Point)>, ClientFailure> {
