@@ -15,13 +15,13 @@ secret = secret.encode()
 now = int(time.time() * 1e6)
 
 
-def ledgered(seq):
+def totals(seq):
     stamps = {"timestamp_us": now, "session": now - 1, "seq": seq, "energy_mj": seq}
     return {**stamps, "measured_ms": seq, "estimated_ms": 0, "unknown_ms": 0}
 
 
 def good(seq):
-    members = {} if scheme == "legacy" else ledgered(seq)
+    members = {} if scheme == "legacy" else totals(seq)
     return kwapi_message.sign("good", {"w": seq + 0.25, **members}, scheme, key_id, secret)
 
 
@@ -42,18 +42,18 @@ def hostile():
     yield [b"B.", b'{"probe_id": "A", "w": 1}']
     yield [b"A.", b'{"probe_id": "A", "w": 1, "pad": "' + b"x" * 9000 + b'"}']
     yield [b"A.", b'{"probe_id": "A", "w": 1, "seq": -1}']
-    stamps = {**ledgered(0), "timestamp_us": now + 3_600_000_000}
+    stamps = {**totals(0), "timestamp_us": now + 3_600_000_000}
     yield kwapi_message.sign("A", {"w": 1, **stamps}, scheme, key_id, secret)
-    stamps = {**ledgered(0), "timestamp_us": now - 3_600_000_000}
+    stamps = {**totals(0), "timestamp_us": now - 3_600_000_000}
     yield kwapi_message.sign("A", {"w": 1, **stamps}, scheme, key_id, secret)
     yield [b"\0beacon", b"for forwarders"]
 
 
 def signed():
     """What a stranger sends where signatures are required."""
-    yield kwapi_message.sign("A", {"w": 1, **ledgered(0)}, "none", key_id, secret)
-    yield kwapi_message.sign("A", {"w": 1, **ledgered(0)}, scheme, key_id, b"another secret, as long")
-    yield kwapi_message.sign("A", {"w": 1, **ledgered(0)}, scheme, "stranger", secret)
+    yield kwapi_message.sign("A", {"w": 1, **totals(0)}, "none", key_id, secret)
+    yield kwapi_message.sign("A", {"w": 1, **totals(0)}, scheme, key_id, b"another secret, as long")
+    yield kwapi_message.sign("A", {"w": 1, **totals(0)}, scheme, "stranger", secret)
     yield [b"A.", '{"probe_id": "A", "w": 1, "é": 1}'.encode()[:-1] + b', "message_signature": "%s"}' % (b"0" * 64)]
 
 

@@ -324,7 +324,7 @@ fn power_derived_from_a_register_fills_in() {
 
 /// The register is read again after a minute in which the watts were there alone.
 #[test]
-fn watts_convict_a_register_that_was_not_read_meanwhile() {
+fn a_register_that_was_not_read_while_the_watts_outran_it_is_distrusted() {
     let mut meter = Integrator::new(MAX_GAP);
     counted(&mut meter, 0.0, 1_000.0, watt_hours(7));
     (1..=6).for_each(|reading| measured(&mut meter, f64::from(reading) * 10.0, 1_000.0));

@@ -173,7 +173,7 @@ fn plug(watts: f64, watt_hours: u64) -> Reading {
 }
 
 #[test]
-fn one_absurd_value_is_no_message_makes_no_energy_and_convicts_no_register() {
+fn one_absurd_value_is_no_message_makes_no_energy_and_leaves_the_register_trusted() {
     let mut source = source();
     for second in 0..5 {
         ledger_of(&mut source, second, 0, &plug(55.0, 4_211));

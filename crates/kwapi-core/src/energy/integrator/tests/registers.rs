@@ -10,14 +10,14 @@ fn tenths(tenths: u64) -> MeterCounter {
 #[test]
 fn a_coarse_register_is_trusted_up_to_two_ticks_behind() {
     let mut meter = Integrator::new(MAX_GAP);
-    let mut convicted = None;
+    let mut distrusted_at = None;
     for second in 0..1_200_u32 {
         counted(&mut meter, f64::from(second), 1_000.0, tenths(42));
         if !meter.counter_trusted() {
-            convicted.get_or_insert(second);
+            distrusted_at.get_or_insert(second);
         }
     }
-    assert_eq!(convicted, Some(360 + 720 + 1));
+    assert_eq!(distrusted_at, Some(360 + 720 + 1));
 }
 
 /// What is seen to be finer at the second reading was so at the first.

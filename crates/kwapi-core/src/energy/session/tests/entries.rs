@@ -110,7 +110,7 @@ fn a_stop_over_a_boot_ends_when_the_reading_was_measured() {
 
 /// Each process ends before the watts have outrun the register by ten watt-hours.
 #[test]
-fn a_register_that_stands_still_is_convicted_over_restarts() {
+fn a_register_that_stands_still_is_distrusted_over_restarts() {
     let mut past = Vec::new();
     for life in 0..6 {
         let mut process = Process::new(past);

@@ -173,9 +173,9 @@ fn one_absurd_sample_in_the_first_reading_of_a_register_is_nothing() {
     assert_eq!(world.credited(), 9_000, "another register");
 }
 
-/// The register counts a tenth of what the watts show. In the very reading that convicts it one sample is absurd.
+/// The register counts a tenth of what the watts show. In the very reading that ends trust in it one sample is absurd.
 #[test]
-fn one_absurd_sample_in_the_reading_that_convicts_a_register_is_nothing() {
+fn one_absurd_sample_in_the_reading_that_ends_trust_in_a_register_is_left_out() {
     let mut world = Small::new(Meter::exact("m"));
     (0..60).step_by(10).for_each(|second| world.read_as("p", second, 1_000.0));
     assert!(world.source.as_ref().unwrap().session.register_trusted());

@@ -168,7 +168,7 @@ fn what_an_outlet_without_a_register_draws_is_known_after_a_restart() {
 
 /// What a coarse register gave of the power is no evidence against that register.
 #[test]
-fn power_derived_from_a_register_does_not_convict_it() {
+fn power_derived_from_a_register_is_no_evidence_against_it() {
     let limits =
         Limits { max_gap: Duration::from_secs(25), interval: Duration::from_secs(10), max_watts: None };
     let mut session = Session::new(limits, Timestamp::EPOCH, Vec::new());
