@@ -91,18 +91,29 @@ impl Default for Settings {
 }
 
 /// What pages are made of.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct PageSources {
     /// What is known of probes.
     pub directory: Directory,
     /// Bills, where this process serves some.
     pub bills: Option<Bills>,
+    /// What is being lost of what this process receives, a line each; shown to who sees everything.
+    pub losses: Option<LossLines>,
+}
+
+/// Lines that state what is being lost.
+pub type LossLines = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
+
+impl fmt::Debug for PageSources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PageSources").field("directory", &self.directory).finish_non_exhaustive()
+    }
 }
 
 impl From<Directory> for PageSources {
-    /// Without bills.
+    /// Without bills, where nothing is received.
     fn from(directory: Directory) -> Self {
-        Self { directory, bills: None }
+        Self { directory, bills: None, losses: None }
     }
 }
 
@@ -111,6 +122,7 @@ struct Site {
     settings: Settings,
     directory: Directory,
     bills: Option<Bills>,
+    losses: Option<LossLines>,
     probes: Probes,
     graphs: Graphs,
     groups: GroupViews,
@@ -137,7 +149,7 @@ pub fn router(
     clock: WallClock,
     logins: Option<Logins>,
 ) -> Router {
-    let PageSources { directory, bills } = sources.into();
+    let PageSources { directory, bills, losses } = sources.into();
     let site = Arc::new(Site {
         probes: Probes::new(directory.clone()),
         graphs: Graphs::new(directory.clone(), settings.clone()),
@@ -145,6 +157,7 @@ pub fn router(
         flows: FlowAnswers::default(),
         directory,
         bills,
+        losses,
         started: clock.now(),
         workers: Semaphore::new(WORKERS),
         settings,

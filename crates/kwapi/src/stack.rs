@@ -187,7 +187,8 @@ impl Stack {
             routers.push((listener, router));
         }
         if let (Some(listener), Some(pages)) = (web_listener, &pages) {
-            let sources = pages.sources(&directory, &bills);
+            let subscriber = feed.as_ref().map(|feed| feed.subscriber.clone());
+            let sources = pages.sources(&directory, &bills, subscriber);
             routers.push((listener, pages::router(process, config, sources, streams, logins.clone())));
         }
         if let Some(listener) = status_listener {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
+use kwapi_bus::Subscriber;
 use kwapi_core::{Gaps, ProbeId, Timestamp, WallClock};
 use kwapi_graph::Tariff;
 use kwapi_history::journal::Journal;
@@ -18,7 +19,7 @@ use kwapi_plugins::bills::Bills;
 use kwapi_plugins::directory::Directory;
 use kwapi_plugins::metrics::Metrics;
 use kwapi_plugins::object_storage::{ObjectRanges, S3Bucket, upload_samples};
-use kwapi_plugins::web::{LiveStreams, PageSources, Settings};
+use kwapi_plugins::web::{LiveStreams, LossLines, PageSources, Settings};
 
 use super::backlog::Backlog;
 use super::{Process, metrics, readiness};
@@ -87,11 +88,17 @@ impl Pages {
         self.groups.as_ref().map(|kept| kept.groups.clone())
     }
 
-    /// What the pages are made of.
-    pub(super) fn sources(&self, directory: &Directory, bills: &Bills) -> PageSources {
+    /// What the pages are made of; `subscriber` is what this process receives by.
+    pub(super) fn sources(
+        &self,
+        directory: &Directory,
+        bills: &Bills,
+        subscriber: Option<Arc<Subscriber>>,
+    ) -> PageSources {
         let windows = self.query.clone().map(Windows::new);
         let directory = directory.clone().with_windows(windows).with_groups(self.groups());
-        PageSources { directory, bills: Some(bills.clone()) }
+        let losses = subscriber.map(|subscriber| -> LossLines { Arc::new(move || subscriber.losses()) });
+        PageSources { directory, bills: Some(bills.clone()), losses }
     }
 
     /// Takes up which probes are sums of others.

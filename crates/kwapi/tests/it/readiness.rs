@@ -60,6 +60,12 @@ fn messages_that_nobody_trusts_do_not_make_ready() {
             "state_directory = '@DIR@/state'\n{other}[api]\nsubscribe = ['{endpoint}']\nlisten = '127.0.0.1:@API@'\n{status}"
         ),
     );
+    let rrd = Kwapi::start(
+        &["rrd"],
+        &format!(
+            "state_directory = '@DIR@/state'\n{other}[rrd]\nsubscribe = ['{endpoint}']\nlisten = '127.0.0.1:@WEB@'\n{status}"
+        ),
+    );
     let output = wait_until("a refusal", PATIENCE, || {
         let why = ready(&api).1["waiting"]["bus"].as_str().unwrap_or_default().to_owned();
         why.contains("all failed verification").then_some(why)
@@ -73,6 +79,12 @@ fn messages_that_nobody_trusts_do_not_make_ready() {
         trouble.contains(&endpoint) && trouble.contains("signature_wrong); check the keys in [bus]"),
         "{trouble}"
     );
+    // An empty page names the same reason.
+    let page = wait_until("the reason on a page", PATIENCE, || {
+        let (_, page) = get(rrd.web, "/last/minute/")?;
+        page.contains("all messages failed verification for").then_some(page)
+    });
+    assert!(page.contains(&endpoint) && page.contains("signature_wrong); check the keys in [bus]"), "{page}");
 }
 
 #[test]

@@ -123,7 +123,8 @@ pub(super) fn answer(request: &PageRequest<'_>, period: Period, query: &FormFiel
             format!("/table/{period}/?sort=age&order=down"),
             now,
         )
-        .with_meters(site, seen, now),
+        .with_meters(site, seen, now)
+        .with_losses(site, seen),
         probes: overall.probes,
         chosen: chosen_here.len(),
         shows_chosen,

@@ -15,7 +15,11 @@ const NAMED_MAX: usize = 2;
 
 /// What is wrong; nothing, where all is well.
 #[derive(Debug, Default)]
-pub(super) struct Troubles(pub(super) Vec<TroubleWords>);
+pub(super) struct Troubles {
+    pub(super) kinds: Vec<TroubleWords>,
+    /// What is being lost of what is received, a line each.
+    pub(super) losses: Vec<String>,
+}
 
 /// A kind of trouble: how many, and the first of them.
 #[derive(Debug)]
@@ -60,7 +64,8 @@ impl Troubles {
             }
         });
         let words = format!("{} silent", silent.probes);
-        Self(vec![TroubleWords { words, href, places: places.collect(), more: silent.more() }])
+        let kinds = vec![TroubleWords { words, href, places: places.collect(), more: silent.more() }];
+        Self { kinds, losses: Vec::new() }
     }
 
     /// The same, and the meters that cannot be read, to who sees everything.
@@ -82,7 +87,15 @@ impl Troubles {
         let plural = if failing.len() == 1 { "" } else { "s" };
         let words = format!("{} meter{plural} failing", failing.len());
         let more = failing.len().saturating_sub(NAMED_MAX);
-        self.0.push(TroubleWords { words, href: "/meters/".to_owned(), places: places.collect(), more });
+        self.kinds.push(TroubleWords { words, href: "/meters/".to_owned(), places: places.collect(), more });
+        self
+    }
+
+    /// The same, and what is being lost of what is received, to who sees everything.
+    #[must_use]
+    pub(super) fn with_losses(mut self, site: &Site, seen: &Seen) -> Self {
+        let losses = site.losses.as_ref().filter(|_| seen.is_everything);
+        self.losses = losses.map(|losses| losses()).unwrap_or_default();
         self
     }
 }

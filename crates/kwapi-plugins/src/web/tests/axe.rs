@@ -91,7 +91,7 @@ pub(super) fn all_pages(lab: &Lab) -> Router {
     let directory = super::ranges::directory_of(lab, &probes, Directory::default());
     let bills = Bills::new(crate::bills::tests::config("0.2", &[]), &lab.join("state"));
     let clock = WallClock::new(|| Timestamp::from_seconds(NOW));
-    router(PageSources { directory, bills: Some(bills) }, seldom(), clock, None)
+    router(PageSources { bills: Some(bills), ..directory.into() }, seldom(), clock, None)
 }
 
 /// All pages at a size and in a scheme (1: light).

@@ -23,7 +23,7 @@ fn pages(lab: &Lab, state: &std::path::Path) -> Router {
     let directory =
         super::ranges::directory_of(lab, &["art.kiln", "lab.<b>&amp;"], Directory::new(configured));
     let clock = WallClock::new(|| Timestamp::from_seconds(NOW));
-    router(PageSources { directory, bills: Some(bills) }, settings(), clock, None)
+    router(PageSources { bills: Some(bills), ..directory.into() }, settings(), clock, None)
 }
 
 #[track_caller]
