@@ -97,12 +97,12 @@ pub struct PageSources {
     pub directory: Directory,
     /// Bills, where this process serves some.
     pub bills: Option<Bills>,
-    /// What is being lost of what this process receives, a line each; shown to who sees everything.
-    pub losses: Option<LossLines>,
+    /// What keeps measurements from being received, where this process receives any; shown to who sees everything.
+    pub reception: Option<ReceptionProblems>,
 }
 
-/// Lines that state what is being lost.
-pub type LossLines = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
+/// What keeps measurements from being received, a line each.
+pub type ReceptionProblems = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
 
 impl fmt::Debug for PageSources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -113,7 +113,7 @@ impl fmt::Debug for PageSources {
 impl From<Directory> for PageSources {
     /// Without bills, where nothing is received.
     fn from(directory: Directory) -> Self {
-        Self { directory, bills: None, losses: None }
+        Self { directory, bills: None, reception: None }
     }
 }
 
@@ -122,7 +122,7 @@ struct Site {
     settings: Settings,
     directory: Directory,
     bills: Option<Bills>,
-    losses: Option<LossLines>,
+    reception: Option<ReceptionProblems>,
     probes: Probes,
     graphs: Graphs,
     groups: GroupViews,
@@ -149,7 +149,7 @@ pub fn router(
     clock: WallClock,
     logins: Option<Logins>,
 ) -> Router {
-    let PageSources { directory, bills, losses } = sources.into();
+    let PageSources { directory, bills, reception } = sources.into();
     let site = Arc::new(Site {
         probes: Probes::new(directory.clone()),
         graphs: Graphs::new(directory.clone(), settings.clone()),
@@ -157,7 +157,7 @@ pub fn router(
         flows: FlowAnswers::default(),
         directory,
         bills,
-        losses,
+        reception,
         started: clock.now(),
         workers: Semaphore::new(WORKERS),
         settings,

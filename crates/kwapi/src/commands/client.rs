@@ -165,6 +165,9 @@ impl KwapiClient {
                 "{place} requires a token; set KWAPI_TOKEN or use --token-file (Keystone: `openstack token issue`)"
             )),
             (_, Some(message)) => ClientFailure::Other(message.to_owned()),
+            (StatusCode::SERVICE_UNAVAILABLE, None) if body["waiting"].is_object() => {
+                ClientFailure::Other(not_ready(&body["waiting"]))
+            }
             (status, None) => ClientFailure::Other(format!("{place} answered {status}; is it a kwapi?")),
         })
     }
@@ -180,6 +183,13 @@ pub(super) async fn fetch_status(address: SocketAddr, path: &str) -> Result<Vec<
     timeout(STATUS_TIMEOUT, answer).await.unwrap_or_else(|_| {
         Err(ClientFailure::Absent(format!("{}: no answer within {STATUS_TIMEOUT:?}", client.place())))
     })
+}
+
+/// What `/readyz` reports of a process that is not ready, as one line.
+fn not_ready(waiting: &serde_json::Value) -> String {
+    let parts = waiting.as_object().into_iter().flatten();
+    let parts = parts.map(|(part, why)| format!("{part}: {}", why.as_str().unwrap_or_default()));
+    format!("not ready: {}", parts.collect::<Vec<_>>().join("; "))
 }
 
 fn is_loopback(host: &str) -> bool {

@@ -59,7 +59,7 @@ pub(crate) async fn status(arguments: &StatusArgs, named: Option<&Path>) -> Resu
 /// # Errors
 /// When that is no kwapi, as one line.
 async fn print_readiness(address: SocketAddr, arguments: &StatusArgs) -> Result<(), String> {
-    let unready = get(address, "/readyz").await;
+    let readiness = fetch_status(address, "/readyz").await;
     // A process that is not ready states that with an error's status, and one that is no kwapi has no troubles to report.
     parsed::<Vec<String>>(address, &get(address, "/troubles").await?)?;
     let peers = peers(address).await?;
@@ -72,10 +72,7 @@ async fn print_readiness(address: SocketAddr, arguments: &StatusArgs) -> Result<
     if !peers.is_empty() {
         print_peers(&peers, arguments);
     }
-    let readiness = match unready {
-        Ok(_) => "ready".to_owned(),
-        Err(_) => format!("not ready; http://{address}/readyz has the reason"),
-    };
+    let readiness = readiness.map_or_else(ClientFailure::into_line, |_| "ready".to_owned());
     println!("no meters in this process; {readiness}");
     print_streams(address).await;
     print_troubles(address).await;

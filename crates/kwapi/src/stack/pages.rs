@@ -19,7 +19,7 @@ use kwapi_plugins::bills::Bills;
 use kwapi_plugins::directory::Directory;
 use kwapi_plugins::metrics::Metrics;
 use kwapi_plugins::object_storage::{ObjectRanges, S3Bucket, upload_samples};
-use kwapi_plugins::web::{LiveStreams, LossLines, PageSources, Settings};
+use kwapi_plugins::web::{LiveStreams, PageSources, ReceptionProblems, Settings};
 
 use super::backlog::Backlog;
 use super::{Process, metrics, readiness};
@@ -97,8 +97,9 @@ impl Pages {
     ) -> PageSources {
         let windows = self.query.clone().map(Windows::new);
         let directory = directory.clone().with_windows(windows).with_groups(self.groups());
-        let losses = subscriber.map(|subscriber| -> LossLines { Arc::new(move || subscriber.losses()) });
-        PageSources { directory, bills: Some(bills.clone()), losses }
+        let reception = subscriber
+            .map(|subscriber| -> ReceptionProblems { Arc::new(move || readiness::reception(&subscriber)) });
+        PageSources { directory, bills: Some(bills.clone()), reception }
     }
 
     /// Takes up which probes are sums of others.

@@ -120,11 +120,18 @@ pub(super) fn nats(
     if links().is_empty() {
         return;
     }
-    all.add_readiness(part, move || {
-        let problem = |link: NatsLink| Some(format!("{}: {}", link.endpoint, link.problem?));
-        let mut kept = links().into_iter().filter(|link| link.side != NatsSide::Live);
-        kept.find_map(problem).map_or(Ok(()), Err)
-    });
+    all.add_readiness(part, move || problems(links()).next().map_or(Ok(()), Err));
+}
+
+/// What is wrong with the connections to NATS that something is kept by, a line each.
+fn problems(links: Vec<NatsLink>) -> impl Iterator<Item = String> {
+    let kept = links.into_iter().filter(|link| link.side != NatsSide::Live);
+    kept.filter_map(|link| Some(format!("{}: {}", link.endpoint, link.problem?)))
+}
+
+/// What keeps measurements from being received, a line each.
+pub(super) fn reception(subscriber: &Subscriber) -> Vec<String> {
+    problems(subscriber.nats_links()).chain(subscriber.losses()).collect()
 }
 
 /// The warning that measurements are being lost before they are sent or stored…

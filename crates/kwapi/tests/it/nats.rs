@@ -263,4 +263,11 @@ fn a_server_that_is_not_there_is_reported_and_the_api_answers() {
     let (status, _) = wait_until("an answer", PATIENCE, || get(api.api, "/v1/probe-ids/"));
     assert_eq!(status, 200);
     api.process.stop(libc::SIGTERM, Duration::from_secs(10));
+    // A history has it on its page as well.
+    let history = Kwapi::start(&["rrd"], &centre(&url));
+    let page = wait_until("the reason on a page", PATIENCE, || {
+        let (_, page) = get(history.web, "/last/minute/")?;
+        page.contains("cannot connect").then_some(page)
+    });
+    assert!(page.contains(&url), "{page}");
 }

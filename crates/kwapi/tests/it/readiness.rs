@@ -85,6 +85,11 @@ fn messages_that_nobody_trusts_do_not_make_ready() {
         page.contains("all messages failed verification for").then_some(page)
     });
     assert!(page.contains(&endpoint) && page.contains("signature_wrong); check the keys in [bus]"), "{page}");
+    let mut status = crate::harness::kwapi();
+    status.args(["status", "--address", &format!("127.0.0.1:{}", rrd.status)]);
+    let status = kwapi_peers::output(&mut status);
+    assert!(status.starts_with("no meters in this process; not ready: bus: "), "{status}");
+    assert!(status.contains("all failed verification"), "{status}");
 }
 
 #[test]

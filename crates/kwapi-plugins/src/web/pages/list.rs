@@ -124,7 +124,7 @@ pub(super) fn answer(request: &PageRequest<'_>, period: Period, query: &FormFiel
             now,
         )
         .with_meters(site, seen, now)
-        .with_losses(site, seen),
+        .with_reception(site, seen),
         probes: overall.probes,
         chosen: chosen_here.len(),
         shows_chosen,

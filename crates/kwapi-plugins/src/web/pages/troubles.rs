@@ -17,8 +17,8 @@ const NAMED_MAX: usize = 2;
 #[derive(Debug, Default)]
 pub(super) struct Troubles {
     pub(super) kinds: Vec<TroubleWords>,
-    /// What is being lost of what is received, a line each.
-    pub(super) losses: Vec<String>,
+    /// What keeps measurements from being received, a line each.
+    pub(super) reception: Vec<String>,
 }
 
 /// A kind of trouble: how many, and the first of them.
@@ -65,7 +65,7 @@ impl Troubles {
         });
         let words = format!("{} silent", silent.probes);
         let kinds = vec![TroubleWords { words, href, places: places.collect(), more: silent.more() }];
-        Self { kinds, losses: Vec::new() }
+        Self { kinds, reception: Vec::new() }
     }
 
     /// The same, and the meters that cannot be read, to who sees everything.
@@ -91,11 +91,11 @@ impl Troubles {
         self
     }
 
-    /// The same, and what is being lost of what is received, to who sees everything.
+    /// The same, and what keeps measurements from being received, to who sees everything.
     #[must_use]
-    pub(super) fn with_losses(mut self, site: &Site, seen: &Seen) -> Self {
-        let losses = site.losses.as_ref().filter(|_| seen.is_everything);
-        self.losses = losses.map(|losses| losses()).unwrap_or_default();
+    pub(super) fn with_reception(mut self, site: &Site, seen: &Seen) -> Self {
+        let problems = site.reception.as_ref().filter(|_| seen.is_everything);
+        self.reception = problems.map(|problems| problems()).unwrap_or_default();
         self
     }
 }

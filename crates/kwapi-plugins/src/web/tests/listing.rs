@@ -91,8 +91,8 @@ async fn who_does_not_see_all_sees_their_own_silent_probes_and_no_meter() {
 }
 
 #[tokio::test]
-async fn what_is_being_lost_is_shown_to_who_sees_everything() {
-    let loss = "tcp://<paris>:1: all messages failed verification for 11 s";
+async fn what_keeps_measurements_from_being_received_is_shown_to_who_sees_everything() {
+    let problem = "tcp://<paris>:1: all messages failed verification for 11 s";
     let logins = |fixture: &Fixture| Some(tenants::logins(&fixture.clock()));
     // Where nothing has been received at all, and where one of two publishers is lost.
     for probes in [&[][..], &["lyon.r1.a"]] {
@@ -102,15 +102,15 @@ async fn what_is_being_lost_is_shown_to_who_sees_everything() {
             let has_silent = !fixture.silent.is_empty();
             let (clock, live, logins) = (fixture.clock(), fixture.live(), logins(&fixture));
             let directory = Directory::default().with_live(live).with_history(Arc::new(fixture));
-            let losses: LossLines = Arc::new(move || vec![loss.to_owned()]);
-            let sources = PageSources { losses: Some(losses), ..directory.into() };
+            let problems: ReceptionProblems = Arc::new(move || vec![problem.to_owned()]);
+            let sources = PageSources { reception: Some(problems), ..directory.into() };
             let site = router(sources, settings(), clock, logins);
             let of_silent = ["", "1 silent: lyon.r1.a since 09:50:00"][usize::from(has_silent)];
             let try_what = ["", "What to try"][usize::from(has_silent)];
             let lyon = strip(&site, "/last/minute/", &[("x-auth-token", "lyon")]).await;
             assert_eq!(lyon, format!("{of_silent}{try_what}"), "{probes:?}");
             let operator = strip(&site, "/last/minute/", &[("x-auth-token", "operator")]).await;
-            let escaped = loss.replace('<', "&#60;").replace('>', "&#62;");
+            let escaped = problem.replace('<', "&#60;").replace('>', "&#62;");
             assert_eq!(operator, format!("{of_silent}{escaped}{try_what}"), "{probes:?}");
         }
     }
