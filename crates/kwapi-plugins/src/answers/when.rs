@@ -1,7 +1,7 @@
 //! Instants as people write them: RFC 3339, Unix seconds, what a clock on the wall of some zone shows, or a time before now.
 
 use jiff::Span;
-use jiff::civil::{DateTime, Time};
+use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 use kwapi_core::Timestamp;
 
@@ -58,8 +58,8 @@ pub fn zone(name: &str) -> Result<TimeZone, NoSuchZone> {
 }
 
 /// Reads an instant of a question put at `now`: a [fixed] one, `now`, a time before it (`now-1h` as in Grafana and
-/// rrdtool, `-1h`, `90 minutes ago`), or `today` and `yesterday`, alone (their midnight) or with a time of day. Without
-/// an offset it is what the clock shows in `zone`; a date is its midnight there. Days and longer are those of `zone`,
+/// rrdtool, `-1h`, `90 minutes ago`), or `today` and `yesterday`, alone (their begin) or with a time of day. Without
+/// an offset it is what the clock shows in `zone`; a date is its begin there. Days and longer are those of `zone`,
 /// of UTC without one.
 ///
 /// # Errors
@@ -76,18 +76,20 @@ pub fn instant(text: &str, zone: Option<&TimeZone>, now: Timestamp) -> Result<Ti
     } else if text.ends_with("ago") {
         return back(now, text, zone);
     }
-    let (day, time) = text.split_once(' ').unwrap_or((text, "00:00"));
+    let (day, time) = text.split_once(' ').map_or((text, None), |(day, time)| (day, Some(time)));
     if let Some(days) = ["today", "yesterday"].iter().position(|name| *name == day) {
+        let date = zoned(now, zone)?.date().checked_sub(Span::new().days(i64::try_from(days).unwrap_or(0)));
+        let date = date.map_err(|_| WhenError::TooEarly)?;
+        let Some(time) = time else { return begin(date, zone) };
         let time: Time = time.trim().parse().map_err(|_| WhenError::Unreadable)?;
-        let begin = zoned(now, zone)?.date().checked_sub(Span::new().days(i64::try_from(days).unwrap_or(0)));
-        return shown(begin.map_err(|_| WhenError::TooEarly)?.to_datetime(time), zone);
+        return shown(date.to_datetime(time), zone);
     }
     fixed(text, zone)
         .map_err(|error| if error == WhenError::NotFixed { WhenError::Unreadable } else { error })
 }
 
 /// Reads an instant that is the same whenever it is read, as a configuration needs it. Without an offset it is what the clock
-/// shows in `zone`; a date is its midnight there.
+/// shows in `zone`; a date is its begin there.
 ///
 /// # Errors
 /// When it is none, or two.
@@ -101,7 +103,17 @@ pub fn fixed(text: &str, zone: Option<&TimeZone>) -> Result<Timestamp, WhenError
     if let Ok(at) = restored.parse::<jiff::Timestamp>() {
         return timestamp(at);
     }
-    shown(restored.parse().map_err(|_| WhenError::NotFixed)?, zone)
+    let at: DateTime = restored.parse().map_err(|_| WhenError::NotFixed)?;
+    let has_time = restored.contains(['T', 't', ' ', ':']);
+    if has_time { shown(at, zone) } else { begin(at.date(), zone) }
+}
+
+/// When a day begins in `zone`: at midnight, of two at the first; at the first time that the clock shows where it is set forward
+/// at midnight.
+fn begin(date: Date, zone: Option<&TimeZone>) -> Result<Timestamp, WhenError> {
+    let midnight = date.to_datetime(Time::midnight());
+    let Some(zone) = zone else { return Err(WhenError::NoOffset(midnight)) };
+    timestamp(midnight.to_zoned(zone.clone()).map_err(|_| WhenError::Unreadable)?.timestamp())
 }
 
 /// The instant before `now` by what is written: `-1h`, `- 90 min`, `2 days ago`.
@@ -184,8 +196,13 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, name: &str, expected: &str) {
+        check_at(NOW, text, name, expected);
+    }
+
+    #[track_caller]
+    fn check_at(now: Timestamp, text: &str, name: &str, expected: &str) {
         let zone = (!name.is_empty()).then(|| zone(name).unwrap());
-        let actual = match instant(text, zone.as_ref(), NOW) {
+        let actual = match instant(text, zone.as_ref(), now) {
             Ok(at) => rfc3339(at, zone.as_ref().unwrap_or(&TimeZone::UTC)),
             Err(error) => error.to_string(),
         };
@@ -221,6 +238,26 @@ mod tests {
         let no_offset = "has no offset from UTC; write 2026-11-22T00:00:00Z, an offset such as 2026-11-22T00:00:00+01:00, or set zone";
         check("yesterday", "", no_offset);
         check("now-100y", "", "is before 1970");
+    }
+
+    #[test]
+    fn a_day_begins_where_a_clock_is_set_at_midnight() {
+        let noon = |text: &str| {
+            Timestamp::from_seconds(text.parse::<jiff::Timestamp>().unwrap().as_second().unsigned_abs())
+        };
+        // Forward, from midnight to one o'clock.
+        let begin = "2026-09-06T01:00:00-03:00";
+        check_at(noon("2026-09-06T15:00:00Z"), "today", "America/Santiago", begin);
+        check_at(noon("2026-09-07T15:00:00Z"), "yesterday", "America/Santiago", begin);
+        check("2026-09-06", "America/Santiago", begin);
+        check(
+            "2026-09-06 00:00",
+            "America/Santiago",
+            "does not exist in America/Santiago, where the clock is set forward; write 2026-09-06T00:00:00-03:00 or 2026-09-06T00:00:00-04:00",
+        );
+        // Back, from one o'clock to midnight.
+        check_at(noon("2026-11-01T17:00:00Z"), "today", "America/Havana", "2026-11-01T00:00:00-04:00");
+        check("2026-11-01", "America/Havana", "2026-11-01T00:00:00-04:00");
     }
 
     #[test]

@@ -218,10 +218,11 @@ impl Keeper {
     pub(super) fn keep_if_due(&mut self, live: &Live) {
         let now = live.now();
         if self.kept_at.is_none_or(|kept_at| now.saturating_sub(kept_at) >= INTERVAL) {
-            self.kept_at = Some(now);
-            // Where the last one is still being written, the disk has enough to do.
+            let is_first = self.kept_at.replace(now).is_none();
             let snapshot = self.snapshot(live);
-            _ = self.work.try_send(snapshot);
+            // Where the last one is still being written, the disk has enough to do. At the first one the thread may only not
+            // have begun yet.
+            if is_first { _ = self.work.send(snapshot) } else { _ = self.work.try_send(snapshot) }
         }
     }
 

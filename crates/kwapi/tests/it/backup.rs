@@ -119,6 +119,8 @@ fn a_service_that_continues_from_a_backup_credits_everything_once() {
     assert_eq!(before.len(), 20);
 
     // The machine fails; the last copy takes the place of its records, and receives further.
+    let snapshot = service.file("state/history/accounts");
+    kwapi_peers::wait_until("a snapshot of accounts", PATIENCE, || snapshot.exists().then_some(()));
     let lab = stop(service, 9);
     let (is_well, output) = run(&["--config", &config, "restore", "copy-11"], lab.path());
     assert!(!is_well && output.contains("--replace"), "{output}");
@@ -129,7 +131,12 @@ fn a_service_that_continues_from_a_backup_credits_everything_once() {
     kwapi_peers::wait_until("readiness", PATIENCE, || {
         get(service.status, "/readyz").filter(|(status, _)| *status == 200)
     });
-    std::thread::sleep(Duration::from_secs(2));
+    kwapi_peers::wait_until("measurements of each", PATIENCE, || {
+        let (_, metrics) = get(service.status, "/metrics")?;
+        let count = "kwapi_collector_messages_total{kind=\"ledgered\"} ";
+        let count: f64 = metrics.lines().find_map(|line| line.strip_prefix(count)?.parse().ok())?;
+        (count > 3.0 * 20.0).then_some(())
+    });
     let (is_well, output) =
         run(&["--config", &config, "restore", "copy-11", "--replace"], service.lab.path());
     let config = service.file("kwapi.toml").display().to_string();

@@ -342,7 +342,16 @@ async fn a_large_block_takes_bounded_sockets_and_memory_and_ctrl_c_prints_what_w
         let process = PathBuf::from(format!("/proc/{}", discovering.id()));
         let (mut sockets, mut kibibytes) = (0, 0);
         let begin = Instant::now();
-        while begin.elapsed() < Duration::from_secs(5) {
+        // Then it is among what was found.
+        let is_found = || device.requests().iter().any(|request| request.target == "/status");
+        let mut found_at = None;
+        while begin.elapsed() < Duration::from_secs(5)
+            || found_at.is_none_or(|at: Instant| at.elapsed() < Duration::from_secs(1))
+        {
+            assert!(begin.elapsed() < 2 * PATIENCE, "the device was not queried");
+            if found_at.is_none() && is_found() {
+                found_at = Some(Instant::now());
+            }
             sockets = sockets.max(std::fs::read_dir(process.join("fd")).map_or(0, Iterator::count));
             let status = std::fs::read_to_string(process.join("status")).unwrap();
             let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();

@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use kwapi_graph::{cost_text, energy_text};
+use kwapi_peers::{Lab, need, wait_until};
 use serde_json::Value;
 
+use crate::fake_clock::FakedClock;
 use crate::harness::{Kwapi, PATIENCE, kwapi, request};
 
 /// The probe that every interface is queried about. It uses two kilowatt-hours a second: each message changes what is
@@ -94,6 +96,11 @@ fn between<'a>(page: &'a str, from: &str, to: &str) -> &'a str {
     rest.split_once(to).map_or("", |(part, _)| part)
 }
 
+/// A probe's page: its head, six legends, six drawings; not the bars, whose axis and hours have energies of their own.
+fn without_bars(page: &str) -> String {
+    page.replace(between(page, "id=\"energy-title\"", "id=\"cards\""), "")
+}
+
 fn read_face(service: &Kwapi, face: usize, readings: &Mutex<FaceReadings>) {
     let note = |face, at: Option<(u64, u64)>, kwh: Option<String>, is_total: bool| {
         let (Some(position), Some(kwh)) = (at, kwh) else { return };
@@ -127,9 +134,7 @@ fn read_face(service: &Kwapi, face: usize, readings: &Mutex<FaceReadings>) {
         }
         2 => {
             if let Some((at, page)) = get(service.web, &format!("/probe/{PROBE}/")) {
-                // Head, six legends, six drawings; not the bars, whose axis and hours have energies of their own.
-                let bars = between(&page, "id=\"energy-title\"", "id=\"cards\"");
-                note("page", at, only_kwh("the probe's page", &page.replace(bars, "")), false);
+                note("page", at, only_kwh("the probe's page", &without_bars(&page)), false);
             }
             if let Some((at, svg)) = get(service.web, &format!("/graph/day/{PROBE}/?format=svg")) {
                 note("graph", at, only_kwh("a graph", &svg), false);
@@ -233,16 +238,25 @@ fn whoever_is_queried_reports_one_kwh_at_one_position_while_measurements_come_in
 
 #[test]
 fn a_page_names_the_cost_of_the_kwh_that_it_shows() {
-    let service = Kwapi::start(&["run"], &site());
+    if !need(&["faketime"]) {
+        return;
+    }
+    // An hour ends, and there are the bars of two.
+    let service = Kwapi::start_at(Lab::empty(), "2031-03-11 21:59:57", &["run"], &site());
+    let _faked = FakedClock(service.process.id());
     service.probe(PROBE);
-    let (page, kwh) = kwapi_peers::wait_until("energy on the page", PATIENCE, || {
+    let (page, kwh) = wait_until("energy of both hours on the page", PATIENCE, || {
         let (_, page) = get(service.web, &format!("/probe/{PROBE}/"))?;
+        let page = without_bars(&page);
         let kwh = only_kwh("the page", &page)?;
-        let number: f64 = kwh.trim_end_matches(" kWh").parse().ok()?;
-        (number > 1.0).then_some((page, number))
+        let kwh = kwh.trim_end_matches(" kWh").to_owned();
+        (kwh.parse::<f64>().ok()? > 6.0).then_some((page, kwh))
     });
-    // Costs are of the exact energy: the one shown is rounded.
+    // Costs are of the exact energy: the one shown is rounded, to half of its last digit.
+    let decimals = kwh.split_once('.').map_or(0, |(_, part)| part.len());
+    let half = 0.5 * 0.1_f64.powi(i32::try_from(decimals).unwrap());
+    let number: f64 = kwh.parse().unwrap();
     let cost = numbers(&page, " EUR").into_iter().next().unwrap();
-    let possible = [-0.000_5, 0.0, 0.000_5].map(|off| cost_text((kwh + off) * PRICE, "EUR"));
+    let possible = [-half, 0.0, half].map(|off| cost_text((number + off) * PRICE, "EUR"));
     assert!(possible.contains(&cost), "{cost} is not of {kwh} kWh: {possible:?}");
 }

@@ -103,6 +103,19 @@ fn a_start_takes_again_what_the_journal_has_beyond_the_snapshot() {
 }
 
 #[test]
+fn the_first_snapshot_is_written_also_where_its_thread_begins_late() {
+    for _ in 0..20 {
+        let lab = kwapi_peers::Lab::empty();
+        let mut house = House::open(lab.path());
+        house.receive("A", 0, 0);
+        let mut keeper = Keeper::start(house.journal.clone(), wall()).unwrap();
+        keeper.keep_if_due(&house.live);
+        let snapshot = lab.join(NAME);
+        kwapi_peers::wait_until("the snapshot", Duration::from_secs(10), || snapshot.exists().then_some(()));
+    }
+}
+
+#[test]
 fn a_process_killed_before_its_first_snapshot_has_its_accounts_from_the_journal() {
     let lab = kwapi_peers::Lab::empty();
     let mut house = House::open(lab.path());
