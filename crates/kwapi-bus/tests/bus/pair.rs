@@ -60,9 +60,9 @@ fn all_that_runs_ends_at_once() {
     let subscriber = subscriber(&context, vec![plain(&url), plain(&nobody)], &["*"]);
     publish_until("a measurement", &publisher, &["A"], || (subscriber.counters().verified > 0).then_some(()));
     (0..10_000).for_each(|seq| publisher.publish(measurement("A", seq)));
-    let start = Instant::now();
-    drop((publisher, subscriber, context));
-    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    // What is left unsent would hold it up for ever.
+    let ending = std::thread::spawn(move || drop((publisher, subscriber, context)));
+    wait_until("all has ended", LIMIT, || ending.is_finished().then_some(()));
 }
 
 #[tokio::test]
