@@ -10,6 +10,7 @@ mod leaf;
 mod limits;
 mod logins;
 mod operators;
+mod order;
 mod spool;
 mod stranger;
 

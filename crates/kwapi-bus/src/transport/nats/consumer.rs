@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
 
 use super::connection::Connection;
 use super::jetstream::{
@@ -20,6 +21,12 @@ pub(super) const UNACKNOWLEDGED_MAX: usize = 1 << 16;
 /// is in them (`headers_only`), itself while the history is away (`inactive_threshold`), or deliver less than is requested.
 const UNWANTED: [&str; 6] =
     ["backoff", "headers_only", "inactive_threshold", "max_batch", "max_bytes", "max_expires"];
+
+/// Requests of a connection that has ended stand for two seconds at a server with leaf nodes (nats-server 2.14,
+/// `defaultGatewayRecentSubExpiration`), and for as long as they were made for where the server has not noticed the end.
+const REQUESTED_MAX: Duration = Duration::from_secs(3);
+/// How often it is looked whether they do.
+const REQUESTED_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What a consumer's metadata names that was made again to read a stretch of the stream again: that stretch.
 const RECALL: &str = "kwapi-recall";
@@ -42,6 +49,8 @@ pub(super) struct ConsumerState {
     pub(super) undelivered: u64,
     /// Up to this number of the stream it has acknowledged all that was there.
     pub(super) acknowledged: u64,
+    /// How many requests for its messages stand.
+    pub(super) requests: u64,
     /// What it was made again for, if it was ([`RECALL`]).
     pub(super) recall: Option<String>,
 }
@@ -54,7 +63,8 @@ impl ConsumerState {
         let acknowledged = count(info.get("ack_floor").and_then(|floor| floor.get("stream_seq")));
         let metadata = info.get("config").and_then(|config| config.get("metadata"));
         let recall = metadata.and_then(|metadata| metadata.get(RECALL)).and_then(Value::as_str);
-        Self { waiting, undelivered, acknowledged, recall: recall.map(str::to_owned) }
+        let requests = count(info.get("num_waiting"));
+        Self { waiting, undelivered, acknowledged, requests, recall: recall.map(str::to_owned) }
     }
 }
 
@@ -196,6 +206,32 @@ impl ConsumerPlan {
             "NATS: the consumer is not configured as this history requires; updating it"
         );
         self.put(connection, self.restored(&info), "update").await.map(Some)
+    }
+
+    /// The same once no request for its messages stands. What is delivered for one of an earlier connection is missing in
+    /// what the next one is given, and comes again after messages that follow it.
+    ///
+    /// # Errors
+    /// As [`ConsumerPlan::find`], and when some stand for seconds.
+    pub(super) async fn find_unrequested(
+        &self,
+        connection: &mut Connection,
+    ) -> Result<Option<ConsumerState>, String> {
+        let until = Instant::now() + REQUESTED_MAX;
+        loop {
+            let state = self.find(connection).await?;
+            if state.as_ref().is_none_or(|state| state.requests == 0) {
+                return Ok(state);
+            }
+            if Instant::now() >= until {
+                return Err(format!(
+                    "requests of another connection stand at consumer {}: those of an earlier one end within seconds; \
+                    each history requires a consumer of its own",
+                    self.name
+                ));
+            }
+            sleep(REQUESTED_INTERVAL).await;
+        }
     }
 
     /// Why it could not be looked up.

@@ -41,14 +41,12 @@ impl Fetcher {
         Ok(())
     }
 
-    /// Has the stream, whose oldest message is `first`, read again from that which no key verified, where one may now; the
-    /// consumer's state then.
+    /// Has the stream read again from the first message that no key verified, where one may now; the consumer's state then.
     pub(super) async fn read_again(
         &mut self,
         connection: &mut Connection,
         plan: &ConsumerPlan,
         state: Option<&ConsumerState>,
-        first: u64,
     ) -> Result<Option<ConsumerState>, String> {
         let Some(aside) = &self.aside else { return Ok(None) };
         // What is settled without a hole; an earlier process has acknowledged what it received.
@@ -61,7 +59,6 @@ impl Fetcher {
             return Ok(None); // Under way.
         }
         let state = plan.set_back(connection, recall.from, &tag).await?;
-        self.set_back = Some(recall.until).filter(|until| first <= *until);
         (self.known.newest, self.known.open) = (recall.from.saturating_sub(1), BTreeSet::new());
         Ok(Some(state))
     }
