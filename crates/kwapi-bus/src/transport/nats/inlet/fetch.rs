@@ -21,7 +21,7 @@ use super::aside::{Aside, SETTLE_MAX, changed};
 use super::fetched::{Ended, Fetched, FetchedSender, Place, Room, tail};
 use crate::transport::nats::address::NatsAddress;
 use crate::transport::nats::connection::{Connection, Event};
-use crate::transport::nats::consumer::{Begin, ConsumerPlan};
+use crate::transport::nats::consumer::{Begin, ConsumerPlan, is_deletion};
 use crate::transport::nats::jetstream::{Delivered, stream_info};
 use crate::transport::nats::link::Link;
 use crate::transport::nats::position::{self, HEADER};
@@ -31,6 +31,7 @@ use crate::transport::nats::{RETRY_INTERVAL, batch};
 use crate::transport::wake::Waker;
 use consumer_watch::ConsumerWatch;
 use gaps::Gaps;
+use keys::RightWatch;
 use known::Known;
 use reporting::{REPORT_INTERVAL, Report, written};
 use requests::{HEARTBEAT, Requests};
@@ -189,6 +190,7 @@ impl Fetcher {
         let mut report_at = Instant::now();
         let mut report: Option<Report> = None;
         let mut watch = ConsumerWatch::new(self.link.clone());
+        let mut right = RightWatch::new();
         loop {
             if delivered_at.elapsed() > STUCK_AFTER && self.has_waiting() {
                 return Err(
@@ -199,6 +201,8 @@ impl Fetcher {
                 // No more is requested; what comes still is judged with the keys from before.
                 let until = *settled_by.get_or_insert_with(|| Instant::now() + SETTLE_MAX);
                 if (self.known.open.is_empty() && held.is_none()) || Instant::now() >= until {
+                    // The server has the last acknowledgements then.
+                    connection.settle().await?;
                     return Ok(FetchOutcome::KeysChanged);
                 }
             } else if held.is_none() {
@@ -207,6 +211,7 @@ impl Fetcher {
             }
             self.sites.request(connection, &plan.stream);
             watch.request(connection, plan);
+            right.request(connection, plan, aside.as_deref());
             connection.flush().await?;
             tokio::select! {
                 count = self.acknowledgements.recv_many(&mut places, ACKNOWLEDGEMENTS_MAX) => {
@@ -239,10 +244,14 @@ impl Fetcher {
                             tracing::warn!(endpoint, "NATS: cannot report to sites what is on the disk here: {complaint}");
                             report_at = Instant::now() + FORBIDDEN_INTERVAL;
                         }
+                        Event::Complaint(complaint) if is_deletion(&complaint) => {}
                         Event::Complaint(complaint) => return Err(format!("the server reports: {complaint}")),
                         Event::Message(message) => {
                             let number = connection.reply_number(&message.subject);
-                            if self.sites.takes(number, &message) || watch.takes(number, &message, plan)? {
+                            if self.sites.takes(number, &message)
+                                || right.takes(number, aside.as_deref())
+                                || watch.takes(number, &message, plan)?
+                            {
                                 continue;
                             }
                             // Responses to other requests do not show that this one still stands.
