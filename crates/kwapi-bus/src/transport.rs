@@ -30,6 +30,9 @@ pub(crate) struct Arrival<'a> {
     /// Of what a source has had before and is read again: the keys whose measurements were taken then
     /// ([`crate::key::Key::print`]).
     pub(crate) taken: Option<&'a KeyPrints>,
+    /// The keys whose measurements are to be set aside although they are accepted: older ones of theirs have to come first, and
+    /// cannot be read yet.
+    pub(crate) withheld: Option<&'a KeyPrints>,
 }
 
 /// How the connection to a source that keeps its messages is doing.

@@ -1,5 +1,5 @@
-//! What waits for listeners that do not read, all of them together. Each test is alone in its process, as nextest runs it: its
-//! connections are counted.
+//! What waits for listeners that do not read, all of them together. Each test has the process for itself: its connections are
+//! counted, and share what the process keeps.
 
 #![allow(
     clippy::expect_used,
@@ -18,6 +18,7 @@ use std::time::Duration;
 use kwapi_bus::{BusContext, EndpointConfig, Publisher, PublisherConfig, Scheme};
 use kwapi_core::{Measurement, ProbeId, Watts};
 use kwapi_peers::{Lab, wait_until};
+use parking_lot::Mutex;
 use zmtp::Zmtp;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -28,6 +29,8 @@ const HIGH_WATER: u32 = 10_000;
 const BETWEEN: usize = 4_000;
 /// More than that, and than the system keeps for a connection besides.
 const FLOOD: u64 = 20_000;
+/// Whose test has connections: all of a process are counted together.
+static CONNECTED: Mutex<()> = Mutex::new(());
 /// How many floods have been counted.
 static COUNTED: AtomicU32 = AtomicU32::new(0);
 
@@ -102,6 +105,7 @@ fn come(url: &str) -> Zmtp<UnixStream> {
 #[test]
 fn many_slow_listeners_share_eight_queues() {
     const MANY: usize = 64;
+    let _alone = CONNECTED.lock();
     let lab = Lab::empty();
     let url = format!("ipc://{}", lab.join("bus").display());
     let context = BusContext::new();
@@ -123,6 +127,7 @@ fn many_slow_listeners_share_eight_queues() {
 #[test]
 fn listeners_that_come_and_go_while_queues_are_shared_harm_nobody() {
     const ROUNDS: usize = 150;
+    let _alone = CONNECTED.lock();
     let lab = Lab::empty();
     let url = format!("ipc://{}", lab.join("bus").display());
     let context = BusContext::new();

@@ -11,6 +11,7 @@ use kwapi_core::{Losses, Pattern, Timestamp};
 use super::Shared;
 use super::ack::Settled;
 use super::stored::{StoredSource, note_order};
+use crate::key::KeyPrints;
 use crate::message::Verified;
 use crate::received::Received;
 use crate::refusal::{Refusal, RefusalCounters};
@@ -70,6 +71,8 @@ enum PassedOver {
     Reserved,
     /// It was taken when the source was read before.
     Known,
+    /// Older ones by its key come first.
+    Withheld,
     Refused(Refusal),
 }
 
@@ -224,6 +227,7 @@ impl<I: Inlet> Intake<I> {
                 Err(PassedOver::Unwanted) => unwanted += 1,
                 Err(PassedOver::Reserved) => reserved += 1,
                 Err(PassedOver::Known) => known += 1,
+                Err(PassedOver::Withheld) => is_aside = true,
                 Err(PassedOver::Refused(cause)) => {
                     refused.count(cause);
                     is_aside = cause.is_of_key();
@@ -318,10 +322,13 @@ fn judge(
     let Verified { measurement, key, description } =
         verification.verify(delivery.frames, present, delivery.is_live).map_err(PassedOver::Refused)?;
     let (place, key) = key.unzip();
-    if let Some((taken, place)) = delivery.taken.zip(place)
-        && verification.print(place).is_some_and(|print| taken.contains(print))
-    {
+    let print = place.and_then(|place| verification.print(place));
+    let is_of = |keys: Option<&KeyPrints>| keys.zip(print).is_some_and(|(keys, print)| keys.contains(print));
+    if is_of(delivery.taken) {
         return Err(PassedOver::Known);
+    }
+    if is_of(delivery.withheld) {
+        return Err(PassedOver::Withheld);
     }
     // What has no stamp has been refused by now, if there is no time to stamp it with.
     let arrived = present.label().unwrap_or(present.wall);

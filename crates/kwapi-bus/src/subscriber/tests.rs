@@ -45,7 +45,14 @@ impl Inlet for Store {
         *turns += 1;
         for (token, (topic, payload)) in kept.range(*next..).take(count) {
             let frames: &[&[u8]] = &[topic, payload];
-            each(Arrival { frames, is_live: false, token: Some(*token), later: 0, taken: None });
+            each(Arrival {
+                frames,
+                is_live: false,
+                token: Some(*token),
+                later: 0,
+                taken: None,
+                withheld: None,
+            });
             *next = token + 1;
         }
     }

@@ -25,6 +25,7 @@ mod nkey;
 mod outgoing;
 mod outlet;
 mod position;
+mod servers;
 mod setup;
 mod spool_reader;
 mod subject;

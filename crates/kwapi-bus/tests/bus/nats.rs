@@ -5,11 +5,13 @@ mod ahead;
 mod aside;
 mod batches;
 mod cluster;
+mod earlier;
 mod faults;
 mod leaf;
 mod limits;
 mod logins;
 mod operators;
+mod order;
 mod spool;
 mod stranger;
 
@@ -89,13 +91,14 @@ impl World {
 
 /// A publisher that keeps messages for `centre`.
 fn keeping(world: &World) -> Publisher {
+    keeping_with(world, vec![key()])
+}
+
+/// The same with keys of its own.
+fn keeping_with(world: &World, keys: Vec<Key>) -> Publisher {
     let endpoint = EndpointConfig { consumers: vec!["centre".to_owned()], ..world.endpoint() };
-    let config = PublisherConfig {
-        endpoints: vec![endpoint],
-        signature: Scheme::Kwapi1,
-        keys: vec![key()],
-        high_water: None,
-    };
+    let config =
+        PublisherConfig { endpoints: vec![endpoint], signature: Scheme::Kwapi1, keys, high_water: None };
     let spool = SpoolConfig {
         directory: world.lab.join("spool"),
         bytes_max: 1 << 30,

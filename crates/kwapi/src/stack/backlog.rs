@@ -136,6 +136,13 @@ fn lost(link: &NatsLink, now: Timestamp) -> Option<String> {
 
 /// What a history reports of messages that it left in the stream, as no accepted key verifies them.
 fn unverified(link: &NatsLink) -> Option<String> {
+    if let Some(problem) = &link.aside_problem {
+        let count = link.aside;
+        return Some(format!(
+            "{}: {count} measurements, whose key is accepted by now, wait in the stream: {problem}",
+            link.endpoint
+        ));
+    }
     let (count, since) = (link.aside, link.aside_since.filter(|_| link.aside > 0)?);
     let text = rfc3339(Timestamp::from_seconds(since.seconds()), &TimeZone::system());
     Some(format!(
@@ -210,6 +217,7 @@ mod tests {
             lost: 0,
             aside: 0,
             aside_since: None,
+            aside_problem: None,
             lost_until: None,
             read_until,
             sites: Vec::new(),
@@ -255,6 +263,11 @@ mod tests {
                 "nats://a/x: 7 measurements since {since} are verified by no accepted key; they stay in the stream and are \
                  read again once their key is accepted (`keys`); if none is missing, they are forged"
             )
+        );
+        let waiting = NatsLink { aside_problem: Some("allow it".to_owned()), ..some };
+        assert_eq!(
+            unverified(&waiting).unwrap(),
+            "nats://a/x: 7 measurements, whose key is accepted by now, wait in the stream: allow it"
         );
     }
 

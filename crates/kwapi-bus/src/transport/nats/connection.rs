@@ -1,29 +1,26 @@
 //! One connection to a server, owned by whoever uses it. When it ends, its owner opens another: none is repaired.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use kwapi_core::hex;
-use ring::rand::{SecureRandom, SystemRandom};
 use rustls_pki_types::ServerName;
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsConnector;
 
-use super::address::{NatsAddress, SERVERS_MAX, host_and_port};
-use super::link::Link;
+use super::RESPONSE_TIMEOUT;
+use super::address::NatsAddress;
 use super::wire::{self, Message, ServerOp};
-use super::{RESPONSE_TIMEOUT, RETRY_INTERVAL};
 
 /// A connection on which nothing is received for so long is pinged; one that does not respond for as long again
 /// is closed.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
-/// Numbers of answers are of a connection: so many bits of them count within it.
-const CONNECTION_SHIFT: u32 = 40;
+/// What the addresses of all answers begin with.
+pub(super) const INBOX: &str = "_INBOX";
 /// What is read at a time.
 const READ_BYTES: usize = 64 << 10;
 
@@ -37,7 +34,9 @@ pub(super) struct Connection {
     write: BytesMut,
     /// Came while something else was waited for.
     early: VecDeque<Event>,
-    /// The address of responses to us, with a dot and a number; subscribed to at the first request.
+    /// The address of responses to us, with a dot and a number; subscribed to at the first request. Of this connection alone:
+    /// what a server still delivers for requests of an earlier one is older or newer than what this one is given, and not
+    /// in its order.
     inbox: String,
     has_inbox: bool,
     next_number: u64,
@@ -60,115 +59,25 @@ pub(super) enum Event {
 /// What a server reports of itself.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Info {
+pub(super) struct Info {
     nonce: String,
     tls_required: bool,
     max_payload: usize,
     /// The other servers of its cluster.
-    connect_urls: Vec<String>,
+    pub(super) connect_urls: Vec<String>,
 }
 
 /// A server, and the name that its certificate is to have.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Server {
-    host: String,
-    port: u16,
-    certified: String,
+pub(super) struct Server {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) certified: String,
 }
 
 impl std::fmt::Display for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}:{}", self.host, self.port)
-    }
-}
-
-/// Where to connect: the servers that are configured, and the others of their cluster, as far as one has named them. Each
-/// attempt is at the next of them, so that one that does not answer is left at once.
-#[derive(Debug)]
-pub(super) struct Servers {
-    address: NatsAddress,
-    /// The one that is tried next first.
-    all: VecDeque<Server>,
-    /// See [`Connection::inbox`]: the same for all connections, so that what a server complains of is logged once.
-    inbox: String,
-    /// Connections so far: an answer to one is none to another.
-    connections: u64,
-}
-
-impl Servers {
-    pub(super) fn new(address: NatsAddress) -> Self {
-        let server = |(host, port): &(String, u16)| Server {
-            host: host.clone(),
-            port: *port,
-            certified: host.clone(),
-        };
-        let all = address.servers.iter().map(server).collect();
-        let mut random = [0; 12];
-        let random = SystemRandom::new().fill(&mut random).map(|()| hex::encode(&random));
-        let inbox = random.map_or_else(|_| String::new(), |random| format!("_INBOX.{random}"));
-        Self { address, all, inbox, connections: 0 }
-    }
-
-    pub(super) fn address(&self) -> &NatsAddress {
-        &self.address
-    }
-
-    /// Connects; tries again until it has.
-    pub(super) async fn open(&mut self, link: &Link) -> Connection {
-        loop {
-            if let Some(login) = link.login() {
-                self.address.config = login;
-            }
-            match self.try_open().await {
-                Ok(connection) => {
-                    link.connected();
-                    return connection;
-                }
-                Err(problem) => link.fails(problem),
-            }
-            sleep(RETRY_INTERVAL).await;
-        }
-    }
-
-    /// Connects to the next of the servers that lets us in.
-    ///
-    /// # Errors
-    /// Why that is not possible at any of them now, as text.
-    pub(super) async fn try_open(&mut self) -> Result<Connection, String> {
-        if self.inbox.is_empty() {
-            // Another's answers could be taken for ours.
-            return Err("the system has no random numbers".to_owned());
-        }
-        let mut problems = BTreeMap::new();
-        for _ in 0..self.all.len() {
-            let Some(server) = self.all.front().cloned() else { break };
-            self.all.rotate_left(1);
-            match self.try_one(&server).await {
-                Ok(connection) => return Ok(connection),
-                Err(problem) => _ = problems.insert(server.to_string(), problem),
-            }
-        }
-        if let (1, Some((_, problem))) = (problems.len(), problems.first_key_value()) {
-            return Err(problem.clone());
-        }
-        let each: Vec<_> = problems.iter().map(|(server, problem)| format!("{server}: {problem}")).collect();
-        Err(each.join("; "))
-    }
-
-    async fn try_one(&mut self, server: &Server) -> Result<Connection, String> {
-        self.connections += 1;
-        let opened = timeout(RESPONSE_TIMEOUT, Connection::open(&self.address, server, &self.inbox)).await;
-        let (mut connection, info) = opened.unwrap_or_else(|_| Err("connection timed out".to_owned()))?;
-        connection.next_number = self.connections << CONNECTION_SHIFT;
-        for (host, port) in info.connect_urls.iter().filter_map(|url| host_and_port(url)) {
-            if self.all.len() < SERVERS_MAX && !self.all.iter().any(|it| it.host == host && it.port == port) {
-                // A cluster names its servers by address, and a certificate seldom does.
-                let is_address = host.parse::<std::net::IpAddr>().is_ok();
-                let certified = if is_address { server.certified.clone() } else { host.clone() };
-                self.all.push_back(Server { host, port, certified });
-            }
-        }
-        Ok(connection)
     }
 }
 
@@ -190,7 +99,15 @@ fn explained(complaint: &str) -> String {
 }
 
 impl Connection {
-    async fn open(address: &NatsAddress, server: &Server, inbox: &str) -> Result<(Self, Info), String> {
+    /// Connects and logs in; answers to it go below `inbox`.
+    ///
+    /// # Errors
+    /// Why that is not possible, as text.
+    pub(super) async fn open(
+        address: &NatsAddress,
+        server: &Server,
+        inbox: String,
+    ) -> Result<(Self, Info), String> {
         let cannot_connect = |error: std::io::Error| format!("cannot connect: {error}");
         let mut tcp =
             TcpStream::connect((server.host.as_str(), server.port)).await.map_err(cannot_connect)?;
@@ -224,7 +141,7 @@ impl Connection {
             read: BytesMut::new(),
             write: BytesMut::new(),
             early: VecDeque::new(),
-            inbox: inbox.to_owned(),
+            inbox,
             has_inbox: false,
             next_number: 0,
             next_subscription: 1,
@@ -338,7 +255,8 @@ impl Connection {
             ServerOp::Error(complaint)
                 if complaint.to_ascii_lowercase().starts_with("permissions violation") =>
             {
-                Ok(Some(Event::Complaint(complaint)))
+                // The same of each connection, so that it is logged once.
+                Ok(Some(Event::Complaint(complaint.replace(&self.inbox, INBOX))))
             }
             ServerOp::Error(complaint) => Err(explained(&complaint)),
             ServerOp::Info(info) => {

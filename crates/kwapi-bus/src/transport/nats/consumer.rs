@@ -4,8 +4,10 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::time::{Instant, sleep, timeout};
 
-use super::connection::Connection;
+use super::RESPONSE_TIMEOUT;
+use super::connection::{Connection, Event};
 use super::jetstream::{
     ApiError, CONSUMER_NOT_FOUND, INVALID_RESET, STREAM_NOT_FOUND, call, missing, stream_info,
 };
@@ -21,8 +23,23 @@ pub(super) const UNACKNOWLEDGED_MAX: usize = 1 << 16;
 const UNWANTED: [&str; 6] =
     ["backoff", "headers_only", "inactive_threshold", "max_batch", "max_bytes", "max_expires"];
 
+/// Requests of a connection that has ended stand for two seconds at a server with leaf nodes (nats-server 2.14,
+/// `defaultGatewayRecentSubExpiration`), and for as long as they were made for where the server has not noticed the end.
+const REQUESTED_MAX: Duration = Duration::from_secs(3);
+/// How often it is looked whether they do.
+const REQUESTED_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Where a consumer is deleted, and what no server takes for a request to do so.
+const DELETION: &str = "$JS.API.CONSUMER.DELETE.";
+const NOT_EMPTY: &[u8] = b"is it allowed";
+
 /// What a consumer's metadata names that was made again to read a stretch of the stream again: that stretch.
 const RECALL: &str = "kwapi-recall";
+
+/// Whether the server complains that we may not delete a consumer.
+pub(super) fn is_deletion(complaint: &str) -> bool {
+    complaint.contains(DELETION)
+}
 
 /// A consumer as it is wanted.
 #[derive(Clone, Debug)]
@@ -42,6 +59,10 @@ pub(super) struct ConsumerState {
     pub(super) undelivered: u64,
     /// Up to this number of the stream it has acknowledged all that was there.
     pub(super) acknowledged: u64,
+    /// How many requests for its messages stand.
+    pub(super) requests: u64,
+    /// The number of the first message that it can be set back to; `None` where it began with what was new.
+    pub(super) begin: Option<u64>,
     /// What it was made again for, if it was ([`RECALL`]).
     pub(super) recall: Option<String>,
 }
@@ -52,9 +73,23 @@ impl ConsumerState {
         let undelivered = count(info.get("num_pending"));
         let waiting = undelivered.saturating_add(count(info.get("num_ack_pending")));
         let acknowledged = count(info.get("ack_floor").and_then(|floor| floor.get("stream_seq")));
-        let metadata = info.get("config").and_then(|config| config.get("metadata"));
+        let config = info.get("config").unwrap_or(&Value::Null);
+        let begin = match config.get("deliver_policy").and_then(Value::as_str) {
+            // Of one that begins with an instant, what was delivered is later.
+            None | Some("all" | "by_start_time") => Some(0),
+            Some("by_start_sequence") => Some(count(config.get("opt_start_seq"))),
+            Some(_) => None,
+        };
+        let metadata = config.get("metadata");
         let recall = metadata.and_then(|metadata| metadata.get(RECALL)).and_then(Value::as_str);
-        Self { waiting, undelivered, acknowledged, recall: recall.map(str::to_owned) }
+        let requests = count(info.get("num_waiting"));
+        let recall = recall.map(str::to_owned);
+        Self { waiting, undelivered, acknowledged, requests, begin, recall }
+    }
+
+    /// Whether it can be set back to the message of this number without being made again.
+    pub(super) fn reaches(&self, number: u64) -> bool {
+        self.begin.is_some_and(|begin| begin <= number)
     }
 }
 
@@ -150,17 +185,49 @@ impl ConsumerPlan {
                 self.put(connection, merged(self.restored(&info), &metadata), "update").await
             }
             Err(error) if error.is(INVALID_RESET) || error.is(CONSUMER_NOT_FOUND) => {
-                self.delete(connection).await.map_err(|problem| {
-                    format!(
-                        "{problem} (to read again what was left in the stream; the right to publish to \
-                        $JS.API.CONSUMER.DELETE.{stream}.{name} is required)"
-                    )
-                })?;
+                if error.is(INVALID_RESET) {
+                    self.delete(connection).await?;
+                }
                 let begin = merged(Begin::Sequence(number).wanted(), &metadata);
                 self.put(connection, merged(self.wanted(), &begin), "create").await
             }
             Err(error) => Err(format!("cannot set back consumer {name}: {error}")),
         }
+    }
+
+    /// Whether the server lets us delete it: by a request that it refuses by its form alone.
+    ///
+    /// # Errors
+    /// When there is no answer, as text.
+    pub(super) async fn may_be_deleted(&self, connection: &mut Connection) -> Result<bool, String> {
+        let number = self.request_deletion(connection);
+        loop {
+            let event = timeout(RESPONSE_TIMEOUT, connection.next()).await;
+            match event.unwrap_or_else(|_| Err("no response from the stream".to_owned()))? {
+                Event::Message(message) if connection.reply_number(&message.subject) == Some(number) => {
+                    return Ok(true);
+                }
+                Event::Message(_) => {}
+                Event::Complaint(complaint) if is_deletion(&complaint) => return Ok(false),
+                Event::Complaint(complaint) => return Err(format!("the server reports: {complaint}")),
+            }
+        }
+    }
+
+    /// Adds that request to what is sent next; returns the number of its answer.
+    pub(super) fn request_deletion(&self, connection: &mut Connection) -> u64 {
+        let (number, reply) = connection.reply_address();
+        connection.publish(&format!("{DELETION}{}.{}", self.stream, self.name), Some(&reply), NOT_EMPTY);
+        number
+    }
+
+    /// The right that making it again requires, which its user does not have.
+    pub(super) fn deletion_problem(&self) -> String {
+        let Self { stream, name, .. } = self;
+        format!(
+            "consumer {name} was made by an earlier version and must be made again to read them; allow its user to publish to \
+             {DELETION}{stream}.{name}"
+        )
     }
 
     /// The configuration of one that the server describes, with what is wanted in place of its own.
@@ -196,6 +263,32 @@ impl ConsumerPlan {
             "NATS: the consumer is not configured as this history requires; updating it"
         );
         self.put(connection, self.restored(&info), "update").await.map(Some)
+    }
+
+    /// The same once no request for its messages stands. What is delivered for one of an earlier connection is missing in
+    /// what the next one is given, and comes again after messages that follow it.
+    ///
+    /// # Errors
+    /// As [`ConsumerPlan::find`], and when some stand for seconds.
+    pub(super) async fn find_unrequested(
+        &self,
+        connection: &mut Connection,
+    ) -> Result<Option<ConsumerState>, String> {
+        let until = Instant::now() + REQUESTED_MAX;
+        loop {
+            let state = self.find(connection).await?;
+            if state.as_ref().is_none_or(|state| state.requests == 0) {
+                return Ok(state);
+            }
+            if Instant::now() >= until {
+                return Err(format!(
+                    "requests of another connection stand at consumer {}: those of an earlier one end within seconds; \
+                    each history requires a consumer of its own",
+                    self.name
+                ));
+            }
+            sleep(REQUESTED_INTERVAL).await;
+        }
     }
 
     /// Why it could not be looked up.

@@ -34,11 +34,10 @@ use super::link::{Link, NatsSide};
 use super::position::{Placed, PositionKeys, SentPosition, SignedPosition};
 use super::{run, subject};
 use crate::error::BusError;
-use crate::key::KeyPrints;
 use crate::transport::wake::Waker;
 use crate::transport::{Arrival, Keeping, Token};
 use crate::worker::Worker;
-use aside::Aside;
+use aside::{Aside, KeyLimits};
 use fetch::{Fetcher, Reporting};
 use fetched::{Fetched, FetchedReceiver, Place};
 use open::Open;
@@ -73,8 +72,7 @@ struct Ready {
     frames: Option<(String, Bytes)>,
     token: Option<Token>,
     later: u64,
-    /// See [`Arrival::taken`].
-    taken: Option<Arc<KeyPrints>>,
+    limits: KeyLimits,
 }
 
 /// The subscriber's side.
@@ -209,14 +207,14 @@ impl NatsInlet {
                 let Some(fetched) = self.fetched.try_recv() else { return };
                 self.take_apart(fetched);
             }
-            let Some(Ready { frames, token, later, taken }) = self.ready.pop_front() else { continue };
-            let (is_live, taken) = (!self.keeps, taken.as_deref());
+            let Some(Ready { frames, token, later, limits }) = self.ready.pop_front() else { continue };
+            let (is_live, taken, withheld) =
+                (!self.keeps, limits.taken.as_deref(), limits.withheld.as_deref());
+            let arrival = Arrival { frames: &[], is_live, token, later, taken, withheld };
             match &frames {
-                Some((topic, payload)) => {
-                    each(Arrival { frames: &[topic.as_bytes(), payload], is_live, token, later, taken });
-                }
+                Some((topic, payload)) => each(Arrival { frames: &[topic.as_bytes(), payload], ..arrival }),
                 // For the verification to refuse.
-                None => each(Arrival { frames: &[], is_live, token, later, taken }),
+                None => each(arrival),
             }
         }
     }
@@ -227,14 +225,15 @@ impl NatsInlet {
         let contents = Contents::read(&self.stream, &subject, &payload);
         let count = contents.as_ref().map_or(1, |contents| contents.measurements.len() as u64);
         let number = place.as_ref().map(|place| place.sequence.1);
-        let taken = self.aside.as_ref().zip(number).and_then(|(aside, number)| aside.taken(number));
+        let limits = self.aside.as_ref().zip(number).map(|(aside, number)| aside.limits(number));
+        let limits = limits.unwrap_or_default();
         let first = match place.map(|place| self.open.begin(place, count)) {
             None => None,
             Some(Some(token)) => Some(token),
             Some(None) => return,
         };
         let Ok(contents) = contents else {
-            self.ready.push_back(Ready { frames: None, token: first, later, taken });
+            self.ready.push_back(Ready { frames: None, token: first, later, limits });
             return;
         };
         let keys = self.keys.clone();
@@ -244,12 +243,13 @@ impl NatsInlet {
             let (token, later) = (first.map(|first| first + place), later.saturating_add(after));
             if let (Some(signed), Some(token)) = (&signed, token) {
                 let sent = signed.sent.before_last(after, place == 0);
-                if !self.is_next(&SignedPosition { sent, ..signed.clone() }, token, later) {
+                let is_read_again = limits.taken.is_some();
+                if !self.is_next(&SignedPosition { sent, ..signed.clone() }, token, later, is_read_again) {
                     self.acknowledge(&(token..=token));
                     continue;
                 }
             }
-            self.ready.push_back(Ready { frames: Some(frames), token, later, taken: taken.clone() });
+            self.ready.push_back(Ready { frames: Some(frames), token, later, limits: limits.clone() });
         }
     }
 
@@ -272,12 +272,14 @@ impl NatsInlet {
         signed
     }
 
-    /// Whether a measurement is the next of its site, as far as that can be determined.
-    fn is_next(&self, signed: &SignedPosition<'_>, token: Token, later: u64) -> bool {
+    /// Whether a measurement is the next of its site, as far as that can be determined. What is read again has had its place,
+    /// whether it was verified then or not: which has is decided by the key.
+    fn is_next(&self, signed: &SignedPosition<'_>, token: Token, later: u64, is_read_again: bool) -> bool {
         let Some(sites) = &self.sites else { return true };
         let (now, wall) = (self.clocks.monotonic.now(), self.clocks.wall.now());
         match sites.lock().judge(signed, token, later <= LAST_MESSAGES, now, wall) {
             Judgement::Take => return true,
+            Judgement::Known if is_read_again => return true,
             Judgement::Known => self.link.known.fetch_add(1, Ordering::Relaxed),
             Judgement::Early => self.link.early.fetch_add(1, Ordering::Relaxed),
         };

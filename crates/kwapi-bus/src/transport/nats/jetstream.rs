@@ -141,6 +141,8 @@ pub(super) struct Delivered {
     pub(super) times: u64,
     /// Its number in the stream.
     pub(super) sequence: u64,
+    /// How many the consumer had delivered then since it was made or set back, this one included.
+    pub(super) delivery: u64,
     /// When the server stored it.
     pub(super) stored: Timestamp,
     /// How many more wait for the consumer.
@@ -156,7 +158,8 @@ impl Delivered {
             if words.len() == 7 { words.get(2..)? } else { words.get(4..).filter(|_| words.len() >= 9)? };
         let number = |place: usize| numbers.get(place)?.parse::<u64>().ok();
         let stored = Timestamp::from_micros(number(3)? / 1_000);
-        Some(Self { times: number(0)?, sequence: number(1)?, stored, pending: number(4)? })
+        let (times, sequence, delivery, pending) = (number(0)?, number(1)?, number(2)?, number(4)?);
+        Some(Self { times, sequence, delivery, stored, pending })
     }
 }
 
@@ -167,7 +170,7 @@ mod tests {
     #[test]
     fn a_place_is_read_from_both_forms_of_its_address() {
         let stored = Timestamp::from_seconds(1_790_000_000);
-        let expected = Some(Delivered { times: 2, sequence: 300, stored, pending: 5 });
+        let expected = Some(Delivered { times: 2, sequence: 300, delivery: 41, stored, pending: 5 });
         assert_eq!(Delivered::read("$JS.ACK.power.centre.2.300.41.1790000000000000000.5"), expected);
         assert_eq!(Delivered::read("$JS.ACK._.Xyz.power.centre.2.300.41.1790000000000000000.5"), expected);
         assert_eq!(

@@ -71,6 +71,8 @@ pub struct NatsLink {
     pub aside: u64,
     /// …and since when there are any.
     pub aside_since: Option<Timestamp>,
+    /// Why they cannot be read again, although a key is accepted that may verify some.
+    pub aside_problem: Option<String>,
     /// When the message after the last of those that were lost was stored.
     pub lost_until: Option<Timestamp>,
     /// Where messages are kept for us: up to when all of them are safe here, as far as is known. `None` before the first
@@ -140,6 +142,7 @@ pub(crate) struct Link {
     aside: AtomicU64,
     /// Unix time in microseconds; 0: not known.
     aside_since: AtomicU64,
+    aside_problem: Mutex<Option<String>>,
     lost_until: AtomicU64,
     read_until: AtomicU64,
     sites: Mutex<Vec<NatsSiteState>>,
@@ -166,6 +169,7 @@ impl Link {
             lost: AtomicU64::new(0),
             aside: AtomicU64::new(0),
             aside_since: AtomicU64::new(0),
+            aside_problem: Mutex::default(),
             lost_until: AtomicU64::new(0),
             read_until: AtomicU64::new(0),
             sites: Mutex::default(),
@@ -254,6 +258,15 @@ impl Link {
         self.aside_since.store(since.micros(), Ordering::Relaxed);
     }
 
+    /// Notes why they cannot be read again, if anything keeps them from it; reported once.
+    pub(super) fn note_aside_problem(&self, problem: Option<String>) {
+        let mut now = self.aside_problem.lock();
+        if let Some(problem) = problem.as_ref().filter(|_| *now != problem) {
+            tracing::warn!(endpoint = self.endpoint, "NATS: {problem}");
+        }
+        *now = problem;
+    }
+
     /// Notes that messages were lost on their way to the server.
     pub(super) fn loses(&self, count: u64, why: &'static str) {
         self.losses.lock().lose(count, why, Instant::now().into_std());
@@ -287,6 +300,7 @@ impl Link {
             lost: read(&self.lost),
             aside: read(&self.aside),
             aside_since: stamp(&self.aside_since),
+            aside_problem: self.aside_problem.lock().clone(),
             lost_until: stamp(&self.lost_until),
             read_until: self.read_until(),
             sites: self.sites.lock().iter().map(|site| site.link(Instant::now())).collect(),

@@ -17,11 +17,12 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
 
 use super::address::NatsAddress;
-use super::connection::{Connection, Servers};
+use super::connection::Connection;
 use super::jetstream::{ApiError, NOT_ENABLED, NOT_ENABLED_FOR_ACCOUNT, STREAM_NOT_FOUND, call, missing};
 use super::link::{Link, NatsLink, NatsSide};
 use super::outgoing::Outgoing;
 use super::position::PositionKeys;
+use super::servers::Servers;
 use super::{RETRY_INTERVAL, SpoolReader, run};
 use crate::endpoint::EndpointConfig;
 use crate::error::BusError;

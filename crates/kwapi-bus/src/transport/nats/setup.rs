@@ -6,9 +6,10 @@ use kwapi_core::{Pattern, Timestamp};
 use serde_json::{Value, json};
 
 use super::address::{NAME_BYTES_MAX, is_name};
-use super::connection::{Connection, Servers};
+use super::connection::Connection;
 use super::consumer::{Begin, ConsumerPlan, merged};
 use super::jetstream::{STREAM_NOT_FOUND, call, stream_info};
+use super::servers::Servers;
 use super::subject;
 use crate::endpoint::EndpointConfig;
 use crate::error::BusError;

@@ -90,7 +90,7 @@ impl Sockets {
             let frames: [&[u8]; 3] = [topic, payload, b""];
             // Those past the second have been dropped; that they were there is enough to refuse the message.
             let frames = frames.get(..count).unwrap_or(&frames);
-            each(Arrival { frames, is_live: true, token: None, later: 0, taken: None });
+            each(Arrival { frames, is_live: true, token: None, later: 0, taken: None, withheld: None });
         }
     }
 }

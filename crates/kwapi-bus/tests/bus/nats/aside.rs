@@ -3,7 +3,7 @@
 use super::*;
 
 /// A publisher with a key of its own.
-fn site(world: &World, key: Key) -> Publisher {
+pub(super) fn site(world: &World, key: Key) -> Publisher {
     let config = PublisherConfig {
         endpoints: vec![world.endpoint()],
         signature: Scheme::Kwapi1,
@@ -13,24 +13,24 @@ fn site(world: &World, key: Key) -> Publisher {
     Publisher::start(&world.context, &config, 10).expect("a publisher")
 }
 
-fn lyon() -> Key {
+pub(super) fn lyon() -> Key {
     Key::new("lyon", "the right secret of lyon")
 }
 
-fn paris() -> Key {
+pub(super) fn paris() -> Key {
     Key::new("paris", "the right secret of paris")
 }
 
-fn mistyped() -> Key {
+pub(super) fn mistyped() -> Key {
     Key::new("lyon", "the wrong secret of lyon")
 }
 
-fn sources(world: &World, keys: Vec<Key>) -> Vec<SourceConfig> {
+pub(super) fn sources(world: &World, keys: Vec<Key>) -> Vec<SourceConfig> {
     vec![SourceConfig { keys, ..world.source(Some("centre")) }]
 }
 
 /// A history that keeps where it stands, as a service does.
-fn history(world: &World, keys: Vec<Key>) -> Subscriber {
+pub(super) fn history(world: &World, keys: Vec<Key>) -> Subscriber {
     let folder = world.lab.join("positions");
     std::fs::create_dir_all(&folder).expect("a folder");
     let config = SubscriberConfig { positions: Some(folder), ..SubscriberConfig::new(sources(world, keys)) };
@@ -38,12 +38,12 @@ fn history(world: &World, keys: Vec<Key>) -> Subscriber {
 }
 
 /// Waits until so many measurements are set aside.
-fn set_aside(history: &Subscriber, count: u64) {
+pub(super) fn set_aside(history: &Subscriber, count: u64) {
     wait_until("messages are set aside", LIMIT, || (link(history.nats_links()).aside == count).then_some(()));
 }
 
 /// Waits for measurements, confirming them, until there are so many: the probe and number of each, as they came.
-async fn take(history: &Subscriber, count: usize) -> Vec<(String, u64)> {
+pub(super) async fn take(history: &Subscriber, count: usize) -> Vec<(String, u64)> {
     let mut all = Vec::new();
     while all.len() < count {
         let received = timeout(LIMIT, history.recv()).await;
@@ -59,16 +59,16 @@ async fn take(history: &Subscriber, count: usize) -> Vec<(String, u64)> {
 }
 
 /// Takes note that nothing more comes.
-async fn nothing_more(history: &Subscriber) {
+pub(super) async fn nothing_more(history: &Subscriber) {
     let more = timeout(Duration::from_secs(2), history.recv()).await.ok().flatten();
     assert_eq!(more.map(|(batch, _)| batch.measurements.len()), None);
 }
 
-fn numbers(all: &[(String, u64)], probe: &str) -> Vec<u64> {
+pub(super) fn numbers(all: &[(String, u64)], probe: &str) -> Vec<u64> {
     all.iter().filter(|(of, _)| of == probe).map(|(_, number)| *number).collect()
 }
 
-fn publish(publisher: &Publisher, probe: &str, of: std::ops::Range<u64>) {
+pub(super) fn publish(publisher: &Publisher, probe: &str, of: std::ops::Range<u64>) {
     of.for_each(|number| publisher.publish(measurement(probe, number)));
 }
 
@@ -195,4 +195,34 @@ async fn a_flood_of_forged_messages_holds_up_nobody_and_leaves_a_number() {
     nothing_more(&history).await;
     let known = link(history.nats_links()).known;
     assert!((900..=1_000).contains(&known), "{known}: but for those before the first forged one");
+}
+
+#[tokio::test]
+async fn a_site_that_keeps_messages_loses_none_of_those_that_an_older_key_has_signed() {
+    if !kwapi_peers::need_python("nats") {
+        return;
+    }
+    let world = World::new().await;
+    world.make_consumer(ConsumerBegin::Now).await;
+    // What was measured before is signed with the old key, and sent with the place that the new one signs.
+    let rotated_at = Timestamp::from_seconds(now().seconds() - 1_000);
+    let old = Key { valid_until: Some(rotated_at), ..lyon() };
+    let new = Key { valid_from: Some(rotated_at), ..Key::new("lyon-2", "another secret of lyon") };
+    let missing = history(&world, vec![new.clone()]);
+    let site = keeping_with(&world, vec![old.clone(), new.clone()]);
+    for number in 0..300 {
+        let mut stored = measurement("lyon.a", number);
+        if let Some(accounting) = &mut stored.accounting {
+            accounting.timestamp = Timestamp::from_seconds(rotated_at.seconds() - 300 + number);
+        }
+        site.publish(stored);
+    }
+    publish(&site, "lyon.a", 300..400);
+    let newer = take(&missing, 100).await;
+    assert_eq!(numbers(&newer, "lyon.a"), (300..400).collect::<Vec<_>>());
+    set_aside(&missing, 300);
+    until_wanting(&world, 0);
+    missing.verify_with(&sources(&world, vec![old, new])).unwrap();
+    assert_eq!(numbers(&take(&missing, 300).await, "lyon.a"), (0..300).collect::<Vec<_>>());
+    nothing_more(&missing).await;
 }

@@ -44,7 +44,14 @@ impl Stranger {
         stream.write_all(payload).and_then(|()| stream.write_all(b"\r\n")).expect("sent");
     }
 
-    /// The same with lines of headers.
+    /// Sends a request whose answers go to a subject.
+    pub(super) fn send_for(&mut self, subject: &str, reply: &str, payload: &[u8]) {
+        let stream = self.0.get_mut();
+        write!(stream, "PUB {subject} {reply} {}\r\n", payload.len()).expect("sent");
+        stream.write_all(payload).and_then(|()| stream.write_all(b"\r\n")).expect("sent");
+    }
+
+    /// Sends a message that nobody answers, with lines of headers.
     pub(super) fn send_with(&mut self, subject: &str, lines: &str, payload: &[u8]) {
         let head = format!("NATS/1.0\r\n{lines}\r\n");
         let stream = self.0.get_mut();

@@ -5,24 +5,21 @@
 //! key is accepted, by a reload or a start, the stream is read again from that number: of what had been delivered by
 //! then, measurements by keys that have verified before are passed over, as they are in the journal already.
 
-use std::collections::BTreeMap;
-use std::io::{self, Read as _};
+mod noted;
+
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use kwapi_core::Timestamp;
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use super::sites::write_positions;
 use crate::key::KeyPrints;
 use crate::transport::nats::link::Link;
-
-const FILE_VERSION: u32 = 1;
-/// A larger file is not ours.
-const FILE_BYTES_MAX: u64 = 4 << 20;
+use noted::{FILE_VERSION, Noted, Recall, read_file};
 
 /// How long what was delivered may take to be settled before other keys are taken up that make the stream be read again: a
 /// journal takes a fifth of a second.
@@ -48,6 +45,20 @@ struct AsideState {
     change: KeyChange,
     /// The number of the message that was taken apart last.
     newest: u64,
+    /// The keys whose messages are set aside although they are accepted, as the stream cannot be read again yet: what is
+    /// older comes first.
+    withheld: Option<Arc<KeyPrints>>,
+    /// Whether it may be possible now.
+    is_retried: bool,
+}
+
+/// The keys of whose measurements something else becomes than of others'.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct KeyLimits {
+    /// See [`crate::transport::Arrival::taken`].
+    pub(super) taken: Option<Arc<KeyPrints>>,
+    /// See [`crate::transport::Arrival::withheld`].
+    pub(super) withheld: Option<Arc<KeyPrints>>,
 }
 
 /// How far a change of keys is that makes the stream be read again: nothing is under way when the first message is verified with
@@ -59,45 +70,6 @@ enum KeyChange {
     Due,
     /// Nothing is under way any more.
     Drained,
-}
-
-/// As it is kept in a file.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-struct Noted {
-    version: u32,
-    /// When the stream was created: another one has other numbers.
-    stream: String,
-    /// The number of the first message that was set aside, how many measurements were, and since when, in Unix microseconds.
-    from: Option<u64>,
-    count: u64,
-    since_us: u64,
-    /// The keys that have verified a message.
-    taken: KeyPrints,
-    /// Of those, the ones that are no longer accepted, and up to which message they were.
-    #[serde(default)]
-    removed: BTreeMap<String, u64>,
-    /// The keys that have been tried.
-    tried: KeyPrints,
-    recall: Option<Recall>,
-}
-
-/// A stretch of the stream that is read again.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-pub(in crate::transport::nats) struct Recall {
-    /// The numbers of its first and its last message.
-    pub(in crate::transport::nats) from: u64,
-    pub(in crate::transport::nats) until: u64,
-    /// The keys whose messages in it have been taken, some only up to a message.
-    taken: Arc<KeyPrints>,
-    #[serde(default)]
-    removed: BTreeMap<String, u64>,
-}
-
-impl Recall {
-    /// Distinguishes it from others, in what the server keeps of the consumer.
-    pub(in crate::transport::nats) fn tag(&self) -> String {
-        format!("{}-{}", self.from, self.until)
-    }
 }
 
 impl Aside {
@@ -112,7 +84,9 @@ impl Aside {
         });
         let noted = noted.unwrap_or_default();
         link.note_aside(noted.count, Timestamp::from_micros(noted.since_us));
-        let state = AsideState { noted, is_changed: false, keys, change: KeyChange::None, newest: 0 };
+        let (change, withheld) = (KeyChange::None, None);
+        let state =
+            AsideState { noted, is_changed: false, keys, change, newest: 0, withheld, is_retried: false };
         Self { state: Mutex::new(state), file, link, changed: Notify::new() }
     }
 
@@ -127,8 +101,10 @@ impl Aside {
             );
             let AsideState { noted, keys, .. } = &mut *state;
             noted.tried.clone_from(keys);
-            state.noted.since_us = now.micros();
             state.is_changed = true;
+        }
+        if state.noted.since_us == 0 {
+            state.noted.since_us = now.micros();
         }
         let from = state.noted.from.map_or(number, |from| from.min(number));
         state.is_changed |= state.noted.from != Some(from);
@@ -149,8 +125,9 @@ impl Aside {
     /// Takes up other keys.
     pub(crate) fn accept(&self, keys: KeyPrints) {
         let mut state = self.state.lock();
+        let is_change = state.keys != keys;
         state.keys = keys;
-        if state.wants_recall() {
+        if is_change && state.wants_recall() {
             state.change = KeyChange::Due;
             self.changed.notify_one();
         }
@@ -176,12 +153,13 @@ impl Aside {
     /// Whether what is under way is to be settled first.
     pub(super) fn is_due(&self) -> bool {
         let state = self.state.lock();
-        state.change == KeyChange::Due && state.noted.recall.is_none()
+        (state.change == KeyChange::Due || state.is_retried) && state.noted.recall.is_none()
     }
 
     /// Takes note that nothing is under way.
     pub(super) fn drained(&self) {
         let mut state = self.state.lock();
+        state.is_retried = false;
         if state.change == KeyChange::Due {
             state.change = KeyChange::Drained;
         }
@@ -202,9 +180,61 @@ impl Aside {
             let taken = std::mem::take(&mut state.noted.taken);
             state.noted = Noted { taken, ..Noted::default() };
             state.is_changed = true;
+            state.withheld = None;
             self.link.note_aside(0, Timestamp::EPOCH);
+            self.link.note_aside_problem(None);
         }
         state.noted.stream = stream;
+    }
+
+    /// From which message the stream is to be read again, `under_way` being what the consumer is set back for; `None` where it
+    /// is not, or is being read.
+    pub(super) fn wanted(&self, under_way: Option<&str>) -> Option<u64> {
+        let state = self.state.lock();
+        let recall = state.noted.recall.as_ref();
+        if state.change == KeyChange::None && state.wants_recall() {
+            let from = state.noted.from?;
+            return Some(recall.filter(|before| from <= before.until).map_or(from, |it| from.min(it.from)));
+        }
+        recall.filter(|recall| under_way != Some(&*recall.tag())).map(|recall| recall.from)
+    }
+
+    /// Sets aside the messages of the keys that the stream is to be read again for, since that is not possible yet for this
+    /// `problem`. What the consumer is not set back for (`under_way`) is noted as it was before.
+    pub(super) fn withhold(&self, under_way: Option<&str>, problem: String) {
+        let mut state = self.state.lock();
+        let not_begun = |recall: &mut Recall| under_way != Some(&*recall.tag());
+        if let Some(recall) = state.noted.recall.take_if(not_begun) {
+            let noted = &mut state.noted;
+            noted.from = Some(noted.from.map_or(recall.from, |from| from.min(recall.from)));
+            (noted.taken, noted.removed) = ((*recall.taken).clone(), recall.removed);
+            noted.tried.clear();
+            state.is_changed = true;
+        }
+        let keys: KeyPrints = state.new_keys().cloned().collect();
+        let is_any = !keys.is_empty();
+        state.withheld = is_any.then(|| Arc::new(keys));
+        self.link.note_aside_problem(is_any.then_some(problem));
+    }
+
+    /// Whether messages of accepted keys are set aside.
+    pub(super) fn is_withholding(&self) -> bool {
+        self.state.lock().withheld.is_some()
+    }
+
+    /// Takes note that it may be possible by now to read the stream again.
+    pub(super) fn try_again(&self) {
+        self.state.lock().is_retried = true;
+        self.changed.notify_one();
+    }
+
+    /// Takes note that nothing is to be read again but what is being read.
+    pub(super) fn is_read(&self) {
+        let mut state = self.state.lock();
+        if state.change == KeyChange::None {
+            state.withheld = None;
+            self.link.note_aside_problem(None);
+        }
     }
 
     /// What is to be read again, all up to `until` being settled; `None` where nothing is.
@@ -233,19 +263,16 @@ impl Aside {
             state.is_changed = true;
             self.link.note_aside(0, Timestamp::EPOCH);
         }
+        state.withheld = None;
+        self.link.note_aside_problem(None);
         state.noted.recall.clone()
     }
 
-    /// The keys whose measurements in the message of this number have been taken; `None` where it is not read again.
-    pub(super) fn taken(&self, number: u64) -> Option<Arc<KeyPrints>> {
+    /// What becomes of measurements in the message of this number, by their keys.
+    pub(super) fn limits(&self, number: u64) -> KeyLimits {
         let mut state = self.state.lock();
         state.newest = number;
-        let recall = state.noted.recall.as_ref().filter(|recall| number <= recall.until)?;
-        let is_past = |print: &String| recall.removed.get(print).is_some_and(|until| *until < number);
-        if recall.removed.keys().any(is_past) {
-            return Some(Arc::new(recall.taken.iter().filter(|print| !is_past(print)).cloned().collect()));
-        }
-        Some(recall.taken.clone())
+        KeyLimits { taken: state.taken(number), withheld: state.withheld.clone() }
     }
 
     /// Takes note that all messages before this number are settled.
@@ -306,10 +333,25 @@ impl AsideState {
 
     /// Whether a key is accepted that may verify what was set aside.
     fn wants_recall(&self) -> bool {
+        self.new_keys().next().is_some()
+    }
+
+    /// The keys that are accepted and may.
+    fn new_keys(&self) -> impl Iterator<Item = &String> {
         let Noted { from, tried, taken, removed, .. } = &self.noted;
         let is_new =
-            |key: &String| !tried.contains(key) && (!taken.contains(key) || removed.contains_key(key));
-        from.is_some() && self.keys.iter().any(is_new)
+            |key: &&String| !tried.contains(*key) && (!taken.contains(*key) || removed.contains_key(*key));
+        self.keys.iter().filter(|_| from.is_some()).filter(is_new)
+    }
+
+    /// The keys whose measurements in the message of this number have been taken; `None` where it is not read again.
+    fn taken(&self, number: u64) -> Option<Arc<KeyPrints>> {
+        let recall = self.noted.recall.as_ref().filter(|recall| number <= recall.until)?;
+        let is_past = |print: &String| recall.removed.get(print).is_some_and(|until| *until < number);
+        if recall.removed.keys().any(is_past) {
+            return Some(Arc::new(recall.taken.iter().filter(|print| !is_past(print)).cloned().collect()));
+        }
+        Some(recall.taken.clone())
     }
 }
 
@@ -319,16 +361,6 @@ pub(super) async fn changed(aside: Option<&Aside>) {
         Some(aside) => aside.changed().await,
         None => std::future::pending().await,
     }
-}
-
-fn read_file(file: &Path) -> io::Result<Noted> {
-    let mut text = Vec::new();
-    std::fs::File::open(file)?.take(FILE_BYTES_MAX).read_to_end(&mut text)?;
-    let noted: Noted = serde_json::from_slice(&text)?;
-    if noted.version != FILE_VERSION {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "another version wrote it"));
-    }
-    Ok(noted)
 }
 
 #[cfg(test)]

@@ -5,49 +5,49 @@ mod gaps;
 mod keys;
 mod known;
 mod live;
+mod reporting;
 mod requests;
 mod sites;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use kwapi_core::WallClock;
-use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::aside::{Aside, SETTLE_MAX, changed};
 use super::fetched::{Ended, Fetched, FetchedSender, Place, Room, tail};
-use super::sites::{SitePositions, write_positions};
 use crate::transport::nats::address::NatsAddress;
-use crate::transport::nats::connection::{Connection, Event, Servers};
-use crate::transport::nats::consumer::{Begin, ConsumerPlan};
+use crate::transport::nats::connection::{Connection, Event};
+use crate::transport::nats::consumer::{Begin, ConsumerPlan, is_deletion};
 use crate::transport::nats::jetstream::{Delivered, stream_info};
 use crate::transport::nats::link::Link;
-use crate::transport::nats::position::{self, HEADER, PositionKeys, Standing};
+use crate::transport::nats::position::{self, HEADER};
+use crate::transport::nats::servers::Servers;
 use crate::transport::nats::wire::Message;
 use crate::transport::nats::{RETRY_INTERVAL, batch};
 use crate::transport::wake::Waker;
 use consumer_watch::ConsumerWatch;
 use gaps::Gaps;
+use keys::RightWatch;
 use known::Known;
+use reporting::{REPORT_INTERVAL, Report, written};
 use requests::{HEARTBEAT, Requests};
 use sites::Sites;
 
+pub(super) use reporting::Reporting;
+
 /// A stream that has messages for us and delivers none of them for so long cannot read them.
 const STUCK_AFTER: Duration = Duration::from_secs(15);
-/// How often a consumer reports its position…
-const REPORT_INTERVAL: Duration = Duration::from_secs(1);
-/// …and how often it tries where the server does not let it.
+/// How often a position is reported where the server does not let it.
 const FORBIDDEN_INTERVAL: Duration = Duration::from_secs(60);
 /// Acknowledgements that are sent before the next messages are looked at.
 const ACKNOWLEDGEMENTS_MAX: usize = 1_024;
 /// What acknowledges a message.
 const ACKNOWLEDGEMENT: &[u8] = b"+ACK";
+
 pub(super) struct Fetcher {
     servers: Servers,
     filters: Vec<String>,
@@ -63,9 +63,6 @@ pub(super) struct Fetcher {
     gaps: Gaps,
     /// What of the consumer was set aside; none where there is no consumer.
     pub(super) aside: Option<Arc<Aside>>,
-    /// Where the consumer was set back, and nothing came since: messages after this number were delivered before that, to an
-    /// earlier request. They come again in their order.
-    set_back: Option<u64>,
 }
 
 /// Why no more is fetched on a connection that works.
@@ -75,20 +72,6 @@ enum FetchOutcome {
     /// Other keys are accepted, with which the stream is to be read again.
     KeysChanged,
 }
-
-/// Reports to sites of the consumer's position.
-pub(super) struct Reporting {
-    pub(super) sites: Arc<Mutex<SitePositions>>,
-    /// Where it is kept.
-    pub(super) file: Option<PathBuf>,
-    pub(super) keys: Arc<PositionKeys>,
-    pub(super) clock: WallClock,
-    /// As it was kept last.
-    pub(super) stored: Vec<u8>,
-}
-
-/// What is to be reported once the file is written.
-type Report = (Vec<(Standing, String)>, JoinHandle<()>);
 
 impl Fetcher {
     pub(super) fn new(
@@ -116,7 +99,6 @@ impl Fetcher {
             sites,
             gaps,
             aside: None,
-            set_back: None,
         }
     }
 
@@ -140,7 +122,7 @@ impl Fetcher {
         }
     }
 
-    /// Ensures that the consumer exists. One that never existed begins with what is published from now on: what is
+    /// Ensures that the consumer exists and begins with what is not acknowledged. One that never existed begins with what is published from now on: what is
     /// older enters a history only if an operator configures it. One that was deleted meanwhile resumes where it was.
     async fn bind(&mut self, connection: &mut Connection, plan: &ConsumerPlan) -> Result<(), String> {
         let info = stream_info(connection, &plan.stream).await?;
@@ -160,11 +142,8 @@ impl Fetcher {
                 "NATS: the stream was created again, or has lost messages that were received; reading all it has"
             );
         }
-        let state = plan.find(connection).await?;
-        let first = info.get("state").and_then(|state| state.get("first_seq")).and_then(Value::as_u64);
-        if let Some(state) =
-            self.read_again(connection, plan, state.as_ref(), first.unwrap_or_default()).await?
-        {
+        let state = plan.find_unrequested(connection).await?;
+        if let Some(state) = self.read_again(connection, plan, state.as_ref()).await? {
             self.link.waiting.store(state.waiting, Ordering::Relaxed);
             self.gaps.begin(plan, &state, self.known.generation);
             return Ok(());
@@ -211,6 +190,7 @@ impl Fetcher {
         let mut report_at = Instant::now();
         let mut report: Option<Report> = None;
         let mut watch = ConsumerWatch::new(self.link.clone());
+        let mut right = RightWatch::new();
         loop {
             if delivered_at.elapsed() > STUCK_AFTER && self.has_waiting() {
                 return Err(
@@ -221,6 +201,8 @@ impl Fetcher {
                 // No more is requested; what comes still is judged with the keys from before.
                 let until = *settled_by.get_or_insert_with(|| Instant::now() + SETTLE_MAX);
                 if (self.known.open.is_empty() && held.is_none()) || Instant::now() >= until {
+                    // The server has the last acknowledgements then.
+                    connection.settle().await?;
                     return Ok(FetchOutcome::KeysChanged);
                 }
             } else if held.is_none() {
@@ -229,6 +211,7 @@ impl Fetcher {
             }
             self.sites.request(connection, &plan.stream);
             watch.request(connection, plan);
+            right.request(connection, plan, aside.as_deref());
             connection.flush().await?;
             tokio::select! {
                 count = self.acknowledgements.recv_many(&mut places, ACKNOWLEDGEMENTS_MAX) => {
@@ -261,10 +244,14 @@ impl Fetcher {
                             tracing::warn!(endpoint, "NATS: cannot report to sites what is on the disk here: {complaint}");
                             report_at = Instant::now() + FORBIDDEN_INTERVAL;
                         }
+                        Event::Complaint(complaint) if is_deletion(&complaint) => {}
                         Event::Complaint(complaint) => return Err(format!("the server reports: {complaint}")),
                         Event::Message(message) => {
                             let number = connection.reply_number(&message.subject);
-                            if self.sites.takes(number, &message) || watch.takes(number, &message, plan)? {
+                            if self.sites.takes(number, &message)
+                                || right.takes(number, aside.as_deref())
+                                || watch.takes(number, &message, plan)?
+                            {
                                 continue;
                             }
                             // Responses to other requests do not show that this one still stands.
@@ -305,13 +292,6 @@ impl Fetcher {
         let Some(reply) = message.reply.clone() else { return Ok(None) };
         // Else it is not one that a consumer delivers.
         let Some(delivered) = Delivered::read(&reply) else { return Ok(None) };
-        if let Some(until) = self.set_back {
-            // One that was delivered before and comes by itself again is the oldest there is.
-            if delivered.sequence > until && delivered.times == 1 {
-                return Ok(None);
-            }
-            self.set_back = None;
-        }
         let count = self.count(&message);
         if delivered.times > 1 {
             self.link.repeated.fetch_add(count, Ordering::Relaxed);
@@ -366,41 +346,5 @@ async fn room<'a>(fetched: &'a FetchedSender, held: Option<&Fetched>) -> Result<
     match held {
         Some(message) => fetched.room(message).await,
         None => std::future::pending().await,
-    }
-}
-
-/// Waits until a report can be published, and returns it; waits for ever, where there is none.
-async fn written(report: &mut Option<Report>) -> Vec<(Standing, String)> {
-    let Some((_, written)) = report else { return std::future::pending().await };
-    _ = written.await;
-    report.take().map(|(standings, _)| standings).unwrap_or_default()
-}
-
-impl Reporting {
-    /// Takes note of where the consumer stands, and begins to write that.
-    fn begin(&mut self) -> Report {
-        let (standings, stored) = {
-            let sites = self.sites.lock();
-            (sites.standings(self.clock.now()), sites.stored())
-        };
-        let file = self.file.clone().filter(|_| stored != self.stored && !standings.is_empty());
-        self.stored.clone_from(&stored);
-        let written = tokio::task::spawn_blocking(move || {
-            if let Some(file) = file
-                && let Err(error) = write_positions(&file, &stored)
-            {
-                // All it holds is true; after a restart less is on record, and more is sent again.
-                tracing::warn!(%error, file = %file.display(), "cannot write the positions of this consumer");
-            }
-        });
-        (standings, written)
-    }
-
-    fn publish(&self, connection: &mut Connection, standings: &[(Standing, String)]) {
-        for (standing, key) in standings {
-            if let Some(text) = standing.write(&self.keys, key) {
-                connection.publish(&standing.subject(), None, text.as_bytes());
-            }
-        }
     }
 }

@@ -37,12 +37,12 @@ fn what_no_key_verified_is_read_again_once_another_is_accepted_and_nothing_is_un
     assert!(!aside.is_ready() && aside.may_take_keys() && aside.is_ready());
     assert_eq!(stretch(aside.recall(12)), Some((7, 12, vec!["paris".to_owned()])));
     assert_eq!(aside.link.snapshot(0).aside, 0);
-    assert_eq!(aside.taken(12).as_deref(), Some(&prints(&["paris"])));
-    assert_eq!(aside.taken(13), None);
+    assert_eq!(aside.limits(12).taken.as_deref(), Some(&prints(&["paris"])));
+    assert_eq!(aside.limits(13).taken, None);
     aside.settled(12);
-    assert!(aside.taken(7).is_some());
+    assert!(aside.limits(7).taken.is_some());
     aside.settled(13);
-    assert_eq!((aside.taken(7), aside.recall(20)), (None, None));
+    assert_eq!((aside.limits(7).taken, aside.recall(20)), (None, None));
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn what_is_noted_survives_a_restart_and_another_stream_has_none_of_it() {
     let killed = aside(&["paris", "lyon"], Some(file.clone()));
     assert_eq!(killed.recall(50), recall, "it goes on with the same stretch");
     killed.meet("tuesday".to_owned());
-    assert_eq!((killed.recall(50), killed.taken(7), killed.link.snapshot(0).aside), (None, None, 0));
+    assert_eq!((killed.recall(50), killed.limits(7).taken, killed.link.snapshot(0).aside), (None, None, 0));
     std::fs::write(&file, b"{").unwrap();
     assert_eq!(aside(&["lyon"], Some(file)).recall(9), None);
 }
@@ -111,7 +111,7 @@ fn a_key_that_was_removed_and_is_accepted_again_has_what_came_between() {
     ["paris", "lyon"].iter().for_each(|key| aside.note_verified(key));
     // With nothing set aside before…
     aside.accept(prints(&["paris"]));
-    assert!(aside.taken(6).is_none() && aside.may_take_keys());
+    assert!(aside.limits(6).taken.is_none() && aside.may_take_keys());
     aside.note(7, at(0));
     aside.accept(prints(&["paris", "lyon"]));
     aside.drained();
@@ -121,7 +121,7 @@ fn a_key_that_was_removed_and_is_accepted_again_has_what_came_between() {
     aside.note_verified("lyon");
     // …and with a forged message: what lyon had verified up to 14 is known, what came after is not.
     aside.note(11, at(1));
-    assert!(aside.taken(14).is_none());
+    assert!(aside.limits(14).taken.is_none());
     aside.accept(prints(&["paris"]));
     assert!(aside.may_take_keys());
     aside.note(15, at(2));
@@ -129,10 +129,69 @@ fn a_key_that_was_removed_and_is_accepted_again_has_what_came_between() {
     aside.drained();
     assert!(aside.may_take_keys());
     assert!(aside.recall(20).is_some_and(|recall| (recall.from, recall.until) == (11, 20)));
-    assert_eq!(aside.taken(14).as_deref(), Some(&prints(&["lyon", "paris"])));
-    assert_eq!(aside.taken(15).as_deref(), Some(&prints(&["paris"])));
+    assert_eq!(aside.limits(14).taken.as_deref(), Some(&prints(&["lyon", "paris"])));
+    assert_eq!(aside.limits(15).taken.as_deref(), Some(&prints(&["paris"])));
     aside.settled(21);
     aside.note(22, at(3));
     aside.accept(prints(&["lyon", "paris"]));
     assert!(aside.may_take_keys(), "tried by now");
+}
+
+#[test]
+fn what_cannot_be_read_again_yet_is_left_to_its_key_and_nobody_else_waits() {
+    let aside = aside(&["paris"], None);
+    aside.note_verified("paris");
+    aside.note(7, at(0));
+    aside.accept(prints(&["paris", "lyon"]));
+    aside.drained();
+    assert!(aside.may_take_keys());
+    assert_eq!(aside.wanted(None), Some(7));
+    aside.withhold(None, "it may not be deleted".to_owned());
+    let problem = || aside.link.snapshot(0).aside_problem;
+    assert_eq!(problem().as_deref(), Some("it may not be deleted"));
+    assert_eq!(aside.limits(12).withheld.as_deref(), Some(&prints(&["lyon"])));
+    aside.note(12, at(6));
+    // The same keys, as at a reload of something else.
+    aside.accept(prints(&["paris", "lyon"]));
+    assert!(!aside.is_due() && aside.is_withholding() && aside.is_ready());
+    aside.try_again();
+    assert!(aside.is_due());
+    aside.drained();
+    assert!(!aside.is_due() && aside.is_ready(), "no other keys are waited for");
+    assert_eq!(aside.wanted(None), Some(7));
+    assert_eq!(stretch(aside.recall(20)), Some((7, 20, vec!["paris".to_owned()])));
+    assert_eq!((aside.limits(21), problem(), aside.is_withholding()), (KeyLimits::default(), None, false));
+    assert_eq!(aside.wanted(Some("7-20")), None, "it is being read");
+    assert_eq!(aside.wanted(Some("3-20")), Some(7), "the consumer is set back for something else");
+}
+
+#[test]
+fn a_stretch_that_an_earlier_process_could_not_read_is_noted_as_before_it() {
+    let aside = aside(&["paris"], None);
+    aside.note_verified("paris");
+    aside.note(7, at(0));
+    aside.accept(prints(&["paris", "lyon"]));
+    aside.drained();
+    assert!(aside.may_take_keys() && aside.recall(9).is_some());
+    aside.withhold(Some("7-9"), String::new());
+    assert!(!aside.is_withholding() && aside.limits(9).taken.is_some(), "it is being read");
+    aside.withhold(None, String::new());
+    assert_eq!(aside.limits(9).withheld.as_deref(), Some(&prints(&["lyon"])));
+    aside.note(12, at(6));
+    let link = aside.link.snapshot(0);
+    assert_eq!((link.aside, link.aside_since), (1, Some(at(6))));
+    assert_eq!(stretch(aside.recall(30)), Some((7, 30, vec!["paris".to_owned()])));
+}
+
+#[test]
+fn another_stream_of_the_name_withholds_nothing() {
+    let aside = aside(&["paris"], None);
+    aside.note(7, at(0));
+    aside.accept(prints(&["paris", "lyon"]));
+    aside.drained();
+    assert!(aside.may_take_keys());
+    aside.withhold(None, "it may not be deleted".to_owned());
+    aside.meet("tuesday".to_owned());
+    assert_eq!((aside.limits(1), aside.link.snapshot(0).aside_problem), (KeyLimits::default(), None));
+    assert_eq!(aside.wanted(None), None);
 }

@@ -77,7 +77,8 @@ mod tests {
         let at = |seconds: u64| Timestamp::from_seconds(1_790_000_000 + seconds);
         let deliver = |gaps: &mut Gaps, numbers: &[u64]| {
             for sequence in numbers {
-                gaps.note(Delivered { times: 1, sequence: *sequence, stored: at(*sequence), pending: 0 });
+                let (sequence, stored) = (*sequence, at(*sequence));
+                gaps.note(Delivered { times: 1, sequence, delivery: 1, stored, pending: 0 });
             }
             let link = link.snapshot(0);
             (link.lost, link.lost_until)
