@@ -53,8 +53,7 @@ impl Report {
     pub(super) fn new(facts: Facts, probes: BTreeMap<ProbeId, Used>) -> Self {
         let seconds = facts.end.since(facts.start).as_secs_f64();
         let used: Vec<Used> = probes.values().copied().collect();
-        let sum = |part: fn(&Used) -> f64| used.iter().map(part).sum::<f64>();
-        let joules = sum(|used| used.joules);
+        let joules = used.iter().map(|used| used.joules).sum::<f64>();
         let accuracy = accuracy(&facts, &probes);
         let kwh = joules / 3.6e6;
         Self {
@@ -67,15 +66,7 @@ impl Report {
             kwh,
             mean_watts: if seconds > 0.0 { joules / seconds } else { 0.0 },
             peak_watts: facts.peak_watts,
-            parts: Parts {
-                measured_joules: sum(|used| used.parts.measured_joules),
-                estimated_joules: sum(|used| used.parts.estimated_joules),
-                bridged_joules: sum(|used| used.parts.bridged_joules),
-                measured_seconds: sum(|used| used.parts.measured_seconds),
-                estimated_seconds: sum(|used| used.parts.estimated_seconds),
-                bridged_seconds: sum(|used| used.parts.bridged_seconds),
-                unknown_seconds: sum(|used| used.parts.unknown_seconds),
-            },
+            parts: Parts::each(|part| used.iter().map(|used| part(&used.parts)).sum()),
             accuracy_percent: accuracy,
             cost: kwh * facts.price_per_kwh,
             currency: facts.currency,

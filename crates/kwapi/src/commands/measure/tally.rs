@@ -35,6 +35,19 @@ impl Parts {
     pub(crate) fn joules(&self) -> f64 {
         self.measured_joules + self.estimated_joules + self.bridged_joules
     }
+
+    /// Each by `value`, which is passed the one that it is to be.
+    pub(super) fn each(value: impl Fn(fn(&Self) -> f64) -> f64) -> Self {
+        Self {
+            measured_joules: value(|parts| parts.measured_joules),
+            estimated_joules: value(|parts| parts.estimated_joules),
+            bridged_joules: value(|parts| parts.bridged_joules),
+            measured_seconds: value(|parts| parts.measured_seconds),
+            estimated_seconds: value(|parts| parts.estimated_seconds),
+            bridged_seconds: value(|parts| parts.bridged_seconds),
+            unknown_seconds: value(|parts| parts.unknown_seconds),
+        }
+    }
 }
 
 /// What determines how much energy it was.
@@ -147,16 +160,7 @@ impl Tally {
             let parts = Parts { unknown_seconds, ..Parts::default() };
             return Used { parts, uncovered_begin_seconds: unknown_seconds, ..Used::default() };
         };
-        let difference = |part: fn(&Parts) -> f64| (part(&closing) - part(&opening)).max(0.0);
-        let mut parts = Parts {
-            measured_joules: difference(|parts| parts.measured_joules),
-            estimated_joules: difference(|parts| parts.estimated_joules),
-            bridged_joules: difference(|parts| parts.bridged_joules),
-            measured_seconds: difference(|parts| parts.measured_seconds),
-            estimated_seconds: difference(|parts| parts.estimated_seconds),
-            bridged_seconds: difference(|parts| parts.bridged_seconds),
-            unknown_seconds: 0.0,
-        };
+        let mut parts = Parts::each(|part| (part(&closing) - part(&opening)).max(0.0));
         let known = parts.measured_seconds + parts.estimated_seconds + parts.bridged_seconds;
         parts.unknown_seconds = (seconds(end.since(self.start)) - known).max(0.0);
         Used {
@@ -218,16 +222,7 @@ fn parts(point: &Point) -> Parts {
 
 fn between(before: &Parts, after: &Parts, share: f64) -> Parts {
     let share = share.clamp(0.0, 1.0);
-    let of = |part: fn(&Parts) -> f64| part(before) + (part(after) - part(before)) * share;
-    Parts {
-        measured_joules: of(|parts| parts.measured_joules),
-        estimated_joules: of(|parts| parts.estimated_joules),
-        bridged_joules: of(|parts| parts.bridged_joules),
-        measured_seconds: of(|parts| parts.measured_seconds),
-        estimated_seconds: of(|parts| parts.estimated_seconds),
-        bridged_seconds: of(|parts| parts.bridged_seconds),
-        unknown_seconds: 0.0,
-    }
+    Parts::each(|part| part(before) + (part(after) - part(before)) * share)
 }
 
 pub(crate) fn seconds(duration: Duration) -> f64 {
