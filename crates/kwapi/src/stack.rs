@@ -187,8 +187,7 @@ impl Stack {
             routers.push((listener, router));
         }
         if let (Some(listener), Some(pages)) = (web_listener, &pages) {
-            let subscriber = feed.as_ref().map(|feed| feed.subscriber.clone());
-            let sources = pages.sources(&directory, &bills, subscriber);
+            let sources = pages.sources(&directory, &bills, feed.as_ref());
             routers.push((listener, pages::router(process, config, sources, streams, logins.clone())));
         }
         if let Some(listener) = status_listener {

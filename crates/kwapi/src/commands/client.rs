@@ -153,6 +153,9 @@ impl KwapiClient {
         let body = answer.head(ERROR_BYTES_MAX).await?;
         let body: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
         let message = body.pointer("/error/message").and_then(serde_json::Value::as_str);
+        if let Some(waiting) = body.get("waiting").and_then(serde_json::Value::as_object) {
+            return Err(ClientFailure::Other(not_ready(waiting)));
+        }
         Err(match (status, message) {
             (StatusCode::NOT_IMPLEMENTED, Some(message)) => {
                 ClientFailure::NotKept(format!("{place}: {message}"))
@@ -165,9 +168,6 @@ impl KwapiClient {
                 "{place} requires a token; set KWAPI_TOKEN or use --token-file (Keystone: `openstack token issue`)"
             )),
             (_, Some(message)) => ClientFailure::Other(message.to_owned()),
-            (StatusCode::SERVICE_UNAVAILABLE, None) if body["waiting"].is_object() => {
-                ClientFailure::Other(not_ready(&body["waiting"]))
-            }
             (status, None) => ClientFailure::Other(format!("{place} answered {status}; is it a kwapi?")),
         })
     }
@@ -186,9 +186,8 @@ pub(super) async fn fetch_status(address: SocketAddr, path: &str) -> Result<Vec<
 }
 
 /// What `/readyz` reports of a process that is not ready, as one line.
-fn not_ready(waiting: &serde_json::Value) -> String {
-    let parts = waiting.as_object().into_iter().flatten();
-    let parts = parts.map(|(part, why)| format!("{part}: {}", why.as_str().unwrap_or_default()));
+fn not_ready(waiting: &serde_json::Map<String, serde_json::Value>) -> String {
+    let parts = waiting.iter().map(|(part, why)| format!("{part}: {}", why.as_str().unwrap_or_default()));
     format!("not ready: {}", parts.collect::<Vec<_>>().join("; "))
 }
 

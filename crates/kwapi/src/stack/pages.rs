@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
-use kwapi_bus::Subscriber;
 use kwapi_core::{Gaps, ProbeId, Timestamp, WallClock};
 use kwapi_graph::Tariff;
 use kwapi_history::journal::Journal;
@@ -22,6 +21,7 @@ use kwapi_plugins::object_storage::{ObjectRanges, S3Bucket, upload_samples};
 use kwapi_plugins::web::{LiveStreams, PageSources, ReceptionProblems, Settings};
 
 use super::backlog::Backlog;
+use super::feed::Feed;
 use super::{Process, metrics, readiness};
 use crate::config::{Config, chain};
 
@@ -88,15 +88,11 @@ impl Pages {
         self.groups.as_ref().map(|kept| kept.groups.clone())
     }
 
-    /// What the pages are made of; `subscriber` is what this process receives by.
-    pub(super) fn sources(
-        &self,
-        directory: &Directory,
-        bills: &Bills,
-        subscriber: Option<Arc<Subscriber>>,
-    ) -> PageSources {
+    /// What the pages are made of; `feed` is what this process receives.
+    pub(super) fn sources(&self, directory: &Directory, bills: &Bills, feed: Option<&Feed>) -> PageSources {
         let windows = self.query.clone().map(Windows::new);
         let directory = directory.clone().with_windows(windows).with_groups(self.groups());
+        let subscriber = feed.map(|feed| feed.subscriber.clone());
         let reception = subscriber
             .map(|subscriber| -> ReceptionProblems { Arc::new(move || readiness::reception(&subscriber)) });
         PageSources { directory, bills: Some(bills.clone()), reception }
