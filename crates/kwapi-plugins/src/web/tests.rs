@@ -40,6 +40,7 @@ mod streams;
 mod table;
 mod tenants;
 mod tree;
+mod troubles;
 mod weight;
 
 /// 2026-11-23 10:00:00 UTC.
